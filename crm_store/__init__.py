@@ -1,0 +1,1 @@
+"""The only truth, in SQL: customers, conversations, interactions, decisions and deliveries."""

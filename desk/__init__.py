@@ -1,0 +1,1 @@
+"""Where people work: one set of actions, and the surfaces that offer them."""

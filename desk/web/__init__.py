@@ -1,0 +1,1 @@
+"""The desk in the browser: server-rendered pages, live over server-sent events."""

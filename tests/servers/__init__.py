@@ -1,0 +1,1 @@
+"""Real local servers for the tests, each started once and stopped for certain."""
