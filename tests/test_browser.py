@@ -1,0 +1,11 @@
+"""The browser opens a page; in a file without asyncio tests, as every file that uses it (tests/conftest.py)."""
+
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.browser
+def test_a_page_opens_in_the_browser(page: Any) -> None:
+    page.set_content("<title>Mainstem</title>")
+    assert page.title() == "Mainstem"
