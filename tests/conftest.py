@@ -57,7 +57,9 @@ def pytest_make_collect_report() -> Any:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     reasons = Counter(
-        report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else "no reason given"
+        report.longrepr[2].removeprefix("Skipped: ")
+        if isinstance(report.longrepr, tuple)
+        else "no reason given"
         for report in terminalreporter.stats.get("skipped", ())
     )
     for reason, count in reasons.most_common():

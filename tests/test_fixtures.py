@@ -29,9 +29,10 @@ def test_valkey_keeps_what_it_acknowledged_through_a_kill() -> None:
 
 
 def test_a_frozen_valkey_does_not_answer_until_it_is_thawed() -> None:
-    with Valkey() as valkey, redis_py.Redis(
-        unix_socket_path=str(valkey.socket), socket_timeout=0.1, retry=None
-    ) as client:
+    with (
+        Valkey() as valkey,
+        redis_py.Redis(unix_socket_path=str(valkey.socket), socket_timeout=0.1, retry=None) as client,
+    ):
         client.set("a", 1)
         valkey.freeze()
         with pytest.raises(redis_py.exceptions.TimeoutError):
@@ -46,7 +47,9 @@ def test_every_test_finds_valkey_empty(redis: "redis_py.Redis", turn: int) -> No
     redis.set("left", turn)
 
 
-async def test_the_asyncio_client_speaks_to_the_same_server(async_redis: "redis_py.asyncio.Redis", valkey: str) -> None:
+async def test_the_asyncio_client_speaks_to_the_same_server(
+    async_redis: "redis_py.asyncio.Redis", valkey: str
+) -> None:
     await async_redis.set("a", "1")
     with redis_py.Redis.from_url(valkey) as client:
         assert client.get("a") == b"1"
@@ -135,7 +138,9 @@ def test_a_test_that_reaches_beyond_the_loopback_fails_even_where_the_error_is_h
 ) -> None:
     pytester.makeconftest("from tests.conftest import _loopback_only")
     pytester.makepyfile(FAR_TEST.format(body=FAR[way]))
-    result = pytester.runpytest("-p", "no:valkey", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+    result = pytester.runpytest(
+        "-p", "no:valkey", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"
+    )
     result.stdout.fnmatch_lines(["*reached beyond the loopback: *"])
 
 
@@ -153,7 +158,9 @@ def test_a_skip_is_announced_and_fails_where_nothing_may_be_skipped(
     monkeypatch.setenv("MAINSTEM_NO_SKIP", no_skip)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     pytester.makeconftest("from tests.conftest import *\nfrom tests.conftest import _loopback_only")
-    pytester.makepyfile("from tests.conftest import absent\ndef test_it():\n    absent('PostgreSQL', 'there is none')")
+    pytester.makepyfile(
+        "from tests.conftest import absent\ndef test_it():\n    absent('PostgreSQL', 'there is none')"
+    )
     result = pytester.runpytest_subprocess("-p", "no:valkey")
     result.assert_outcomes(**outcome)
     if not no_skip:

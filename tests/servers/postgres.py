@@ -32,11 +32,15 @@ def find_binaries() -> Path:
     """The folder with initdb and postgres of a version we support."""
     for folder in _candidates():
         if os.access(folder / "initdb", os.X_OK) and os.access(folder / "postgres", os.X_OK):
-            version = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True).stdout
+            version = subprocess.run(
+                [folder / "postgres", "--version"], capture_output=True, text=True
+            ).stdout
             found = re.search(r"\(PostgreSQL\) (\d+)", version)
             if found and int(found[1]) >= OLDEST:
                 return folder
-    raise NotAvailable(f"no initdb of PostgreSQL {OLDEST} or newer was found (Debian: apt-get install postgresql)")
+    raise NotAvailable(
+        f"no initdb of PostgreSQL {OLDEST} or newer was found (Debian: apt-get install postgresql)"
+    )
 
 
 def unprivileged_user() -> str | None:
@@ -94,7 +98,9 @@ class Postgres(Server):
             "timezone": "UTC",
         }
         pairs = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        self.spawn([str(self.binaries / "postgres"), "-D", "data", *pairs, *options], self._answers, user=self.user)
+        self.spawn(
+            [str(self.binaries / "postgres"), "-D", "data", *pairs, *options], self._answers, user=self.user
+        )
         return self
 
     def url(self, database: str) -> str:
