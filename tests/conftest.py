@@ -1,7 +1,7 @@
-"""What every test may ask for: real servers, a fresh migrated store on each database, and nothing beyond the loopback.
+"""What every test may ask for: real servers, a fresh migrated store on each database, and only the loopback.
 
-A test that finds its server missing is skipped, and the run's last lines say so in words; with `MAINSTEM_NO_SKIP=1`
-(as `.ci/run` has it) it fails instead.
+A test that finds its server missing is skipped, and the run's last lines say so in words; with
+`MAINSTEM_NO_SKIP=1` (as `.ci/run` has it) it fails instead.
 """
 
 import ipaddress
@@ -27,7 +27,7 @@ pytest_plugins = ["pytester"]
 
 NO_SKIP = os.environ.get("MAINSTEM_NO_SKIP", "") not in ("", "0")
 
-# ------------------------------------------------------------------------------------------------- skips, in words
+# -------------------------------------------------------------------------------------------- skips, in words
 
 
 def absent(what: str, because: object) -> None:
@@ -66,7 +66,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"SKIPPED: {count} test{'s' * (count != 1)} {reason}", yellow=True)
 
 
-# -------------------------------------------------------------------------------------------------- loopback only
+# ---------------------------------------------------------------------------------------------- loopback only
 
 
 def _is_near(host: str) -> bool:
@@ -81,7 +81,7 @@ def _is_near(host: str) -> bool:
 
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A test that reaches for the network beyond this machine fails, also where the code under test hides the error."""
+    """A test that reaches beyond this machine fails, even where the code under test hides the error."""
     reached: list[str] = []
 
     def guarded(name: str, address_at: int) -> None:
@@ -124,12 +124,12 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-# ---------------------------------------------------------------------------------------------------- the stream
+# ------------------------------------------------------------------------------------------------- the stream
 
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
-    """One Valkey for all tests of this process. A test that kills or freezes one starts its own: `with Valkey() as v`."""
+    """One Valkey for all tests of this process. A test that kills one starts its own: `with Valkey() as v`."""
     with Valkey() as server:
         yield server
 
@@ -157,7 +157,7 @@ async def async_redis(valkey: str) -> AsyncIterator["redis.asyncio.Redis"]:
         yield client
 
 
-# ----------------------------------------------------------------------------------------------------- the store
+# -------------------------------------------------------------------------------------------------- the store
 
 TEMPLATE = "mainstem_template"
 _numbers = itertools.count(1)
@@ -229,7 +229,7 @@ def store(database_url: str) -> Iterator[Any]:
     opened.close()
 
 
-# --------------------------------------------------------------------------------------------------- the browser
+# ------------------------------------------------------------------------------------------------ the browser
 
 
 @pytest.fixture(scope="session")
@@ -246,7 +246,8 @@ def chromium() -> str:
 def browser(chromium: str) -> Iterator[Any]:
     """A headless Chromium under Playwright's synchronous interface.
 
-    It holds an event loop of its own in this thread, so asyncio tests stand in other files. Mark the tests `browser`.
+    It holds an event loop of its own in this thread, so asyncio tests stand in other files.
+    Mark the tests `browser`.
     """
     from playwright.sync_api import sync_playwright
 

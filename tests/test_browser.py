@@ -1,4 +1,4 @@
-"""The browser opens a page; in a file without asyncio tests, as every file that uses it (tests/conftest.py)."""
+"""The browser opens a page; no asyncio tests stand in this file, see `browser` in tests/conftest.py."""
 
 from typing import Any
 

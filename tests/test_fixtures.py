@@ -115,20 +115,29 @@ def test_what_counts_as_near(host: str, near: bool) -> None:
 
 FAR_TEST = """
 import asyncio, contextlib, socket
-import uvloop
+import aiohttp, uvloop
 
-{body}
+def {way}():
+    {code}
+
+async def open_asyncio():
+    await asyncio.open_connection("192.0.2.1", 9)
+
+async def open_aiohttp():
+    async with aiohttp.ClientSession() as session:
+        await session.get("http://192.0.2.1:9/")
+
+def test_it():
+    with contextlib.suppress(OSError, aiohttp.ClientError):
+        {way}()
 """
 FAR = {
-    "connect": "def test_it():\n    with socket.socket() as s, contextlib.suppress(OSError):\n        s.connect(('192.0.2.1', 9))",
-    "datagram": "def test_it():\n    with socket.socket(type=socket.SOCK_DGRAM) as s, contextlib.suppress(OSError):\n"
-    "        s.sendto(b'x', ('192.0.2.1', 9))",
-    "look-up": "def test_it():\n    with contextlib.suppress(OSError):\n        socket.getaddrinfo('far.example', 80)",
-    "asyncio": "async def test_it():\n    with contextlib.suppress(OSError):\n"
-    "        await asyncio.open_connection('192.0.2.1', 9)",
-    "aiohttp": "import aiohttp\ndef test_it():\n    async def go():\n        async with aiohttp.ClientSession() as session:\n"
-    "            with contextlib.suppress(aiohttp.ClientError):\n                await session.get('http://192.0.2.1:9/')\n"
-    "    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:\n        runner.run(go())",
+    "connect": 'with socket.socket() as s: s.connect(("192.0.2.1", 9))',
+    "connect_ex": 'with socket.socket() as s: s.connect_ex(("192.0.2.1", 9))',
+    "datagram": 'with socket.socket(type=socket.SOCK_DGRAM) as s: s.sendto(b"x", ("192.0.2.1", 9))',
+    "look_up": 'socket.getaddrinfo("far.example", 80)',
+    "on_asyncio": "asyncio.run(open_asyncio())",
+    "on_uvloop": "uvloop.run(open_aiohttp())",
 }
 
 
@@ -137,7 +146,7 @@ def test_a_test_that_reaches_beyond_the_loopback_fails_even_where_the_error_is_h
     way: str, pytester: pytest.Pytester
 ) -> None:
     pytester.makeconftest("from tests.conftest import _loopback_only")
-    pytester.makepyfile(FAR_TEST.format(body=FAR[way]))
+    pytester.makepyfile(FAR_TEST.format(way=way, code=FAR[way]))
     result = pytester.runpytest(
         "-p", "no:valkey", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"
     )

@@ -16,7 +16,7 @@ class NotAvailable(Exception):
 
 
 def short_folder(name: str) -> Path:
-    """A new folder of our own near the root: a unix socket's path may have 107 bytes, and `TMPDIR` may be deep."""
+    """A new folder near the root: a unix socket's path may have 107 bytes, and `TMPDIR` may be deep."""
     return Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))
 
 

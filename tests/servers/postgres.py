@@ -19,7 +19,7 @@ OLDEST = 14
 
 
 def _candidates() -> Iterator[Path]:
-    """Folders that may hold the binaries: where told, where Debian and others keep each version (newest first), PATH."""
+    """Folders that may hold the binaries: as told, as distributions keep them (newest first), on PATH."""
     if told := os.environ.get("PG_BIN"):
         yield Path(told)
     kept = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/usr").glob("pgsql-*/bin")]
@@ -59,8 +59,8 @@ def unprivileged_user() -> str | None:
 class Postgres(Server):
     """One cluster in one folder; `with Postgres() as postgres: ...` makes, starts and removes it.
 
-    It listens on a unix socket, and with `tcp=True` on a free port of 127.0.0.1 too. With `fsync=False` it is quick
-    and a SIGKILL may still be survived, for the operating system lives on; `fsync=True` is as in production.
+    It listens on a unix socket, and with `tcp=True` on a free port of 127.0.0.1 too. With `fsync=False` it is
+    quick, and survives its own kill but not the machine's; `fsync=True` is as in production.
     """
 
     stop_signal = signal.SIGINT  # "fast": open transactions are rolled back

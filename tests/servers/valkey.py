@@ -22,9 +22,9 @@ def find_binary() -> Path:
 
 
 class Valkey(Server):
-    """One server over one folder, with an append-only file; `with Valkey() as valkey: ...` starts and removes it.
+    """One server over one folder, with an append-only file; `with Valkey() as valkey: ...` starts, removes it.
 
-    It listens on a unix socket, and with `tcp=True` on a free port of 127.0.0.1 too (the same one after a restart).
+    It listens on a unix socket, and with `tcp=True` on a free port of 127.0.0.1 too (the same after a restart).
     """
 
     def __init__(self, *, tcp: bool = False, appendfsync: str = "always") -> None:
@@ -44,8 +44,8 @@ class Valkey(Server):
         """Start it, or start it again over the same data; `options` go to the command line as they are."""
         # fmt: off
         command = [
-            str(find_binary()), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
-            "--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", self.appendfsync,
+            str(find_binary()), "--port", str(self.port), "--bind", "127.0.0.1",
+            "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", self.appendfsync,
             "--maxmemory-policy", "noeviction", "--daemonize", "no", *options,
         ]
         # fmt: on
