@@ -79,31 +79,32 @@ FIND_PYTHON = for python in $${PYTHON:-python3 python3.13 python3.12 python3.11 
 		exit 1; \
 	fi
 
-# $(call install,FLAVOUR,WHAT): bring .venv to requirements/FLAVOUR.txt. The stamp holds everything that the result depends
-# on, the folder's own name too: an environment that was moved with its folder is made anew.
+# $(call install,FLAVOUR,WHAT): bring .venv to requirements/FLAVOUR.txt. The stamps hold what the result depends on: the
+# locks, and the description of our own package. An environment that was moved with its folder is made anew.
 define install
 @set -eu; unset PYTHONHOME PYTHONPATH VIRTUAL_ENV || true; \
 stamp=".venv/.mainstem-$(1)"; \
-want="$$(pwd) $$(cat pyproject.toml requirements/uv.txt requirements/$(1).txt | cksum)"; \
-if [ -f "$$stamp" ] && [ "$$(cat "$$stamp")" = "$$want" ] && [ -x $(PY) ]; then exit 0; fi; \
+want="$$(cat requirements/uv.txt requirements/$(1).txt | cksum)"; \
+ours="$$(cksum < pyproject.toml)"; \
 if ! { [ -f .venv/.place ] && [ "$$(cat .venv/.place)" = "$$(pwd)" ] && $(PY) -c '' 2>/dev/null; }; then \
 	$(FIND_PYTHON); \
 	echo "Set-up: .venv with $$("$$python" --version)"; \
 	rm -rf .venv; "$$python" -m venv .venv; pwd > .venv/.place; \
 fi; \
-uv_want="$$(cksum < requirements/uv.txt)"; \
-if [ "$$(cat .venv/.uv 2>/dev/null || true)" != "$$uv_want" ]; then \
+if [ "$$(cat "$$stamp" 2>/dev/null || true)" != "$$want" ]; then \
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt; \
-	echo "$$uv_want" > .venv/.uv; \
+	echo "Set-up: $$(grep -c '==' requirements/$(1).txt) packages $(2)"; \
+	$(PY) -m uv pip install --quiet --python $(PY) --require-hashes --compile-bytecode -r requirements/$(1).txt || { \
+		echo "Set-up: uv could not; trying pip, which may know another package index" >&2; \
+		$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/$(1).txt; \
+	}; \
+	echo "$$want" > "$$stamp"; \
 fi; \
-echo "Set-up: $$(grep -c '==' requirements/$(1).txt) packages $(2)"; \
-$(PY) -m uv pip install --quiet --python $(PY) --require-hashes --compile-bytecode -r requirements/$(1).txt || { \
-	echo "Set-up: uv could not; trying pip, which may know another package index" >&2; \
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/$(1).txt; \
-}; \
-$(PY) -m uv pip install --quiet --python $(PY) --offline --no-deps --no-build-isolation -e .; \
-echo "$$want" > "$$stamp"; \
-echo "Set-up: done"
+if [ "$$(cat .venv/.ours 2>/dev/null || true)" != "$$ours" ]; then \
+	$(PY) -m uv pip install --quiet --python $(PY) --offline --no-deps --no-build-isolation -e .; \
+	echo "$$ours" > .venv/.ours; \
+	echo "Set-up: done"; \
+fi
 endef
 
 # Development has all that running has: where it is up to date, running needs no look of its own.

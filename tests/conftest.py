@@ -129,7 +129,7 @@ def _is_literal(host: str) -> bool:
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
-    """One Valkey for all tests of this process. A test that kills one starts its own: `with Valkey() as v`."""
+    """One Valkey for all tests of this process. Who kills one starts his own: `with Valkey() as v`."""
     with Valkey() as server:
         yield server
 

@@ -22,9 +22,9 @@ def find_binary() -> Path:
 
 
 class Valkey(Server):
-    """One server over one folder, with an append-only file; `with Valkey() as valkey: ...` starts, removes it.
+    """One server over one folder, with an append-only file; `with Valkey() as v: ...` starts, removes it.
 
-    It listens on a unix socket, and with `tcp=True` on a free port of 127.0.0.1 too (the same after a restart).
+    It listens on a unix socket, and with `tcp=True` on a free port of 127.0.0.1 too (kept over a restart).
     """
 
     def __init__(self, *, tcp: bool = False, appendfsync: str = "always") -> None:
@@ -44,9 +44,10 @@ class Valkey(Server):
         """Start it, or start it again over the same data; `options` go to the command line as they are."""
         # fmt: off
         command = [
-            str(find_binary()), "--port", str(self.port), "--bind", "127.0.0.1",
-            "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", self.appendfsync,
-            "--maxmemory-policy", "noeviction", "--daemonize", "no", *options,
+            str(find_binary()), "--dir", str(self.folder), "--daemonize", "no",
+            "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
+            "--save", "", "--appendonly", "yes", "--appendfsync", self.appendfsync,
+            "--maxmemory-policy", "noeviction", *options,
         ]
         # fmt: on
         self.socket.unlink(missing_ok=True)
