@@ -1,0 +1,149 @@
+"""The contract of a connector, and the ports through which it asks for what it may not reach itself.
+
+A connector is a module with a `CONNECTOR` that satisfies `Connector`, one line in connectors/__init__.py, one test
+with payloads and one docs page. verify and parse are pure; send is the only place that speaks to the provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import aiohttp
+
+from hub.config import Account
+from hub.limits import Limits
+from hub.model import Event, Outgoing, Sent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Raw:
+    """A request as the provider sent it. `url` is rebuilt from our configured public address, never from Host.
+
+    headers: every name in lower case; a header given twice has its values in order.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, Sequence[str]]
+    body: bytes
+    received_at: datetime
+    remote: str = ""
+
+    def header(self, name: str) -> str | None:
+        """The header's only value; None where it is missing or was given more than once (a doubled header proves nothing)."""
+        values = self.headers.get(name.lower(), ())
+        return values[0] if len(values) == 1 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parsed:
+    """What a request said. `blobs` are bytes named by events (by their sha256), stored before the events are."""
+
+    events: tuple[Event, ...] = ()
+    blobs: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What the provider is told."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastMessage:
+    """One message of a visitor's own history, as a resuming chat needs it. `seq` only grows."""
+
+    seq: int
+    direction: str  # "in" or "out"
+    text: str
+    at: datetime
+    author_name: str = ""
+    client_id: str | None = None
+    attachments: tuple[tuple[str, str, int, str], ...] = ()  # sha256, name, size_bytes, content_type
+
+
+class History(Protocol):
+    """The store's answer to: what has been said with this address on this account, after `after`?"""
+
+    async def since(self, account: str, urn: str, after: int, limit: int = 200) -> list[PastMessage]: ...
+
+
+class Cursors(Protocol):
+    """How far a pulled source has been read, as the store knows it."""
+
+    async def get(self, account: str, name: str) -> str | None: ...
+
+
+class Live(Protocol):
+    """Queue figures for a waiting customer: (people ahead, seconds they may expect), None where unknown."""
+
+    async def wait(self, account: str, urn: str) -> tuple[int, float] | None: ...
+
+
+class BlobReader(Protocol):
+    async def read(self, sha256: str) -> bytes: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """What a `send` may use: one shared guarded HTTP session, Redis, the blobs and the time."""
+
+    http: aiohttp.ClientSession
+    redis: Any
+    blobs: BlobReader
+    public_url: str
+    now: datetime
+
+
+class Connector(Protocol):
+    """One channel.
+
+    name: as in `connector/name` and the path `/in/{name}/{account}`.
+    secrets: purposes that an account of it must have; an empty secret is refused at start.
+    bad_signature: what a forged request is told (401 or 403). unknown_account: 404, or 200 where a provider would
+    otherwise unsubscribe us. unavailable: what it is told when the journal cannot be written.
+    urn_scheme: the scheme of its addresses. vouches: it verifies the sender (signed platform ids), not only claims.
+    """
+
+    name: str
+    title: str
+    urn_scheme: str
+    secrets: tuple[str, ...]
+    limits: Limits
+    bad_signature: int
+    unknown_account: int
+    unavailable: Answer
+
+    def check(self, account: Account) -> list[str]:
+        """Complaints about an account's settings, each one sentence; empty when it can work. Pure."""
+        ...
+
+    def verify(self, raw: Raw, account: Account) -> None:
+        """Raises Forged unless the request is the provider's, for this account, and fresh. Pure, constant-time compares."""
+        ...
+
+    def parse(self, raw: Raw, account: Account) -> Parsed:
+        """The events in a verified request, in the order they happened. Raises Malformed if it cannot be read. Pure.
+
+        Called twice with the same request it gives the same event keys.
+        """
+        ...
+
+    def answer(self, raw: Raw, account: Account, parsed: Parsed) -> Answer:
+        """What the provider is told once everything is on disk. Pure."""
+        ...
+
+    async def send(self, message: Outgoing, account: Account, wire: Wire) -> Sent:
+        """Hand one message to the provider. Returns every provider id, or raises SendError; never retries by itself."""
+        ...
+
+    async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
+        """Ask the provider whether `message` was sent after all. None: it was not. Raises SendError(UNKNOWN) where it cannot be asked."""
+        ...

@@ -1,0 +1,32 @@
+"""The time, as something that is passed in: tests set it, processes use the system's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+Clock = Callable[[], datetime]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def system() -> datetime:
+    """Now, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def to_us(at: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC; the form in which the store and the stream keep time."""
+    return (at - EPOCH) // _MICROSECOND
+
+
+def from_us(us: int) -> datetime:
+    """The aware UTC datetime of `us` microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=us)
+
+
+def now_us() -> int:
+    """Now, in microseconds since 1970."""
+    return time.time_ns() // 1000

@@ -1,0 +1,156 @@
+"""The configuration as typed values: what config/*.yaml says, after every check that needs no other room.
+
+hub/yamlfile.py turns text into nodes with FILE:LINE; hub/configfiles.py turns nodes into these types. Durations are
+seconds. Agents, queues, accounts, brands and calendars are named by their YAML key everywhere, in the store too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, time
+from enum import StrEnum
+from typing import Any
+
+
+class ConversationPolicy(StrEnum):
+    """Which open conversation a message continues."""
+
+    CUSTOMER = "customer"  # the customer's one open conversation, whatever the channel (the default)
+    ACCOUNT = "account"  # one for each account that the customer writes to
+    THREAD = "thread"  # one for each thread of the provider's
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brand:
+    key: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """One address of ours at a provider. `key` is `connector/name`.
+
+    settings: the connector's own, checked by it. secrets: purpose -> the values that are valid now, newest first
+    (two while a secret is rotated); resolved from the environment by the process that needs them, never from YAML,
+    where `secret_names` gives the variables. rate_per_s and burst: the token bucket of its sends.
+    reopen_within_s: a message after closing, within this time, reopens the conversation.
+    """
+
+    key: str
+    connector: str
+    name: str
+    brand: str
+    title: str
+    address: str | None = None
+    policy: ConversationPolicy = ConversationPolicy.CUSTOMER
+    reopen_within_s: float = 3 * 24 * 3600.0
+    rate_per_s: float = 10.0
+    burst: int = 10
+    enabled: bool = True
+    settings: dict[str, Any] = field(default_factory=dict)
+    secret_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    secrets: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    file: str = "config/channels.yaml"
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queue:
+    """Service level: `percent` of conversations answered within `within_s`. Idle claims go back after `idle_s`."""
+
+    key: str
+    title: str
+    calendar: str | None = None
+    service_percent: int = 80
+    service_within_s: float = 300.0
+    offer_s: float = 60.0
+    idle_s: float | None = None
+    moved_to: str | None = None
+    line: int = 0
+
+
+class Role(StrEnum):
+    AGENT = "agent"
+    LEAD = "lead"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agent:
+    """`limit`: how many open conversations at once. `slack`: the linked Slack user id, if any."""
+
+    key: str
+    name: str
+    email: str | None = None
+    role: Role = Role.AGENT
+    queues: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
+    limit: int = 5
+    slack: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calendar:
+    """Opening hours: weekday (0 = Monday) -> spans of local time; `holidays`: country or country-subdivision codes."""
+
+    key: str
+    timezone: str
+    hours: dict[int, tuple[tuple[time, time], ...]]
+    holidays: str | None = None
+    closed: tuple[date, ...] = ()
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CannedReply:
+    key: str
+    title: str
+    text: str
+    queues: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a rule gives. `queue` None: the rule only adjusts. `priority` is a name from `priorities`."""
+
+    queue: str | None = None
+    priority: str | None = None
+    tags: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """`when` is plain data (dicts, lists, scalars); router/conditions.py compiles it and knows its words.
+
+    `lines` maps a path into `when` (such as `("all", 0, "text")`) to its line, for complaints and explanations.
+    """
+
+    name: str
+    when: Any
+    then: Outcome
+    goes_on: bool = False
+    file: str = "config/routing.yaml"
+    line: int = 0
+    lines: dict[tuple[str | int, ...], int] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """One whole, valid configuration. `hash` names it: sha256 (hex) over the files as applied.
+
+    priorities: name -> head start in seconds (may be negative). `default` always names a queue.
+    """
+
+    hash: str
+    brands: dict[str, Brand]
+    accounts: dict[str, Account]
+    queues: dict[str, Queue]
+    agents: dict[str, Agent]
+    calendars: dict[str, Calendar]
+    replies: dict[str, CannedReply]
+    priorities: dict[str, float]
+    rules: tuple[Rule, ...]
+    default: Outcome
+    files: dict[str, str] = field(default_factory=dict, repr=False)

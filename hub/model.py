@@ -1,0 +1,237 @@
+"""The core types: what connectors may say and what the hub asks of them. Imports nothing of ours.
+
+An address is a URN (see hub/urn.py): `tel:+15551234567`, `mailto:ann@example.com`, `webchat:v7f3…`.
+An account is named `connector/name`, for example `webchat/main`; it is one address of ours at a provider.
+Times are aware datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attachment:
+    """A file whose bytes are in the blob store before anything names it."""
+
+    sha256: str
+    content_type: str
+    size_bytes: int
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageReceived:
+    """A customer said something: a message, a post, a form, a letter, a visit.
+
+    event_key: unique within the account for ever; a redelivery carries the same one.
+    external_id: the provider's id of the message, by which edits and reports refer to it.
+    thread: what the provider groups by (a mail thread, a chat group), where it matters.
+    claims: further addresses of theirs that the message states (a form's e-mail field). Never verified by that alone.
+    verified: the channel itself vouches for `sender` (a signed platform id); a From: header does not.
+    sent_at: the provider's time; None where it gives none.
+    fields: what a form or letter said besides its text, flat, in the order given.
+    blob: sha256 of the raw request in the blob store, where kept.
+    """
+
+    account: str
+    event_key: str
+    received_at: datetime
+    sender: str
+    text: str = ""
+    sender_name: str = ""
+    external_id: str | None = None
+    subject: str | None = None
+    form: str = "message"
+    thread: str | None = None
+    in_reply_to: str | None = None
+    verified: bool = False
+    claims: tuple[str, ...] = ()
+    sent_at: datetime | None = None
+    attachments: tuple[Attachment, ...] = ()
+    language: str | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    automatic: bool = False
+    blob: str | None = None
+
+
+class Change(StrEnum):
+    EDIT = "edit"
+    DELETE = "delete"
+    REACTION = "reaction"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageChanged:
+    """An earlier message was edited, deleted or reacted to. `text` is the new text, or the reaction."""
+
+    account: str
+    event_key: str
+    received_at: datetime
+    sender: str
+    external_id: str
+    change: Change
+    text: str = ""
+    sent_at: datetime | None = None
+    blob: str | None = None
+
+
+class CallState(StrEnum):
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    COMPLETED = "completed"
+    MISSED = "missed"
+    VOICEMAIL = "voicemail"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallEvent:
+    """Something happened in a call. `external_id` is the call's id; `text` a transcript where there is one."""
+
+    account: str
+    event_key: str
+    received_at: datetime
+    sender: str
+    external_id: str
+    state: CallState
+    text: str = ""
+    duration_s: float | None = None
+    sent_at: datetime | None = None
+    attachments: tuple[Attachment, ...] = ()
+    blob: str | None = None
+
+
+class DeliveryStatus(StrEnum):
+    """What a provider reports of a message of ours. Listed in the order in which a status may only move."""
+
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+    OPTED_OUT = "opted_out"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryReported:
+    """A provider's word on one part of a message of ours, named by `external_id` or by our own `delivery_id`."""
+
+    account: str
+    event_key: str
+    received_at: datetime
+    status: DeliveryStatus
+    external_id: str | None = None
+    delivery_id: int | None = None
+    code: str | None = None
+    detail: str = ""
+    reported_at: datetime | None = None
+    blob: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConsentChanged:
+    """The owner of `urn` opted out (`granted` False) or in again. `scope`: "all" or "marketing"."""
+
+    account: str
+    event_key: str
+    received_at: datetime
+    urn: str
+    granted: bool
+    scope: str = "all"
+    wording: str = ""
+    blob: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdentityLearned:
+    """Two addresses are said to be one person's; `verified` where the provider vouches for it."""
+
+    account: str
+    event_key: str
+    received_at: datetime
+    urn: str
+    other: str
+    verified: bool = False
+    name: str = ""
+    blob: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unreadable:
+    """Verified bytes that no parser of ours understands. They wait in quarantine with a replay button."""
+
+    account: str
+    event_key: str
+    received_at: datetime
+    reason: str
+    blob: str
+    content_type: str = "application/octet-stream"
+
+
+Event = (
+    MessageReceived
+    | MessageChanged
+    | CallEvent
+    | DeliveryReported
+    | ConsentChanged
+    | IdentityLearned
+    | Unreadable
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cursor:
+    """How far a pulled source (a mailbox, long polling) has been read; committed with the batch that got there."""
+
+    account: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One journalled event on its way to the store. (producer, seq) names it for ever.
+
+    accepted_at: when the edge answered for it (the journal's own clock).
+    raw: the encoded event as journalled; quarantine keeps these bytes.
+    """
+
+    producer: str
+    seq: int
+    accepted_at: datetime
+    event: Event
+    cursor: Cursor | None = None
+    raw: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """What `send` is given: one message of ours to one address.
+
+    delivery_id: our id; channels that can carry it do, so that an unknown send can be looked for.
+    idem_key: the same for every attempt of this delivery.
+    in_reply_to: the provider's id of the message this answers, where there is one.
+    attempt: 1 for the first try.
+    """
+
+    delivery_id: int
+    account: str
+    to: str
+    text: str
+    idem_key: str
+    subject: str | None = None
+    thread: str | None = None
+    in_reply_to: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    created_at: datetime | None = None
+    author_name: str = ""
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """Every provider id of a message of ours, in the order of its parts."""
+
+    external_ids: tuple[str, ...]
+    status: DeliveryStatus = DeliveryStatus.SENT
