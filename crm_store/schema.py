@@ -307,9 +307,11 @@ conversations = Table(
     Column("identity_id", Id, nullable=False),  # the customer's last address
     Column("state", String(10), nullable=False),  # waiting, offered, open, pending, snoozed, closed
     Column("slot", String(200), unique=True),  # NULL when closed; what a next message continues
+    Column("home", String(200)),  # the slot it has while not closed, kept for its reopening
     Column("thread", String(200)),
     _words("subject", default=""),
     Column("queue", String(80), nullable=False),
+    Column("ruled_queue", String(80)),  # where the rules put it last; differs once a person has moved it
     Column("priority", String(40), nullable=False),
     Column("head_start_s", Float, nullable=False),
     _words("tags", default="[]"),
@@ -331,6 +333,13 @@ conversations = Table(
 )
 Index("ix_conversations_queue", conversations.c.queue, conversations.c.state, conversations.c.rank_at)
 Index("ix_conversations_customer_id", conversations.c.customer_id)
+Index(
+    "ix_conversations_home",
+    conversations.c.home,
+    conversations.c.id,
+    sqlite_where=text("slot IS NULL"),
+    postgresql_where=text("slot IS NULL"),
+)
 Index("ix_conversations_assignee", conversations.c.assignee, conversations.c.state)
 Index(
     "ix_conversations_snoozed_until",

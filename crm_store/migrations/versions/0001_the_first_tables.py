@@ -121,9 +121,11 @@ def upgrade() -> None:
         sa.Column("identity_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("slot", sa.String(length=200), nullable=True),
+        sa.Column("home", sa.String(length=200), nullable=True),
         sa.Column("thread", sa.String(length=200), nullable=True),
         sa.Column("subject", sa.Text(), server_default="", nullable=False),
         sa.Column("queue", sa.String(length=80), nullable=False),
+        sa.Column("ruled_queue", sa.String(length=80), nullable=True),
         sa.Column("priority", sa.String(length=40), nullable=False),
         sa.Column("head_start_s", sa.Float(), nullable=False),
         sa.Column("tags", sa.Text(), server_default="[]", nullable=False),
@@ -148,6 +150,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_conversations_assignee", "conversations", ["assignee", "state"], unique=False)
     op.create_index("ix_conversations_customer_id", "conversations", ["customer_id"], unique=False)
+    op.create_index(
+        "ix_conversations_home",
+        "conversations",
+        ["home", "id"],
+        unique=False,
+        sqlite_where=sa.text("slot IS NULL"),
+        postgresql_where=sa.text("slot IS NULL"),
+    )
     op.create_index(
         "ix_conversations_offer_expires_at",
         "conversations",
