@@ -1,0 +1,1 @@
+"""The desks, as people and browsers use them."""
