@@ -2,7 +2,8 @@
 
 Times are microseconds since 1970 UTC in a BIGINT (docs/decisions/0002): one form on both databases, in the
 hand-written batch statements and in arithmetic on `rank_at`. Brands, accounts, queues and agents are named by their
-YAML key. Who acted stands in `by`: `agent:bo`, `customer`, `rule:vip`, `system`. Ids are the application's (hub/ids.py).
+YAML key. Who acted stands in `by`: `agent:bo`, `customer`, `rule:vip`, `system`. Ids are the application's
+(hub/ids.py).
 """
 
 from __future__ import annotations
@@ -537,6 +538,7 @@ deliveries = Table(
     Column("state", String(10), nullable=False),
     _flag("bulk"),
     _at("due_at"),
+    _at("tries_from", null=True),  # the age at which trying ends counts from here; NULL: from created_at
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("lease_owner", String(80)),
     _at("lease_until", null=True),
@@ -552,9 +554,24 @@ _UNFINISHED = "state IN ('held', 'queued', 'sending', 'unknown')"
 Index(
     "ix_deliveries_due",
     deliveries.c.account,
+    deliveries.c.bulk,
     deliveries.c.due_at,
     sqlite_where=text(_UNFINISHED),
     postgresql_where=text(_UNFINISHED),
+)
+Index(
+    "ix_deliveries_waiting",  # is an earlier one of the conversation unfinished?
+    deliveries.c.conversation_id,
+    deliveries.c.id,
+    sqlite_where=text(_UNFINISHED),
+    postgresql_where=text(_UNFINISHED),
+)
+_IN_DOUBT = "state IN ('sending', 'unknown')"
+Index(
+    "ix_deliveries_in_doubt",
+    deliveries.c.lease_until,
+    sqlite_where=text(_IN_DOUBT),
+    postgresql_where=text(_IN_DOUBT),
 )
 Index("ix_deliveries_conversation_id", deliveries.c.conversation_id, deliveries.c.id)
 

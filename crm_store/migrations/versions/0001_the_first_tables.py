@@ -248,6 +248,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("bulk", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("tries_from", sa.BigInteger(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lease_owner", sa.String(length=80), nullable=True),
         sa.Column("lease_until", sa.BigInteger(), nullable=True),
@@ -266,7 +267,23 @@ def upgrade() -> None:
     op.create_index(
         "ix_deliveries_due",
         "deliveries",
-        ["account", "due_at"],
+        ["account", "bulk", "due_at"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('held', 'queued', 'sending', 'unknown')"),
+        postgresql_where=sa.text("state IN ('held', 'queued', 'sending', 'unknown')"),
+    )
+    op.create_index(
+        "ix_deliveries_in_doubt",
+        "deliveries",
+        ["lease_until"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('sending', 'unknown')"),
+        postgresql_where=sa.text("state IN ('sending', 'unknown')"),
+    )
+    op.create_index(
+        "ix_deliveries_waiting",
+        "deliveries",
+        ["conversation_id", "id"],
         unique=False,
         sqlite_where=sa.text("state IN ('held', 'queued', 'sending', 'unknown')"),
         postgresql_where=sa.text("state IN ('held', 'queued', 'sending', 'unknown')"),

@@ -1,0 +1,89 @@
+"""The states of a delivery, which only move forward, and the rows that every move leaves behind.
+
+    held -> queued -> sending -> sent -> delivered -> read
+      |        |         |-> unknown      |-> failed, opted_out
+      |-> cancelled      |-> queued again (certainly not sent), failed, opted_out
+
+Three moves go back, and only these: `sending -> queued` when it is certain that nothing went out, `unknown -> queued`
+when the provider says so or an agent asks for it, `failed -> queued` when an agent asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert
+
+from crm_store.schema import delivery_events
+from hub.ids import Ids
+
+HELD, QUEUED, SENDING, UNKNOWN = "held", "queued", "sending", "unknown"
+SENT, DELIVERED, READ = "sent", "delivered", "read"
+FAILED, CANCELLED, OPTED_OUT = "failed", "cancelled", "opted_out"
+
+UNFINISHED = (HELD, QUEUED, SENDING, UNKNOWN)
+WENT_OUT = (SENT, DELIVERED, READ)
+
+# What a report may move a part along: the order of hub.model.DeliveryStatus. A failure stands above "read", because
+# a mail can bounce after the next server took it, and an agent must hear of that one whichever report came first.
+RANK = {SENT: 1, DELIVERED: 2, READ: 3, FAILED: 4, OPTED_OUT: 5}
+
+CUSTOMER_WROTE = "customer_wrote"  # the code of a held delivery that waits for an agent, not for its time
+
+CODE_CHARS = 20
+PROVIDER_CODE_CHARS = 80
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moved:
+    """A delivery that has a new state; for notices after the commit."""
+
+    delivery_id: int
+    conversation_id: int
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Happened:
+    """One row of `delivery_events`."""
+
+    delivery_id: int
+    state: str
+    at: datetime
+    code: str | None = None
+    detail: str = ""
+
+
+def forward(now: str, reported: str) -> str:
+    """The further of two states of a part, whichever was heard of first."""
+    return reported if RANK[reported] > RANK[now] else now
+
+
+def whole(parts: Sequence[str]) -> str:
+    """The state of a delivery, of those of its parts: as far as the last of them, but failed if one failed."""
+    worst = max(parts, key=RANK.__getitem__)
+    if RANK[worst] >= RANK[FAILED]:
+        return worst
+    return min(parts, key=RANK.__getitem__)
+
+
+def note(tx: Connection, ids: Ids, happened: Iterable[Happened]) -> None:
+    """Write the history of deliveries, in one statement."""
+    rows = list(happened)
+    if rows:
+        tx.execute(
+            insert(delivery_events),
+            [
+                {
+                    "id": event_id,
+                    "delivery_id": row.delivery_id,
+                    "state": row.state,
+                    "code": None if row.code is None else row.code[:CODE_CHARS],
+                    "detail": row.detail,
+                    "at": row.at,
+                }
+                for event_id, row in zip(ids.take(len(rows)), rows, strict=True)
+            ],
+        )

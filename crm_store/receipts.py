@@ -1,0 +1,335 @@
+"""What providers report of our messages: set-wise, only ever forward, in any order, before or after our own commit.
+
+A report of a message that we do not know (yet) is parked in `parked_reports`; the transaction that commits a send's
+ids takes out what was parked for them. Neither may miss the other, so on PostgreSQL both first lock the names of
+the messages they speak of (advisory locks, in order); on SQLite there is one writer at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, text, tuple_, update
+
+from crm_store import delivery_states as states
+from crm_store.delivery_states import Happened, Moved, note
+from crm_store.schema import deliveries, delivery_parts, parked_reports
+from hub.clock import from_us, to_us
+from hub.ids import Ids
+from hub.model import DeliveryReported, DeliveryStatus
+
+KIND = "report"  # the table also holds edits and reactions that came too early
+_LOCK_CLASS = 0x6D73  # advisory locks of ours: "ms"
+_LOCKS = 512  # names share so many locks; PostgreSQL has room for some thousands in all transactions together
+_CHUNK = 400  # names in one IN (...)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Name:
+    """What a provider, or we ourselves (`#delivery id`), call a message of ours on an account."""
+
+    account: str
+    external_id: str
+
+
+def name_of(account: str, delivery_id: int) -> Name:
+    """Our own name for a delivery: reports that carry our id are parked under it."""
+    return Name(account=account, external_id=f"#{delivery_id}")
+
+
+def lock(tx: Connection, names: Iterable[Name]) -> None:
+    """Wait until no other transaction is reporting on, or committing the ids of, any of these; held to the commit."""
+    if tx.dialect.name != "postgresql":
+        return
+    keys = sorted({zlib.crc32(f"{n.account}\n{n.external_id}".encode()) % _LOCKS for n in names})
+    if keys:
+        tx.execute(
+            text(
+                "SELECT pg_advisory_xact_lock(:class, key) FROM unnest(CAST(:keys AS integer[])) AS t (key)"
+            ),
+            {"class": _LOCK_CLASS, "keys": keys},
+        )
+
+
+def apply_reports(
+    tx: Connection, ids: Ids, reports: Sequence[DeliveryReported], now: datetime
+) -> list[Moved]:
+    """Move deliveries on as providers report, or park what is not known (yet). Twice is as once.
+
+    A delivery is delivered when all its parts are, and failed when one is. One that is `unknown`, waits to be tried
+    again, or was given up without any id of the provider's, went out after all if the provider reports on it by our id.
+    """
+    if not reports:
+        return []
+    lock(tx, [name for report in reports for name in _names(report)])
+    found = _by_external_id(tx, [r for r in reports if r.external_id])
+    wanted = set(found.values()) | {r.delivery_id for r in reports if r.delivery_id is not None}
+    known = _lock_deliveries(tx, wanted)
+    parked = []
+    for report in reports:
+        by_id = found.get((report.account, report.external_id or ""))
+        delivery = known.get(by_id if by_id is not None else report.delivery_id or 0)
+        if delivery is None or delivery.account != report.account or not delivery.hears(report):
+            parked.append(report)
+    _park(tx, ids, parked)
+    return _write(tx, ids, known.values(), now)
+
+
+def take_parked(tx: Connection, ids: Ids, names: Sequence[Name], now: datetime) -> list[Moved]:
+    """Apply what was parked under these names; the caller holds their locks and has written the parts."""
+    rows = _parked(tx, names)
+    if not rows:
+        return []
+    tx.execute(delete(parked_reports).where(parked_reports.c.id.in_([row.id for row in rows])))
+    return apply_reports(tx, ids, [_decode(row) for row in rows], now)
+
+
+def take_late(tx: Connection, ids: Ids, now: datetime, limit: int = 500) -> list[Moved]:
+    """The sweeper's look: reports that are parked although what they speak of is there."""
+    p, parts, d = parked_reports.c, delivery_parts.c, deliveries.c
+    by_part = select(p.account, p.external_id).join(
+        delivery_parts, (parts.account == p.account) & (parts.external_id == p.external_id)
+    )
+    names = {Name(account=a, external_id=e) for a, e in tx.execute(by_part.limit(limit)).tuples()}
+    ours = select(p.account, p.external_id).where(p.external_id.like("#%")).order_by(p.id).limit(limit)
+    by_id = {int(e[1:]): a for a, e in tx.execute(ours).tuples() if e[1:].isdecimal()}
+    for chunk in _chunks(sorted(by_id)):
+        heard = select(d.id).where(
+            d.id.in_(chunk), d.state.not_in((states.SENDING, states.CANCELLED)), d.attempts > 0
+        )
+        names |= {name_of(by_id[delivery_id], delivery_id) for delivery_id in tx.execute(heard).scalars()}
+    if not names:
+        return []
+    lock(tx, names)
+    return take_parked(tx, ids, sorted(names, key=lambda n: (n.account, n.external_id)), now)
+
+
+def forget_parked(tx: Connection, before: datetime) -> int:
+    """Drop what was parked before `before`, of whatever kind; how many."""
+    return tx.execute(delete(parked_reports).where(parked_reports.c.at < before)).rowcount
+
+
+# ------------------------------------------------------------------------------------------ a delivery in memory
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """A locked delivery and its parts, on which reports are played before anything is written."""
+
+    id: int
+    conversation_id: int
+    account: str
+    state: str
+    attempts: int
+    parts: dict[int, tuple[str, str]]  # number -> (external id, state)
+    had_parts: bool
+    told: DeliveryReported | None = None
+    proven: bool = False  # our own id came back in a report: it went out
+
+    def hears(self, report: DeliveryReported) -> bool:
+        """Play one report. False: it must wait until the send that it speaks of has been committed."""
+        numbers = [
+            n for n, (external_id, _) in self.parts.items() if external_id == (report.external_id or None)
+        ]
+        if not numbers:
+            if not self._may_have_gone():
+                return False
+            self.proven = True
+            numbers = list(self.parts) if report.external_id is None else []
+            if not numbers:
+                number = max(self.parts, default=-1) + 1
+                self.parts[number] = (report.external_id or "", states.SENT)
+                numbers = [number]
+        for number in numbers:
+            external_id, state = self.parts[number]
+            self.parts[number] = (external_id, states.forward(state, report.status.value))
+        if self.told is None or states.RANK[report.status.value] >= states.RANK[self.told.status.value]:
+            self.told = report
+        return True
+
+    def _may_have_gone(self) -> bool:
+        if self.state in (states.SENDING, states.CANCELLED):
+            return False
+        return self.state not in (states.HELD, states.QUEUED) or self.attempts > 0
+
+    def becomes(self) -> str:
+        """The state after all reports."""
+        if not self.parts or self.told is None:
+            return self.state
+        now = states.whole([state for _, state in self.parts.values()])
+        if self.state in states.WENT_OUT:
+            return states.forward(self.state, now)
+        if self.proven and not (self.state in (states.FAILED, states.OPTED_OUT) and self.had_parts):
+            return now
+        return self.state
+
+
+def _names(report: DeliveryReported) -> list[Name]:
+    names = []
+    if report.external_id:
+        names.append(Name(account=report.account, external_id=report.external_id))
+    if report.delivery_id is not None:
+        names.append(name_of(report.account, report.delivery_id))
+    return names
+
+
+def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK))
+
+
+def _by_external_id(tx: Connection, reports: Sequence[DeliveryReported]) -> dict[tuple[str, str], int]:
+    """(account, external id) -> delivery, for the parts that are known."""
+    by_account: dict[str, set[str]] = defaultdict(set)
+    for report in reports:
+        by_account[report.account].add(report.external_id or "")
+    c = delivery_parts.c
+    found: dict[tuple[str, str], int] = {}
+    for account, external_ids in sorted(by_account.items()):
+        for chunk in _chunks(sorted(external_ids)):
+            rows = tx.execute(
+                select(c.external_id, c.delivery_id).where(c.account == account, c.external_id.in_(chunk))
+            )
+            found |= {(account, external_id): delivery_id for external_id, delivery_id in rows}
+    return found
+
+
+def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, _Delivery]:
+    """The deliveries with their parts, as they are once nobody else can change them."""
+    d, p = deliveries.c, delivery_parts.c
+    found: dict[int, _Delivery] = {}
+    for chunk in _chunks(sorted(wanted)):
+        rows = tx.execute(
+            select(d.id, d.conversation_id, d.account, d.state, d.attempts)
+            .where(d.id.in_(chunk))
+            .order_by(d.id)
+            .with_for_update()
+        ).all()
+        parts: dict[int, dict[int, tuple[str, str]]] = defaultdict(dict)
+        for delivery_id, part, external_id, state in tx.execute(
+            select(p.delivery_id, p.part, p.external_id, p.state).where(p.delivery_id.in_(chunk))
+        ):
+            parts[delivery_id][part] = (external_id, state)
+        for row in rows:
+            mine = parts[row.id]
+            found[row.id] = _Delivery(
+                row.id, row.conversation_id, row.account, row.state, row.attempts, mine, bool(mine)
+            )
+    return found
+
+
+def _write(tx: Connection, ids: Ids, changed: Iterable[_Delivery], now: datetime) -> list[Moved]:
+    moved, history = [], []
+    part_rows: list[dict[str, Any]] = []
+    for delivery in changed:
+        told = delivery.told
+        if told is None:
+            continue
+        part_rows += [
+            {
+                "delivery_id": delivery.id,
+                "part": number,
+                "account": delivery.account,
+                "external_id": external_id,
+                "state": state,
+                "at": now,
+            }
+            for number, (external_id, state) in delivery.parts.items()
+        ]
+        state = delivery.becomes()
+        if state == delivery.state:
+            continue
+        bad = state in (states.FAILED, states.OPTED_OUT)
+        values: dict[str, Any] = {"state": state, "updated_at": now, "lease_owner": None, "lease_until": None}
+        if delivery.state not in states.WENT_OUT:
+            values["sent_at"] = told.reported_at or now
+        values["code"] = ("opted_out" if state == states.OPTED_OUT else "rejected") if bad else None
+        values["provider_code"] = (told.code or "")[: states.PROVIDER_CODE_CHARS] or None
+        values["detail"] = told.detail
+        tx.execute(update(deliveries).where(deliveries.c.id == delivery.id).values(values))
+        moved.append(Moved(delivery_id=delivery.id, conversation_id=delivery.conversation_id, state=state))
+        history.append(
+            Happened(
+                delivery_id=delivery.id, state=state, at=now, code=values["code"], detail=told.detail or ""
+            )
+        )
+    if part_rows:
+        c = delivery_parts.c
+        touched = sorted({row["delivery_id"] for row in part_rows})
+        for chunk in _chunks(touched):
+            tx.execute(delete(delivery_parts).where(c.delivery_id.in_(chunk)))
+        tx.execute(insert(delivery_parts), part_rows)
+    note(tx, ids, history)
+    return moved
+
+
+# ------------------------------------------------------------------------------------------------------ parking
+
+
+def _park(tx: Connection, ids: Ids, reports: Sequence[DeliveryReported]) -> None:
+    if not reports:
+        return
+    tx.execute(
+        insert(parked_reports),
+        [
+            {
+                "id": row_id,
+                "account": report.account,
+                "external_id": name.external_id,
+                "event": _encode(report),
+                "at": report.received_at,
+            }
+            for row_id, report in zip(ids.take(len(reports)), reports, strict=True)
+            for name in _names(report)[-1:]
+        ],
+    )
+
+
+def _parked(tx: Connection, names: Sequence[Name]) -> list[Any]:
+    p = parked_reports.c
+    rows: list[Any] = []
+    for chunk in _chunks(names):
+        rows += tx.execute(
+            select(p.id, p.account, p.external_id, p.event)
+            .where(tuple_(p.account, p.external_id).in_([(n.account, n.external_id) for n in chunk]))
+            .order_by(p.id)
+        ).all()
+    return [row for row in rows if json.loads(row.event).get("kind") == KIND]
+
+
+def _encode(report: DeliveryReported) -> str:
+    return json.dumps(
+        {
+            "kind": KIND,
+            "event_key": report.event_key,
+            "received_at": to_us(report.received_at),
+            "status": report.status.value,
+            "external_id": report.external_id,
+            "delivery_id": report.delivery_id,
+            "code": report.code,
+            "detail": report.detail,
+            "reported_at": None if report.reported_at is None else to_us(report.reported_at),
+        }
+    )
+
+
+def _decode(row: Any) -> DeliveryReported:
+    kept = json.loads(row.event)
+    report = DeliveryReported(
+        account=row.account,
+        event_key=kept["event_key"],
+        received_at=from_us(kept["received_at"]),
+        status=DeliveryStatus(kept["status"]),
+        external_id=kept["external_id"],
+        delivery_id=kept["delivery_id"],
+        code=kept["code"],
+        detail=kept["detail"],
+    )
+    return (
+        report if kept["reported_at"] is None else replace(report, reported_at=from_us(kept["reported_at"]))
+    )
