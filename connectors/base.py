@@ -33,7 +33,7 @@ class Raw:
     remote: str = ""
 
     def header(self, name: str) -> str | None:
-        """The header's only value; None where it is missing or was given more than once (a doubled header proves nothing)."""
+        """The header's only value. None where it is missing or doubled (a doubled header proves nothing)."""
         values = self.headers.get(name.lower(), ())
         return values[0] if len(values) == 1 else None
 
@@ -109,7 +109,10 @@ class Connector(Protocol):
     secrets: purposes that an account of it must have; an empty secret is refused at start.
     bad_signature: what a forged request is told (401 or 403). unknown_account: 404, or 200 where a provider would
     otherwise unsubscribe us. unavailable: what it is told when the journal cannot be written.
-    urn_scheme: the scheme of its addresses. vouches: it verifies the sender (signed platform ids), not only claims.
+    urn_scheme: the scheme of its addresses.
+    methods: what the edge takes at /in/{name}/{account}; GET too where a provider wants a handshake, none where the
+    channel has pages of its own instead. derives: its secrets come from the installation's key where YAML names none
+    (our own protocols, where no provider hands any out).
     """
 
     name: str
@@ -120,13 +123,15 @@ class Connector(Protocol):
     bad_signature: int
     unknown_account: int
     unavailable: Answer
+    methods: tuple[str, ...]
+    derives: bool
 
     def check(self, account: Account) -> list[str]:
         """Complaints about an account's settings, each one sentence; empty when it can work. Pure."""
         ...
 
     def verify(self, raw: Raw, account: Account) -> None:
-        """Raises Forged unless the request is the provider's, for this account, and fresh. Pure, constant-time compares."""
+        """Raises Forged unless the request is the provider's, for this account, and fresh. Pure, constant-time."""
         ...
 
     def parse(self, raw: Raw, account: Account) -> Parsed:
@@ -145,5 +150,8 @@ class Connector(Protocol):
         ...
 
     async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
-        """Ask the provider whether `message` was sent after all. None: it was not. Raises SendError(UNKNOWN) where it cannot be asked."""
+        """Ask the provider whether `message` was sent after all. None: it was not.
+
+        Raises SendError(UNKNOWN) where it cannot be asked.
+        """
         ...

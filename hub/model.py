@@ -210,6 +210,7 @@ class Outgoing:
     """What `send` is given: one message of ours to one address.
 
     delivery_id: our id; channels that can carry it do, so that an unknown send can be looked for.
+    interaction_id: what the message is remembered as; a chat that resumes tells by it what it has already shown.
     idem_key: the same for every attempt of this delivery.
     in_reply_to: the provider's id of the message this answers, where there is one.
     attempt: 1 for the first try.
@@ -220,6 +221,7 @@ class Outgoing:
     to: str
     text: str
     idem_key: str
+    interaction_id: int = 0
     subject: str | None = None
     thread: str | None = None
     in_reply_to: str | None = None
