@@ -480,6 +480,17 @@ presence = Table(
     _at("until", null=True),
 )
 
+presence_changes = Table(
+    "presence_changes",  # for occupancy: who was here when
+    metadata,
+    _id(),
+    Column("agent", String(80), nullable=False),
+    Column("status", String(12), nullable=False),
+    _at("at"),
+    _at("until", null=True),
+)
+Index("ix_presence_changes_agent", presence_changes.c.agent, presence_changes.c.at)
+
 desk_threads = Table(
     "desk_threads",  # where a conversation is shown on a surface that is a view (Slack)
     metadata,
@@ -574,6 +585,13 @@ Index(
     postgresql_where=text(_IN_DOUBT),
 )
 Index("ix_deliveries_conversation_id", deliveries.c.conversation_id, deliveries.c.id)
+_IN_TROUBLE = "state IN ('failed', 'unknown', 'opted_out')"
+Index(
+    "ix_deliveries_trouble",  # what an agent must look at
+    deliveries.c.updated_at,
+    sqlite_where=text(_IN_TROUBLE),
+    postgresql_where=text(_IN_TROUBLE),
+)
 
 delivery_parts = Table(
     "delivery_parts",

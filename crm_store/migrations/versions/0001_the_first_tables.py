@@ -281,6 +281,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('sending', 'unknown')"),
     )
     op.create_index(
+        "ix_deliveries_trouble",
+        "deliveries",
+        ["updated_at"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('failed', 'unknown', 'opted_out')"),
+        postgresql_where=sa.text("state IN ('failed', 'unknown', 'opted_out')"),
+    )
+    op.create_index(
         "ix_deliveries_waiting",
         "deliveries",
         ["conversation_id", "id"],
@@ -533,6 +541,18 @@ def upgrade() -> None:
         sa.Column("until", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("agent", name=op.f("pk_presence")),
     )
+    op.create_table(
+        "presence_changes",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("agent", sa.String(length=80), nullable=False),
+        sa.Column("status", sa.String(length=12), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_presence_changes")),
+    )
+    op.create_index("ix_presence_changes_agent", "presence_changes", ["agent", "at"], unique=False)
     op.create_table(
         "process_slots",
         sa.Column("slot", sa.SmallInteger(), autoincrement=False, nullable=False),
