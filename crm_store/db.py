@@ -125,6 +125,7 @@ class Store:
 
         Raises Unavailable when the database is away, or is still locked after the last try.
         """
+        last: DBAPIError | None = None
         for attempt in range(_TRIES):
             try:
                 with self.begin() as tx:
@@ -136,7 +137,7 @@ class Store:
                     raise
                 last = error
             time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - spreading retries, no secret
-        raise Unavailable(f"the database stays locked: {last.orig}")
+        raise Unavailable(f"the database stays locked: {last.orig if last else 'no try was made'}")
 
     def close(self) -> None:
         """Give the process slot back and close every connection. Twice is harmless."""

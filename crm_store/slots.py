@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -40,7 +40,7 @@ class Slot:
                 with self._engine.connect() as connection:
                     tx = connection.execution_options(**self._options)
                     with tx.begin():
-                        rows = dict(
+                        rows: dict[int, datetime] = dict(
                             tx.execute(select(process_slots.c.slot, process_slots.c.leased_until))
                             .tuples()
                             .all()
@@ -50,13 +50,13 @@ class Slot:
                         if number is not None and len(rows) < 64:
                             tx.execute(insert(process_slots).values(slot=number, **lease))
                             return number
-                        for number, until in sorted(rows.items(), key=lambda row: row[1]):
+                        ended = sorted((until, slot) for slot, until in rows.items() if until < now)
+                        for until, number in ended:
                             taken = tx.execute(
                                 update(process_slots)
                                 .where(
                                     process_slots.c.slot == number,
                                     process_slots.c.leased_until == until,
-                                    until < now,
                                 )
                                 .values(**lease)
                             )

@@ -6,6 +6,7 @@ docs/operations.md says: JSON serializer, one queue per worker process, short re
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import redis
@@ -15,30 +16,39 @@ from rq.serializers import JSONSerializer
 QUEUE_DEFAULT = "mainstem"
 
 DELIVER = "workers.deliver.job"  # () drains every due delivery for half a minute
-POST = "workers.post.job"  # () brings the desks' views up to what the store says
-FETCH = "workers.fetch.job"  # () fetches media that a message only names
 REMIND = "workers.remind.job"  # () wakes snoozed, expires offers, service-level notices
 SWEEP = "workers.sweep.job"  # () finds rows whose wake-up was lost
 
-ALL = (DELIVER, POST, FETCH, REMIND, SWEEP)
+ALL = (DELIVER, REMIND, SWEEP)
 
 RESULT_TTL_S = 60  # a wake-up's result is of no use to anyone
 FAILURE_TTL_S = 7 * 24 * 3600  # rq's default of a year only fills memory
 TIMEOUT_S = 120  # far above the half minute that a drain lasts
 
+_LOOK_AT = 100  # a queue of wake-ups holds one of each name, and a few more after a race
 
-def enqueue(connection: redis.Redis[bytes] | Any, name: str, *, queue: str = QUEUE_DEFAULT) -> bool:
-    """Wake whoever does `name`. Called twice while one still waits, it is one job (unique job id).
+
+def enqueue(connection: redis.Redis | Any, name: str, *, queue: str = QUEUE_DEFAULT) -> bool:
+    """Wake whoever does `name`. Called again while one still waits, it is one job. Call it after the commit.
+
+    Whether one waits is read from the queue's own list, where a job stands until a worker takes it and begins. One
+    that stands there will begin after our commit and so see our rows; one that was taken may have looked already,
+    and does not count. (rq's `unique=True` holds an id for as long as the job's hash exists: while it runs, for the
+    result's minute, for a failure's week. It would swallow the wake-up of everything committed meanwhile.)
+    Two callers in the same millisecond may both see none and wake twice: a spare look at the rows, and harmless.
 
     Returns False where Redis does not answer: the sweeper finds the rows all the same, so callers go on.
     """
     if name not in ALL:
         raise ValueError(f"no job {name!r} is declared in hub/jobs.py")
+    prefix = name.replace(".", "-") + "-"
+    to = Queue(queue, connection=connection, serializer=JSONSerializer)
     try:
-        Queue(queue, connection=connection, serializer=JSONSerializer).enqueue(
+        if any(job_id.startswith(prefix) for job_id in to.get_job_ids(0, _LOOK_AT)):
+            return True
+        to.enqueue(
             name,
-            job_id=name.replace(".", "-"),
-            unique=True,
+            job_id=prefix + secrets.token_hex(6),
             result_ttl=RESULT_TTL_S,
             failure_ttl=FAILURE_TTL_S,
             job_timeout=TIMEOUT_S,

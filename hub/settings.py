@@ -28,26 +28,26 @@ class Settings(BaseSettings):
         env_prefix="MAINSTEM_", extra="ignore", frozen=True, env_ignore_empty=True
     )
 
-    redis_url: str | None = Field(None, validation_alias=AliasChoices("REDIS_URL", "redis_url"))
+    redis_url: str | None = Field(default=None, validation_alias=AliasChoices("REDIS_URL", "redis_url"))
     database_url: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
+        default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
     )
-    port: Port = Field(8080, validation_alias=AliasChoices("PORT", "port"))
+    port: Port = Field(default=8080, validation_alias=AliasChoices("PORT", "port"))
 
     host: str = "127.0.0.1"
     desk_port: Port | None = None  # None: port + 1
     public_url: str | None = None  # how the world reaches the edge; signatures are checked against it
     desk_url: str | None = None  # how agents reach the desk; cookies are Secure when it is https
-    trusted_proxies: int = Field(0, ge=0, le=8)  # how many X-Forwarded-For hops are ours
+    trusted_proxies: int = Field(default=0, ge=0, le=8)  # how many X-Forwarded-For hops are ours
     data: Path = Path("var")
     config: Path = Path("config")
     blobs: Path | None = None  # None: data / "blobs"
     secret_key: SecretStr | None = None  # None: made once in data / "secret.key", 0600
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
-    undo_s: float = Field(10.0, ge=0, le=300)  # how long a reply is held so that it can be undone
+    undo_s: float = Field(default=10.0, ge=0, le=300)  # how long a reply is held so that it can be undone
     body_limit_bytes: int = Field(
-        5 * 1024 * 1024, ge=1024
+        default=5 * 1024 * 1024, ge=1024
     )  # Meta sends up to 3 MB; Twilio's media come by URL
     allow_private_targets: bool = False  # let outbound webhooks reach loopback and private addresses
 
