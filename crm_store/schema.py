@@ -314,6 +314,7 @@ conversations = Table(
     Column("queue", String(80), nullable=False),
     Column("ruled_queue", String(80)),  # where the rules put it last; differs once a person has moved it
     Column("priority", String(40), nullable=False),
+    Column("ruled_priority", String(40)),
     Column("head_start_s", Float, nullable=False),
     _words("tags", default="[]"),
     _words("skills", default="[]"),

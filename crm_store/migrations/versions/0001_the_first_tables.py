@@ -127,6 +127,7 @@ def upgrade() -> None:
         sa.Column("queue", sa.String(length=80), nullable=False),
         sa.Column("ruled_queue", sa.String(length=80), nullable=True),
         sa.Column("priority", sa.String(length=40), nullable=False),
+        sa.Column("ruled_priority", sa.String(length=40), nullable=True),
         sa.Column("head_start_s", sa.Float(), nullable=False),
         sa.Column("tags", sa.Text(), server_default="[]", nullable=False),
         sa.Column("skills", sa.Text(), server_default="[]", nullable=False),
