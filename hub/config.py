@@ -50,6 +50,7 @@ class Account:
     settings: dict[str, Any] = field(default_factory=dict)
     secret_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     secrets: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    setting_lines: dict[str, int] = field(default_factory=dict, repr=False)
     file: str = "config/channels.yaml"
     line: int = 0
 
@@ -122,8 +123,9 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """`when` is plain data (dicts, lists, scalars); router/conditions.py compiles it and knows its words.
+    """`when` is plain data (dicts, lists, texts); router/conditions.py compiles it and knows its words.
 
+    Every scalar in it is the text that was written, whatever it looks like; None: the rule always holds.
     `lines` maps a path into `when` (such as `("all", 0, "text")`) to its line, for complaints and explanations.
     """
 

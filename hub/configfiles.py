@@ -1,0 +1,285 @@
+"""The files of the configuration folder -> hub.config.Config, every fault at once as FILE:LINE.
+
+docs/routing.md is their description; a test holds it to the keys read here. What needs another room (the words of
+rules, the settings of accounts) is checked by functions handed to `load`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from hub import configrouting
+from hub.config import (
+    Account,
+    Agent,
+    Brand,
+    CannedReply,
+    Config,
+    ConversationPolicy,
+    Queue,
+    Role,
+)
+from hub.confighours import calendar
+from hub.configrouting import NORMAL, Names
+from hub.errors import ConfigError, Fault
+from hub.yamlfile import Items, Keys, Node, Reader, Scalar, Section, clip, near
+
+FILES = ("channels.yaml", "queues.yaml", "routing.yaml", "agents.yaml", "calendars.yaml", "replies.yaml")
+REQUIRED = ("channels.yaml", "queues.yaml", "routing.yaml")
+REPLY_CHARS = 20_000
+
+_ACCOUNT = re.compile(r"[a-z][a-z0-9_]{0,31}/[a-z0-9][a-z0-9_-]{0,39}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{1,99}")
+
+
+def digest(files: Mapping[str, str]) -> str:
+    """The name of a configuration: sha256 (hex) over its files, however they are ordered."""
+    sha = hashlib.sha256()
+    for name in sorted(files):
+        for part in (name.encode(), files[name].encode()):
+            sha.update(len(part).to_bytes(8, "big") + part)
+    return sha.hexdigest()
+
+
+def read_folder(path: Path) -> dict[str, str]:
+    """The folder's files as text, by name. Raises ConfigError where one is missing, foreign or not UTF-8."""
+    if not path.is_dir():
+        raise ConfigError([Fault(str(path), 1, "there is no such folder")])
+    files: dict[str, str] = {}
+    faults = []
+    for found in sorted(path.iterdir()):
+        if found.suffix not in (".yaml", ".yml") or found.name.startswith("."):
+            continue
+        if found.name not in FILES:
+            faults.append(Fault(str(found), 1, f"no file of this name is read{near(found.name, FILES)}"))
+            continue
+        try:
+            files[found.name] = found.read_bytes().decode()
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            faults.append(Fault(str(found), line, "this is not UTF-8 text: save it as UTF-8"))
+        except OSError as error:
+            faults.append(Fault(str(found), 1, f"cannot be read: {error.strerror}"))
+    if faults:
+        raise ConfigError(faults)
+    return files
+
+
+def load(
+    files: Mapping[str, str],
+    folder: str = "config",
+    checks: Sequence[Callable[[Config], object]] = (),
+) -> Config:
+    """The configuration that `files` (name -> text) say. Raises ConfigError with all faults, those of `checks` too."""
+    config, faults = read(files, folder)
+    for check in checks:
+        try:
+            check(config)
+        except ConfigError as error:
+            faults.extend(error.faults)
+    if faults:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    return config
+
+
+def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list[Fault]]:
+    """The configuration as far as it can be read, and every fault found. Only without faults may it be used."""
+    missing = [Fault(f"{folder}/{name}", 1, "this file is missing") for name in REQUIRED if name not in files]
+    roots: dict[str, Section] = {}
+    for name in FILES:
+        reader = Reader(f"{folder}/{name}")
+        if name in files:
+            roots[name] = reader.root(files[name], name)
+        else:
+            roots[name] = Section(reader, Keys({}, {}, 1, 1, 1), name, broken=True)
+    names = _names(roots)
+    channels, queues, routing = roots["channels.yaml"], roots["queues.yaml"], roots["routing.yaml"]
+    brands = {key: _brand(key, section) for key, section in channels.entries("brands", "brand")}
+    if not brands and not channels.broken:
+        channels.need("brands")
+    accounts = {
+        key: _account(key, section, names)
+        for key, section in channels.entries("accounts", "account", _ACCOUNT)
+    }
+    read_queues = {key: _queue(key, section, names) for key, section in queues.entries("queues", "queue")}
+    if not names.queues and not queues.broken:
+        queues.need("queues")
+    config = Config(
+        hash=digest(files),
+        brands=brands,
+        accounts=accounts,
+        queues=read_queues,
+        agents={key: _agent(key, s, names) for key, s in roots["agents.yaml"].entries("agents", "agent")},
+        calendars={
+            key: calendar(key, s) for key, s in roots["calendars.yaml"].entries("calendars", "calendar")
+        },
+        replies={key: _reply(key, s, names) for key, s in roots["replies.yaml"].entries("replies", "reply")},
+        priorities=_priorities(queues),
+        rules=configrouting.rules(routing, names),
+        default=configrouting.default(routing, names),
+        files=dict(files),
+    )
+    faults = missing
+    for root in roots.values():
+        root.done()
+        faults.extend(root.reader.faults)
+    return config, faults
+
+
+def _names(roots: Mapping[str, Section]) -> Names:
+    def below(file: str, key: str) -> dict[str, Node]:
+        node = roots[file].node.entries.get(key)
+        return node.entries if isinstance(node, Keys) else {}
+
+    def texts(node: Node | None) -> list[str]:
+        nodes = node.items if isinstance(node, Items) else () if node is None else (node,)
+        return [n.text.strip() for n in nodes if isinstance(n, Scalar)]
+
+    queues = below("queues.yaml", "queues")
+    agents = below("agents.yaml", "agents").values()
+    return Names(
+        brands=tuple(below("channels.yaml", "brands")),
+        queues=tuple(q for q, n in queues.items() if not (isinstance(n, Keys) and "moved_to" in n.entries)),
+        priorities=tuple(below("queues.yaml", "priorities")),
+        calendars=tuple(below("calendars.yaml", "calendars")),
+        skills=tuple(
+            dict.fromkeys(s for a in agents if isinstance(a, Keys) for s in texts(a.entries.get("skills")))
+        ),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- channels.yaml
+
+
+def _brand(key: str, section: Section) -> Brand:
+    brand = Brand(key=key, name=section.text("name", key))
+    section.done()
+    return brand
+
+
+def _account(key: str, section: Section, names: Names) -> Account:
+    connector, _, name = key.partition("/")
+    brand = section.refer("brand", "brand", names.brands)
+    if brand is None and "brand" not in section.node.entries and len(names.brands) > 1:
+        section.need("brand")
+    settings = section.section("settings")
+    account = Account(
+        key=key,
+        connector=connector,
+        name=name,
+        brand=brand or next(iter(names.brands), ""),
+        title=section.text("title", key),
+        address=section.text("address", limit=400) or None,
+        policy=section.one_of(
+            "conversation",
+            ConversationPolicy.CUSTOMER,
+            {str(policy): policy for policy in ConversationPolicy},
+        ),
+        reopen_within_s=section.duration("reopen_within", 3 * 86400.0),
+        rate_per_s=section.number("rate_per_s", 10.0, 0.001, 10_000),
+        burst=section.whole("burst", 10, 1, 10_000),
+        enabled=section.flag("enabled", True),
+        settings=section.reader.plain(settings.node) if settings else {},
+        setting_lines=dict(settings.node.lines) if settings else {},
+        secret_names=_secrets(section),
+        file=section.reader.file,
+        line=section.line,
+    )
+    section.done()
+    return account
+
+
+def _secrets(section: Section) -> dict[str, tuple[str, ...]]:
+    """Purpose -> names of environment variables. What is no such name may be a secret, so it is never repeated."""
+    below = section.section("secrets")
+    out = {}
+    for purpose in below.node.entries if below else ():
+        assert below is not None
+        nodes = below.items(purpose, "the name of an environment variable")
+        if all(isinstance(n, Scalar) and _VARIABLE.fullmatch(n.text) for n in nodes) and 1 <= len(nodes) <= 2:
+            out[purpose] = tuple(n.text for n in nodes if isinstance(n, Scalar))
+        else:
+            below.fault(
+                purpose,
+                f'{section.what}: secret "{clip(purpose)}" must be the NAME of an environment variable that holds it '
+                "(two while it is being changed, the new one first); the secret itself never stands here",
+            )
+    return out
+
+
+# ------------------------------------------------------------------------------------------------------ queues.yaml
+
+
+def _priorities(root: Section) -> dict[str, float]:
+    below = root.section("priorities")
+    if below is None:
+        return {NORMAL: 0.0}
+    out = {key: below.duration(key, 0.0, least=-7 * 86400.0, most=7 * 86400.0) for key in below.node.entries}
+    for key in out:
+        if len(key) > 40 or not key:
+            below.fault(key, f'priority "{clip(key)}": a name has at most 40 characters')
+    if NORMAL not in out:
+        below.reader.fault(below.line, f'priorities need "{NORMAL}": it is what no rule gives another')
+        out[NORMAL] = 0.0
+    return out
+
+
+def _queue(key: str, section: Section, names: Names) -> Queue:
+    service = section.section("service")
+    if "moved_to" in section.node.entries:
+        section.need("moved_to")
+    queue = Queue(
+        key=key,
+        title=section.text("title", key),
+        calendar=section.refer("calendar", "calendar", names.calendars),
+        service_percent=service.whole("percent", 80, 1, 100) if service else 80,
+        service_within_s=service.duration("within", 300.0, least=1.0) if service else 300.0,
+        offer_s=section.duration("offer", 60.0, least=5.0),
+        idle_s=section.duration("idle", None, least=60.0),
+        moved_to=section.refer("moved_to", "queue", names.queues),
+        line=section.line,
+    )
+    if service:
+        service.done()
+    section.done()
+    return queue
+
+
+# ------------------------------------------------------------------------------------------------------ agents.yaml
+
+
+def _agent(key: str, section: Section, names: Names) -> Agent:
+    everything = isinstance(node := section.get("queues"), Scalar) and node.text == "all"
+    agent = Agent(
+        key=key,
+        name=section.text("name", key),
+        email=section.text("email", limit=254) or None,
+        role=section.one_of("role", Role.AGENT, {str(role): role for role in Role}),
+        queues=tuple(names.queues) if everything else section.refers("queues", "queue", names.queues),
+        skills=section.words("skills", limit=40),
+        limit=section.whole("limit", 5, 0, 1_000),
+        slack=section.text("slack", limit=40) or None,
+        line=section.line,
+    )
+    if agent.email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", agent.email):
+        section.fault("email", f'{section.what}: "email" must be a mail address such as bo@example.com')
+    section.done()
+    return agent
+
+
+# ----------------------------------------------------------------------------------------------------- replies.yaml
+
+
+def _reply(key: str, section: Section, names: Names) -> CannedReply:
+    section.need("text")
+    reply = CannedReply(
+        key=key,
+        title=section.text("title", key),
+        text=section.text("text", limit=REPLY_CHARS).strip(),
+        queues=section.refers("queues", "queue", names.queues),
+    )
+    section.done()
+    return reply

@@ -1,0 +1,102 @@
+"""One entry of calendars.yaml -> Calendar: time zone, hours of the week, holidays, days closed."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from datetime import time
+from functools import lru_cache
+from zoneinfo import available_timezones
+
+from hub.config import Calendar
+from hub.yamlfile import Scalar, Section, clip, near
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY_KEY = re.compile(rf"({'|'.join(_DAYS)})(?:-({'|'.join(_DAYS)}))?")
+_SPAN = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*(?:([01]?\d|2[0-3]):([0-5]\d)|(24):(00))")
+_HOLIDAYS = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,5})?")
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+@lru_cache(maxsize=256)
+def _holiday_fault(code: str) -> str | None:
+    import holidays  # 0.2 s the first time it is asked what it knows: only for those who name holidays
+
+    country, _, part = code.partition("-")
+    known = holidays.list_supported_countries()
+    if country not in known:
+        return f'no holidays are known for "{clip(code)}"{near(country, known)}'
+    if part and part not in known[country]:
+        return f'{country} has no part "{clip(part)}"{near(part, known[country])}'
+    return None
+
+
+def calendar(key: str, section: Section) -> Calendar:
+    zone = section.text("timezone", "UTC")
+    section.need("timezone")
+    if zone not in _zones():
+        section.fault("timezone", f'no time zone "{clip(zone)}"{near(zone, _zones())}')
+    codes = section.words("holidays", limit=12)
+    for code in codes:
+        fault = "" if _HOLIDAYS.fullmatch(code) else f'"{clip(code)}" is no code like GB, DE-BY or US-CA'
+        if fault := fault or _holiday_fault(code) or "":
+            section.fault("holidays", f"{section.what}: {fault}")
+    section.need("hours")
+    calendar = Calendar(
+        key=key,
+        timezone=zone,
+        hours=_hours(section),
+        holidays=",".join(codes) or None,
+        closed=section.days("closed"),
+        line=section.line,
+    )
+    section.done()
+    return calendar
+
+
+def _hours(section: Section) -> dict[int, tuple[tuple[time, time], ...]]:
+    below = section.section("hours")
+    hours: dict[int, tuple[tuple[time, time], ...]] = {}
+    for key in below.node.entries if below else ():
+        assert below is not None
+        match = _DAY_KEY.fullmatch(key.lower())
+        if not match:
+            below.fault(key, f'{below.what}: "{clip(key)}" is no day; write mon, tue, … or mon-fri')
+            continue
+        first = _DAYS.index(match[1])
+        last = _DAYS.index(match[2]) if match[2] else first
+        spans = _spans(below, key)
+        for offset in range((last - first) % 7 + 1):
+            day = (first + offset) % 7
+            if day in hours:
+                below.fault(key, f"{below.what}: {_DAYS[day]} is given twice")
+            hours[day] = spans
+    return {day: spans for day, spans in hours.items() if spans}
+
+
+def _spans(below: Section, key: str) -> tuple[tuple[time, time], ...]:
+    spans = []
+    for node in below.items(key, "times such as 09:00-17:30"):
+        text = node.text.strip() if isinstance(node, Scalar) else ""
+        if text == "closed":
+            continue
+        if text == "all day":
+            text = "00:00-24:00"
+        match = _SPAN.fullmatch(text)
+        start = time(int(match[1]), int(match[2])) if match else time()
+        end = time(int(match[3]), int(match[4])) if match and match[3] else time()
+        if not match or (start == end and not match[5]):
+            below.reader.fault(
+                node.line, f'{below.what}: {key} must be times such as 09:00-17:30, "all day" or "closed"'
+            )
+            continue
+        spans.append((start, end))
+    spans.sort()
+    for (_, end), (start, _) in itertools.pairwise(spans):
+        if end == time() or end > start:
+            below.fault(key, f"{below.what}: the times of {key} overlap")
+    return tuple(spans)
