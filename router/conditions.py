@@ -23,23 +23,26 @@ MAX_PATTERN_CHARS = 500
 PATTERN_MEMORY_BYTES = 1 << 20  # of a compiled pattern; re2 refuses what would need more
 
 Path = tuple[str | int, ...]
+Test = Callable[[Facts, Said], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One condition. `wanted` and `saw` are words for people: "channel is webchat", "saw console".
 
-    fact and values: it holds exactly when the fact has one of these values (the index needs to know no more).
-    wanted_words: likewise for words in the text. parts: what `all`, `any` and `not` are made of.
+    fact and values: it holds exactly when the fact is one of these values (`many`: when the fact, a list, has one of
+    them); the index needs to know no more. wanted_words: likewise for words in the text. parts: what `all`, `any` and
+    `not` are made of.
     """
 
     word: str
     wanted: str
     line: int
-    holds: Callable[[Facts, Said], bool]
+    holds: Test
     saw: Callable[[Facts, Said], str]
     fact: str | None = None
     values: frozenset[Any] = frozenset()
+    many: bool = False
     wanted_words: Wanted | None = None
     parts: tuple[Check, ...] = field(default=(), repr=False)
 
@@ -213,6 +216,9 @@ class _Compiler:
                 self.line(path),
                 lambda facts, said: not wanted.isdisjoint(facts.get("customer.tags") or ()),
                 lambda facts, said: ", ".join(facts.get("customer.tags") or ()) or "none",
+                fact="customer.tags",
+                values=wanted,
+                many=True,
             )
         ]
 
@@ -315,13 +321,13 @@ class _Compiler:
             self.together(self.mapping(item, (*path, i), depth + 1), (*path, i))
             for i, item in enumerate(data)
         ]
-        quantify = all if key == "all" else any
+        tests = tuple(part.holds for part in parts)
         return [
             Check(
                 key,
                 f"{key} of {len(parts)}",
                 self.line(path),
-                lambda facts, said: quantify([part.holds(facts, said) for part in parts]),
+                _every(tests) if key == "all" else _some(tests),
                 lambda facts, said: f"{sum(part.holds(facts, said) for part in parts)} of {len(parts)} hold",
                 parts=tuple(parts),
             )
@@ -334,7 +340,7 @@ class _Compiler:
             "all",
             " and ".join(check.wanted for check in checks),
             self.line(path),
-            lambda facts, said: all(check.holds(facts, said) for check in checks),
+            _every(tuple(check.holds for check in checks)),
             lambda facts, said: "; ".join(check.saw(facts, said) for check in checks),
             parts=checks,
         )
@@ -362,6 +368,26 @@ _READERS: dict[str, Callable[[_Compiler, Any, Path], list[Check]]] = {
     "hours": _Compiler.hours,
     "text": _Compiler.text,
 }
+
+
+def _every(tests: tuple[Test, ...]) -> Test:
+    def holds(facts: Facts, said: Said) -> bool:
+        for test in tests:  # noqa: SIM110 - a generator costs more than the tests
+            if not test(facts, said):
+                return False
+        return True
+
+    return holds
+
+
+def _some(tests: tuple[Test, ...]) -> Test:
+    def holds(facts: Facts, said: Said) -> bool:
+        for test in tests:  # noqa: SIM110 - likewise
+            if test(facts, said):
+                return True
+        return False
+
+    return holds
 
 
 def _shown(value: Any) -> str:

@@ -61,19 +61,20 @@ class RuleSet:
             if check.fact and check.fact.startswith("hours.")
         )
         self._all = (1 << len(rules)) - 1
-        self._exact = self._index_facts()
+        self._exact = self._index_facts(many=False)
+        self._lists = self._index_facts(many=True)
         self._index_words()
         self._ready = {i: self._decision((), rule.rule.name, rule.rule.then) for i, rule in enumerate(rules)}
         self._ready_default = self._decision((), DEFAULT, Outcome())
 
     # ---------------------------------------------------------------------------------------------- the index
 
-    def _index_facts(self) -> list[tuple[str, dict[Any, int], int]]:
+    def _index_facts(self, *, many: bool) -> list[tuple[str, dict[Any, int], int]]:
         """For each fact: value -> the rules it leaves possible, and those left where the value is none of these."""
         accepts: dict[str, dict[int, frozenset[Any]]] = {}
         for i, rule in enumerate(self.rules):
             for check in rule.checks:
-                if check.fact is not None:
+                if check.fact is not None and check.many is many:
                     accepts.setdefault(check.fact, {})[i] = check.values
         out = []
         for fact, by_rule in accepts.items():
@@ -124,6 +125,11 @@ class RuleSet:
             mask &= table.get(get(fact), free)
             if not mask:
                 return self._ready_default
+        for fact, table, free in self._lists:
+            has = free
+            for value in get(fact) or ():
+                has |= table.get(value, 0)
+            mask &= has
         said = Said(text)
         if mask & self._wordy:
             mask &= ~self._wordy | self._said_mask(said)

@@ -78,11 +78,13 @@ class Said:
         return self._joined
 
     def has(self, wanted: Wanted) -> bool:
-        return (
-            not wanted.words.isdisjoint(self.words)
-            or any(first in self.words and phrase in self.joined for first, phrase in wanted.phrases)
-            or any(piece in self.folded for piece in wanted.pieces)
-        )
+        words = self.words if self._words is None else self._words
+        if not wanted.words.isdisjoint(words):
+            return True
+        for first, phrase in wanted.phrases:
+            if first in words and phrase in self.joined:
+                return True
+        return bool(wanted.pieces) and any(piece in self.folded for piece in wanted.pieces)
 
     def which(self, wanted: Wanted) -> list[str]:
         """What of it was found, sorted; for explanations."""
