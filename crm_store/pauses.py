@@ -1,0 +1,50 @@
+"""Accounts that send nothing for a while, and recipients whom a provider asks to be left in peace for a moment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select, text
+
+from crm_store.schema import account_states
+from hub.clock import to_us
+
+
+def pause(tx: Connection, account: str, until: datetime, why: str, now: datetime) -> None:
+    """Send nothing over this account until then. A later end of two pauses stands."""
+    tx.execute(
+        text(
+            "INSERT INTO account_states (account, paused_until, why, at) VALUES (:account, :until, :why, :now)"
+            " ON CONFLICT (account) DO UPDATE SET why = excluded.why, at = excluded.at,"
+            " paused_until = CASE WHEN account_states.paused_until > excluded.paused_until"
+            " THEN account_states.paused_until ELSE excluded.paused_until END"
+        ),
+        {"account": account, "until": to_us(until), "why": why, "now": to_us(now)},
+    )
+
+
+def resume(tx: Connection, account: str) -> None:
+    """Send over this account again."""
+    tx.execute(
+        text("UPDATE account_states SET paused_until = NULL, why = '' WHERE account = :account"),
+        {"account": account},
+    )
+
+
+def paused(tx: Connection, now: datetime) -> dict[str, datetime]:
+    """The accounts that are paused now, and until when."""
+    s = account_states.c
+    rows = tx.execute(select(s.account, s.paused_until).where(s.paused_until > now)).tuples()
+    return {account: until for account, until in rows if until is not None}
+
+
+def delay_recipient(tx: Connection, account: str, to_urn: str, until: datetime) -> None:
+    """The provider asks for patience with one recipient: everything else to them waits as well."""
+    tx.execute(
+        text(
+            "UPDATE deliveries SET due_at = :until WHERE account = :account AND to_urn = :to_urn"
+            " AND state IN ('held', 'queued', 'sending', 'unknown') AND state IN ('held', 'queued')"
+            " AND due_at < :until"
+        ),
+        {"account": account, "to_urn": to_urn, "until": to_us(until)},
+    )

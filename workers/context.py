@@ -1,0 +1,137 @@
+"""What a worker process holds between its jobs, opened at the first one: store, Redis, configuration, HTTP session.
+
+rq calls jobs without arguments, so this is the one place that keeps something per process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+import redis
+import uvloop
+from redis.asyncio import Redis as AsyncRedis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from connectors import CONNECTORS, accounts
+from connectors.base import Wire
+from connectors.http import guarded_session
+from crm_store.configs import Follower
+from crm_store.db import Store
+from hub import clock
+from hub import redis as wires
+from hub.blobs import Blobs, Reader
+from hub.config import Account, Config
+from hub.secrets import load_key
+from hub.settings import Settings, load
+from workers.rates import Rates
+
+T = TypeVar("T")
+
+# A turn of the sender waits for its tokens: better a bucket of its own than half a minute without a send.
+_RATES_ANSWER_S = 0.5
+
+stopping = threading.Event()  # this process was asked to end: jobs finish what they began, and begin nothing
+
+
+@dataclass(kw_only=True)
+class Context:
+    """One per process. `owner` names it in leases."""
+
+    settings: Settings
+    store: Store
+    redis: redis.Redis | None
+    follower: Follower[Mapping[str, Account]]
+    rates: Rates
+    blobs: Reader
+    runner: asyncio.Runner
+    owner: str
+    http: aiohttp.ClientSession | None = None
+    redis_async: AsyncRedis | None = None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it on this process's event loop, which keeps its connections from job to job."""
+        return self.runner.run(work)
+
+    def wire(self) -> Wire:
+        """What a send may use; to be called on the event loop."""
+        if self.http is None:
+            self.http = guarded_session(allow_private=self.settings.allow_private_targets)
+        if self.redis_async is None and self.settings.redis_url is not None:
+            self.redis_async = wires.connect_async(self.settings.redis_url)
+        return Wire(
+            http=self.http,
+            redis=self.redis_async,
+            blobs=self.blobs,
+            public_url=self.settings.public_address,
+            now=clock.system(),
+        )
+
+    def close(self) -> None:
+        async def connections() -> None:
+            if self.http is not None:
+                await self.http.close()
+            if self.redis_async is not None:
+                await self.redis_async.aclose()
+
+        self.runner.run(connections())
+        self.runner.close()
+        self.follower.close()
+        self.store.close()
+
+
+_open: Context | None = None
+
+
+def get() -> Context:
+    """This process's, opened from the environment at the first call."""
+    global _open
+    if _open is None:
+        _open = opened(load())
+    return _open
+
+
+def close() -> None:
+    global _open
+    if _open is not None:
+        _open.close()
+        _open = None
+
+
+def opened(settings: Settings) -> Context:
+    """A new context; who asks for one closes it."""
+    store = Store.open(settings.database)
+    key = load_key(settings)
+
+    def sendable(config: Config) -> Mapping[str, Account]:
+        ready, _troubles = accounts.resolve(config, os.environ, key)
+        return {name: account for name, account in ready.items() if account.connector in CONNECTORS}
+
+    url = settings.redis_url
+    quick = (
+        None
+        if url is None
+        else redis.Redis.from_url(
+            url,
+            socket_timeout=_RATES_ANSWER_S,
+            socket_connect_timeout=_RATES_ANSWER_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+    )
+    return Context(
+        settings=settings,
+        store=store,
+        redis=None if url is None else wires.connect(url),
+        follower=Follower(store, sendable),
+        rates=Rates(quick),
+        blobs=Reader(Blobs(settings.blob_folder)),
+        runner=asyncio.Runner(loop_factory=uvloop.new_event_loop),
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+    )

@@ -1,0 +1,43 @@
+"""The job that sends: a drain over this process's store, and a wake-up for the next one while there is more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from crm_store.delivery_states import Moved
+from hub import clock, jobs, notices
+from workers import context
+from workers.drain import Drain, Drained, Tuning
+
+
+def job() -> None:
+    """rq calls this: one drain, and a wake-up for the next one if there is more to do soon."""
+    held = context.get()
+
+    async def work() -> Drained:
+        held.wire()
+        return await Drain(
+            held.store,
+            held.follower.get,
+            rates=held.rates,
+            wire=held.wire,
+            owner=held.owner,
+            tell=lambda moved: _tell(held, moved),
+            stopping=context.stopping.is_set,
+        ).run()
+
+    drained = held.run(work())
+    soon = clock.system() + timedelta(seconds=Tuning().lasts_s)
+    if drained.next_due is not None and drained.next_due <= soon and held.redis is not None:
+        jobs.enqueue(held.redis, jobs.DELIVER)
+
+
+def _tell(held: context.Context, moved: list[Moved]) -> None:
+    """One notice for all that moved in a turn."""
+    conversations = sorted({m.conversation_id for m in moved})
+    notices.publish(
+        held.redis,
+        notices.DELIVERY,
+        deliveries=[m.delivery_id for m in moved],
+        conversations=conversations,
+    )
