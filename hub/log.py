@@ -35,7 +35,7 @@ _ADDRESS_FIELDS = frozenset([
 # fmt: on
 _TEXT_FIELDS = frozenset(["text", "body", "subject", "content", "html", "transcript", "note"])
 
-_NAMED_SECRET = r"[\w-]*(?:token|secret|password|signature|api_?key)[\w-]*"
+_SECRETISH = r"[\w-]*(?:token|secret|password|signature|api_?key)[\w-]*"
 _VALUE = r"[^\s\"'&,;)}]+"
 # In any text at all, tracebacks of other people's libraries included. First what must stand in it at all, because
 # looking for that is twenty times quicker than the pattern.
@@ -47,8 +47,8 @@ _IN_TEXT: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ),  # Telegram keeps its token in the path
     ("://", re.compile(r"(?<=://)[^/\s@]*:[^/\s@]+(?=@)"), _REDACTED),  # redis://user:password@host
     (" ", re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {_REDACTED}"),
-    ("=", re.compile(rf"(?i)\b({_NAMED_SECRET})(\s*=\s*[\"']?){_VALUE}"), rf"\1\2{_REDACTED}"),
-    (":", re.compile(rf"(?i)\b({_NAMED_SECRET})([\"']?\s*:\s*[\"']?){_VALUE}"), rf"\1\2{_REDACTED}"),
+    ("=", re.compile(rf"(?i)\b({_SECRETISH})(\s*=\s*[\"']?){_VALUE}"), rf"\1\2{_REDACTED}"),
+    (":", re.compile(rf"(?i)\b({_SECRETISH})([\"']?\s*:\s*[\"']?){_VALUE}"), rf"\1\2{_REDACTED}"),
 )
 _MAIL = re.compile(r"\b([\w.+-])[\w.+-]*@([\w-]+(?:\.[\w-]+)+)")
 _PHONE = re.compile(r"\+\d{8,15}\b")

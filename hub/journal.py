@@ -1,0 +1,509 @@
+"""The journal: what the edge has said yes to, on this machine's disk, until the store says that it has it.
+
+Group commit: while one write is on its way to the disk, the next callers gather; all of them are one write, made
+durable by O_DSYNC (a write and fdatasync in one call: the thread needs Python's lock once instead of twice), and
+resume together. One thread does every write. Seqs grow without a gap, over restarts and full disks too: an entry gets
+its seq when it is written, and a write that failed is cut off again before the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import queue
+import secrets
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hub import failpoints
+from hub.errors import MainstemError, Unavailable
+from hub.files import replace, sync_folder
+from hub.segments import SUFFIX, Record, Segment, frame, scan
+
+SEGMENT_BYTES = 16 * 1024 * 1024  # scanned in 0.1 s when opened
+LINGER_S = (
+    0.002  # between the starts of two writes under load: more callers share one; no wait when there is none
+)
+_ROLL_BYTES, _ROLL_S = 1024 * 1024, 60.0  # a file whose entries are all cut is left and removed from then on
+_DAY_US = 86_400_000_000
+_KEEP_DAYS = 60  # of counts; the store keeps them longer
+LOST = "?"  # the account of an entry whose record is damaged
+
+
+class InUse(MainstemError):
+    """Another process has this journal open."""
+
+
+class New(NamedTuple):
+    """What is to be journalled."""
+
+    account: str
+    accepted_us: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A stretch of a file that is no record. `seqs`: the entries that stood there, where that can be told."""
+
+    file: str
+    offset: int
+    size_bytes: int
+    seqs: tuple[int, ...]
+
+
+class _Write(NamedTuple):
+    """One caller's entries, waiting."""
+
+    entries: Sequence[New]
+    done: asyncio.Future[range]
+
+
+class _Written(NamedTuple):
+    first: int
+    segment: Segment
+    offsets: list[int]
+
+
+Listener = Callable[[int, list[New]], None]
+
+
+class Journal:
+    """One folder, one process. Use it from one event loop; `read` may be called from any thread.
+
+    `producer` names the folder for ever; (producer, seq) names an entry. `listener` hears of every write, in order,
+    before its callers do. `counts` are entries by (day, account) since the folder was made.
+    """
+
+    def __init__(self, folder: Path, *, segment_bytes: int, linger_s: float) -> None:
+        self.folder = folder
+        self.listener: Listener | None = None
+        self.damage: list[Damage] = []
+        self.torn_bytes = 0
+        self._segment_bytes, self._linger_s = segment_bytes, linger_s
+        self._segments: list[Segment] = []
+        self._bucket_of: dict[tuple[int, str], int] = {}
+        self._buckets: list[tuple[int, str]] = []
+        self._entries: list[int] = []
+        self._pending: list[int] = []
+        self._base: dict[tuple[int, str], int] = {}
+        self._waiting: list[_Write] = []
+        self._timer: asyncio.Handle | None = None
+        self._writing = False
+        self._closed = False
+        self._started_at = 0.0
+        self._rolled_at = time.monotonic()
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._leaving: list[Segment] = []
+        self._lock = _lock(folder)
+        try:
+            self.producer = _producer(folder)
+            self._active, self._file = self._load()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._write_seq = self._active.last + 1
+        self._torn = False
+        self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, linger_s: float = LINGER_S) -> Journal:
+        """Open the journal in `folder`, made if need be, and find every entry that is still in it.
+
+        A torn last write was never answered for and is cut off. Damage elsewhere is in `damage`, and what follows it
+        is kept. Raises InUse while another process has it open, Unavailable where the disk refuses.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(folder, segment_bytes=segment_bytes, linger_s=linger_s)
+        except OSError as error:
+            raise Unavailable(f"the journal in {folder} cannot be opened: {error.strerror}") from error
+
+    # ---------------------------------------------------------------------------------------------- for callers
+
+    async def append(self, entries: Sequence[New]) -> range:
+        """Write `entries`, all or none, and return their seqs once they would survive a power cut.
+
+        Raises Unavailable where the disk is full or refuses; the next call may succeed. A caller that is cancelled
+        meanwhile does not take its entries back.
+        """
+        if self._closed:
+            raise Unavailable("the journal is closed")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[range] = loop.create_future()
+        self._waiting.append(_Write(entries, done))
+        if not self._writing and self._timer is None:
+            self._gather(loop)
+        return await done
+
+    @property
+    def next_seq(self) -> int:
+        """The seq of the next entry: every one below was journalled."""
+        return self._segments[-1].last + 1
+
+    @property
+    def pending(self) -> int:
+        """How many entries are still in the journal."""
+        return sum(segment.waiting for segment in self._segments)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(segment.size for segment in self._segments)
+
+    def pending_seqs(self, after: int = 0, below: int | None = None, limit: int = 1024) -> list[int]:
+        """Up to `limit` seqs still in the journal, above `after` and below `below`, ascending."""
+        stop = self.next_seq if below is None else below
+        found: list[int] = []
+        start = max(bisect_right(self._segments, after + 1, key=lambda segment: segment.first) - 1, 0)
+        for segment in self._segments[start:]:
+            if segment.first >= stop or len(found) >= limit:
+                break
+            if segment.waiting:
+                found += segment.pending(after, stop, limit - len(found))
+        return found
+
+    def pending_spans(self, limit: int = 100) -> list[tuple[int, int]]:
+        """The seqs still in the journal as (first, last) spans; beyond `limit` spans the last one covers the rest."""
+        spans: list[tuple[int, int]] = []
+        after = 0
+        while seqs := self.pending_seqs(after):
+            for seq in seqs:
+                if spans and (spans[-1][1] == seq - 1 or len(spans) >= limit):
+                    spans[-1] = (spans[-1][0], seq)
+                else:
+                    spans.append((seq, seq))
+            after = seqs[-1]
+        return spans
+
+    def counts(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """(day, account) -> (entries ever journalled, of which still pending). Days are UTC, `2026-11-22`."""
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        keys = {**dict.fromkeys(self._base), **dict.fromkeys(self._buckets)}
+        for key in keys:
+            bucket = self._bucket_of.get(key)
+            live, pending = (0, 0) if bucket is None else (self._entries[bucket], self._pending[bucket])
+            found[_day(key[0]), key[1]] = (self._base.get(key, 0) + live, pending)
+        return found
+
+    def read(self, seqs: Sequence[int]) -> list[Record]:
+        """Those entries, read again from disk, ascending; cut and damaged ones are left out. Blocks."""
+        segments = list(self._segments)
+        firsts = [segment.first for segment in segments]
+        by_segment: dict[int, list[int]] = {}
+        for seq in sorted(seqs):
+            at = bisect_right(firsts, seq) - 1
+            if at >= 0 and seq <= segments[at].last:
+                by_segment.setdefault(at, []).append(seq)
+        return [record for at, some in by_segment.items() for record in segments[at].read(some)]
+
+    def cut(self, seqs: Iterable[int]) -> int:
+        """The store has these: forget them. Those unknown or cut before are passed over. How many were cut."""
+        count = 0
+        touched: set[int] = set()
+        for seq in seqs:
+            segment = self._segment(seq)
+            if segment is not None and segment.cut(seq):
+                self._pending[segment.buckets[seq - segment.first]] -= 1
+                touched.add(segment.first)
+                count += 1
+        if touched:
+            self._tidy()
+        return count
+
+    def mark(self, seq: int, part: int, ms: int, n: int) -> None:
+        """It stands in the stream at `ms-n` of `part`. Kept in memory only."""
+        if (segment := self._segment(seq)) is not None:
+            segment.mark(seq, part, ms, n)
+
+    def place(self, seq: int) -> tuple[int, int, int] | None:
+        """(part, ms, n) of an entry that was appended to the stream by this process."""
+        segment = self._segment(seq)
+        return None if segment is None else segment.place(seq)
+
+    def forget_places(self) -> None:
+        """The stream lost what it had: no entry has a place any more."""
+        for segment in self._segments:
+            segment.forget_places()
+
+    def close(self) -> None:
+        """Finish the write that is on its way, refuse those that wait, let the folder go. Twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._work.put(None)
+        self._thread.join()
+        self._settle(self._waiting, Unavailable("the journal is closed"))
+        self._waiting = []
+        os.close(self._file)
+        os.close(self._lock)
+
+    # ------------------------------------------------------------------------------- in the event loop's thread
+
+    def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Write at the end of this turn of the loop, or, right after another write, a little later."""
+        wait = self._started_at + self._linger_s - loop.time()
+        turn = self._turn
+        self._timer = loop.call_later(wait, turn, loop) if wait > 0 else loop.call_soon(turn, loop)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        batch, self._waiting = self._waiting, []
+        self._writing = True
+        self._started_at = loop.time()
+        self._work.put(lambda: self._commit(loop, batch))
+
+    def _after(
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Write], written: _Written | Unavailable
+    ) -> None:
+        self._writing = False
+        if isinstance(written, Unavailable):
+            self._settle(batch, written)
+        else:
+            if written.segment is not self._segments[-1]:
+                self._segments.append(written.segment)
+            entries = [entry for write in batch for entry in write.entries]
+            for entry, offset in zip(entries, written.offsets, strict=True):
+                written.segment.add(offset, self._count(entry.accepted_us // _DAY_US, entry.account))
+            if self.listener is not None:
+                self.listener(written.first, entries)
+            first = written.first
+            for write in batch:
+                following = first + len(write.entries)
+                if not write.done.done():
+                    write.done.set_result(range(first, following))
+                first = following
+        if self._waiting and self._timer is None and not self._closed:
+            self._gather(loop)
+
+    @staticmethod
+    def _settle(batch: list[_Write], error: Unavailable) -> None:
+        for write in batch:
+            if not write.done.done():
+                with contextlib.suppress(RuntimeError):  # its loop is gone, and so is whoever waited
+                    write.done.set_exception(Unavailable(str(error)))
+
+    def _count(self, day: int, account: str, *, lost: bool = False) -> int:
+        key = (day, account)
+        bucket = self._bucket_of.get(key)
+        if bucket is None:
+            bucket = self._bucket_of[key] = len(self._buckets)
+            self._buckets.append(key)
+            self._entries.append(0)
+            self._pending.append(0)
+        self._entries[bucket] += 1
+        self._pending[bucket] += not lost
+        return bucket
+
+    def _segment(self, seq: int) -> Segment | None:
+        at = bisect_right(self._segments, seq, key=lambda segment: segment.first) - 1
+        if at < 0 or seq > self._segments[at].last:
+            return None
+        return self._segments[at]
+
+    def _tidy(self) -> None:
+        """Have files removed whose entries are all cut, and leave the current one when it is worth it."""
+        active = self._segments[-1]
+        if not active.waiting and active.last >= active.first and not self._writing and not self._waiting:
+            old = time.monotonic() - self._rolled_at > _ROLL_S
+            if active.size >= _ROLL_BYTES or old or active.sealed:
+                active.sealed = True  # the next write goes to a new file
+        gone = [segment for segment in self._segments[:-1] if segment.sealed and not segment.waiting]
+        if not gone:
+            return
+        self._segments = [segment for segment in self._segments if segment not in gone]
+        for segment in gone:
+            for bucket in segment.buckets:
+                self._entries[bucket] -= 1
+                key = self._buckets[bucket]
+                self._base[key] = self._base.get(key, 0) + 1
+        base = dict(self._base)
+        self._work.put(lambda: self._remove(gone, base))
+
+    # --------------------------------------------------------------------------------- in the journal's own thread
+
+    def _serve(self) -> None:
+        while (job := self._work.get()) is not None:
+            job()
+
+    def _commit(self, loop: asyncio.AbstractEventLoop, batch: list[_Write]) -> None:
+        try:
+            written: _Written | Unavailable = self._write(batch)
+        except OSError as error:
+            written = Unavailable(f"the journal cannot be written: {error.strerror}")
+        with contextlib.suppress(RuntimeError):  # the loop was closed while we wrote
+            loop.call_soon_threadsafe(self._after, loop, batch, written)
+
+    def _write(self, batch: list[_Write]) -> _Written:
+        self._mend()
+        if self._active.size >= self._segment_bytes or self._active.sealed:
+            self._roll()
+        segment = self._active
+        first = seq = self._write_seq
+        offsets, frames, offset = [], [], segment.size
+        for write in batch:
+            for entry in write.entries:
+                record = frame(seq, entry.accepted_us, entry.account, entry.payload)
+                offsets.append(offset)
+                frames.append(record)
+                offset += len(record)
+                seq += 1
+        self._torn = True
+        left = memoryview(b"".join(frames))
+        while left:
+            left = left[os.write(self._file, left) :]
+        self._torn = False
+        failpoints.here("journal.after_fsync")
+        segment.size, self._write_seq = offset, seq
+        return _Written(first, segment, offsets)
+
+    def _mend(self) -> None:
+        """Cut off what a failed write left. Raises OSError as long as the disk does not let us."""
+        if self._torn:
+            os.ftruncate(self._file, self._active.size)
+            os.fsync(self._file)
+            self._torn = False
+
+    def _roll(self) -> None:
+        """Go on in a new file. Its name is durable before anything is written to it."""
+        following = Segment(self.folder, self._write_seq)
+        file = _create(following.path)
+        try:
+            sync_folder(self.folder)
+        except OSError:
+            os.close(file)
+            raise
+        os.close(self._file)
+        self._active.sealed = True
+        self._active, self._file = following, file
+        self._rolled_at = time.monotonic()
+
+    def _remove(self, gone: list[Segment], base: dict[tuple[int, str], int]) -> None:
+        """Their counts are on disk, with their names, before they go: a crash between counts none twice."""
+        self._leaving += gone
+        try:
+            _save_counts(self.folder, base, [segment.path.name for segment in self._leaving])
+            for segment in self._leaving:
+                if segment.damaged and segment.path.exists():
+                    segment.path.replace(segment.path.with_suffix(".damaged"))
+                segment.path.unlink(missing_ok=True)
+            sync_folder(self.folder)
+        except OSError:
+            return  # tried again with the next
+        self._leaving = []
+
+    # ----------------------------------------------------------------------------------------------- at the start
+
+    def _load(self) -> tuple[Segment, int]:
+        self._base, removing = _load_counts(self.folder)
+        for name in removing:
+            (self.folder / name).unlink(missing_ok=True)
+        paths = sorted(path for path in self.folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
+        for path in paths:
+            self._load_segment(path, last=path is paths[-1])
+        if not paths:
+            first = Segment(self.folder, 1)
+            os.close(_create(first.path))
+            self._segments.append(first)
+        sync_folder(self.folder)
+        active = self._segments[-1]
+        return active, os.open(active.path, os.O_WRONLY | os.O_APPEND | os.O_DSYNC)
+
+    def _load_segment(self, path: Path, *, last: bool) -> None:
+        found = scan(path.read_bytes())
+        segment = Segment(self.folder, int(path.stem))
+        segment.size, segment.sealed = found.end, not last
+        damage = {offset + size: (offset, size) for offset, size in found.damage}
+        day = 0
+        for offset, record in found.records:
+            day = record.accepted_us // _DAY_US
+            lost = tuple(range(segment.last + 1, record.seq))
+            if lost or offset in damage:
+                self._note(path, damage.get(offset, (offset, 0)), lost)
+                segment.damaged = True
+            for _ in lost:
+                segment.add_lost(self._count(day, LOST, lost=True))
+            if record.seq == segment.last + 1:
+                segment.add(offset, self._count(day, record.account))
+        tail = found.size - found.end
+        if tail and last:
+            self.torn_bytes = tail
+            with path.open("r+b") as file:
+                file.truncate(found.end)
+                os.fsync(file.fileno())
+        elif tail:
+            self._note(path, (found.end, tail), (segment.last + 1,))
+            segment.damaged = True
+            segment.add_lost(self._count(day, LOST, lost=True))
+        self._segments.append(segment)
+
+    def _note(self, path: Path, where: tuple[int, int], seqs: tuple[int, ...]) -> None:
+        self.damage.append(Damage(path.name, where[0], where[1], seqs))
+
+
+# ------------------------------------------------------------------------------------------------------ files
+
+
+def _lock(folder: Path) -> int:
+    path = folder / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise InUse(f"the journal in {folder} is in use by process {holder}") from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _producer(folder: Path) -> str:
+    """The folder's name for ever: 16 hex characters, made when it is first opened."""
+    path = folder / "producer"
+    if not path.exists():
+        replace(path, secrets.token_hex(8).encode())
+    name = path.read_text("ascii").strip()
+    if not (0 < len(name) <= 32 and name.isalnum()):
+        raise MainstemError(
+            f"{path} holds no producer's name: restore it from a copy, or the journal with it"
+        )
+    return name
+
+
+def _load_counts(folder: Path) -> tuple[dict[tuple[int, str], int], list[str]]:
+    path = folder / "counts"
+    if not path.exists():
+        return {}, []
+    try:
+        said: Any = json.loads(path.read_bytes())
+        counts = {(int(day), str(account)): int(entries) for day, account, entries in said["counts"]}
+        return counts, [name for name in said["removing"] if Path(name).name == name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MainstemError(
+            f"{path} is damaged: move it away, and the ledger starts its counts anew ({error})"
+        ) from None
+
+
+def _save_counts(folder: Path, base: dict[tuple[int, str], int], removing: list[str]) -> None:
+    newest = max((day for day, _ in base), default=0)
+    kept = [[day, account, n] for (day, account), n in sorted(base.items()) if day > newest - _KEEP_DAYS]
+    replace(folder / "counts", json.dumps({"removing": removing, "counts": kept}).encode())
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_DSYNC, 0o600)
+
+
+def _day(number: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(number * 86_400))
