@@ -1,1 +1,15 @@
 """One module a channel: verifies, parses and sends, and knows nothing of customers, queues or the store."""
+
+from __future__ import annotations
+
+from connectors import console, webchat, webhook
+from connectors.base import Connector
+
+CONNECTORS: dict[str, Connector] = {
+    connector.name: connector
+    for connector in (
+        console.CONNECTOR,
+        webchat.CONNECTOR,
+        webhook.CONNECTOR,
+    )
+}

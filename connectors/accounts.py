@@ -1,0 +1,84 @@
+"""The configured accounts with their secrets, each checked by its connector; a bad one is put aside alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from connectors import CONNECTORS
+from connectors.base import Connector
+from hub.config import Account, Config
+from hub.secrets import derive
+
+
+def resolve(
+    config: Config, environ: Mapping[str, str], key: bytes
+) -> tuple[dict[str, Account], dict[str, str]]:
+    """(accounts that can work, by key, with their secrets; account key -> why it cannot, one line of sentences).
+
+    Secrets that YAML names come from `environ`, newest first; an empty or missing one puts the account aside. Our own
+    protocols derive theirs from the installation's `key` where YAML names none. Switched-off accounts are in neither.
+    """
+    good: dict[str, Account] = {}
+    troubles: dict[str, str] = {}
+    for account in config.accounts.values():
+        if not account.enabled:
+            continue
+        connector = CONNECTORS.get(account.connector)
+        if connector is None:
+            troubles[account.key] = f"there is no connector {account.connector!r}"
+            continue
+        secrets, wrong = _secrets(account, connector, environ, key)
+        wrong += connector.check(account)
+        wrong += _shared(account, secrets, connector, good)
+        if wrong:
+            troubles[account.key] = "; ".join(wrong)
+        else:
+            good[account.key] = dataclasses.replace(account, secrets=secrets)
+    return good, troubles
+
+
+def derived(account_key: str, purpose: str, key: bytes) -> str:
+    """The secret of one of our own protocols, where YAML names none: 64 hex characters, the same for ever."""
+    return derive(key, "account", account_key, purpose)
+
+
+def _secrets(
+    account: Account, connector: Connector, environ: Mapping[str, str], key: bytes
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    secrets: dict[str, tuple[str, ...]] = {}
+    wrong: list[str] = []
+    for purpose in connector.secrets:
+        names = account.secret_names.get(purpose, ())
+        if not names and connector.derives:
+            secrets[purpose] = (derived(account.key, purpose, key),)
+            continue
+        if not names:
+            wrong.append(f"it needs the secret {purpose!r}, and the file names no variable for it")
+        for name in names:
+            if name not in environ:
+                wrong.append(f"the secret {purpose!r}: the variable {name} is not set")
+            elif not environ[name].strip():
+                wrong.append(f"the secret {purpose!r}: the variable {name} is empty")
+        secrets[purpose] = tuple(environ.get(name, "").strip() for name in names)
+    unknown = sorted(set(account.secret_names) - set(connector.secrets))
+    wrong += [f"{connector.name} has no secret {purpose!r}" for purpose in unknown]
+    return secrets, wrong
+
+
+def _shared(
+    account: Account,
+    secrets: Mapping[str, tuple[str, ...]],
+    connector: Connector,
+    good: Mapping[str, Account],
+) -> list[str]:
+    """In our own protocols only the secret names the account: what was signed for one must not fit another."""
+    if not connector.derives:
+        return []
+    return [
+        f"it shares its secret {purpose!r} with {other.key}; each needs its own"
+        for other in good.values()
+        if other.connector == account.connector
+        for purpose, values in secrets.items()
+        if set(values) & set(other.secrets.get(purpose, ()))
+    ]

@@ -1,0 +1,324 @@
+"""The aiohttp edge: what comes in over HTTP is verified, parsed, put on disk, and only then answered.
+
+`serve` starts it as it should run; `build_app` is the application alone. Requests to /in/ take a short way of their
+own past aiohttp's router: at several thousand a second every layer counts (benchmarks/accept.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from urllib.parse import unquote
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from connectors import CONNECTORS, chat
+from connectors.base import Answer, Connector, Parsed, Raw
+from connectors.edge import Buckets, Edge, NotTaken, bucket_key, client_address, read_body
+from hub import failpoints, log
+from hub.config import Account
+from hub.errors import Forged, Malformed, Unavailable
+from hub.model import Unreadable
+
+EDGE: web.AppKey[Edge] = web.AppKey("edge", Edge)
+KEEPALIVE_S = (
+    75.0  # longer than a reverse proxy keeps its side (nginx: 60), or it sends into a closed connection
+)
+LINGER_S = 2.0  # how long the rest of a refused body is read away, so that the refusal can be read
+
+_log = log.get("edge")
+
+
+class Reply(web.Response):
+    """A response that does not tell which server made it."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Server", None)
+
+
+class Inbox:
+    """The way in: /in/{connector}/{account}."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._requests = Buckets(edge.limits.request)
+        self._bad = Buckets(edge.limits.bad)
+        self._accounts = Buckets(edge.limits.account)
+
+    async def take(self, request: web.BaseRequest) -> web.StreamResponse:
+        edge = self._edge
+        path = request.raw_path
+        if not path.startswith("/"):  # the absolute form, which only proxies need (RFC 9112, 3.2.2)
+            path = request.rel_url.raw_path_qs
+        remote = client_address(request, edge.trusted_proxies)
+        counted_by = bucket_key(remote)
+        if self._bad.spent(counted_by) or not self._requests.take(counted_by):
+            edge.count("limited", "")
+            return _refusal(429, "too many requests; come again later", {"Retry-After": "10"})
+        connector, account, key = self._addressee(path)
+        if connector is None:
+            edge.count("unknown", "")
+            return _refusal(404, "there is no such channel")
+        if account is None:
+            return self._no_account(connector, key, counted_by)
+        if request.method not in connector.methods:
+            return _refusal(
+                405, "this address takes no such request", {"Allow": ", ".join(connector.methods)}
+            )
+        try:
+            body = await read_body(request, edge.body_limit_bytes, edge.body_s)
+        except NotTaken as refused:
+            edge.count("too_large" if refused.status == 413 else "slow", key)
+            return _refusal(refused.status, refused.why, close=True)
+        raw = Raw(
+            method=request.method,
+            url=edge.public_url + path,
+            headers=_Headers(request.headers),
+            body=body,
+            received_at=edge.clock(),
+            remote=remote,
+        )
+        try:
+            connector.verify(raw, account)
+        except Forged as forged:
+            self._bad.take(counted_by)
+            edge.count("forged", key)
+            _log.info("forged", account=key, why=str(forged))
+            return _refusal(connector.bad_signature, str(forged))
+        if not self._accounts.take(key):
+            edge.count("limited", key)
+            return _told(connector.unavailable)
+        return await self._keep(connector, account, raw)
+
+    async def _keep(self, connector: Connector, account: Account, raw: Raw) -> web.StreamResponse:
+        edge = self._edge
+        outcome = "accepted"
+        try:
+            parsed = connector.parse(raw, account)
+        except Exception as error:  # a parser's bug must not cost a customer's message
+            if not isinstance(error, Malformed):
+                _log.exception("parser failed", account=account.key)
+            reason = str(error) if isinstance(error, Malformed) else f"our fault: {type(error).__name__}"
+            parsed, outcome = unreadable(raw, account, reason), "unreadable"
+        try:
+            for blob in parsed.blobs:
+                await edge.blobs.aput(blob)
+            if parsed.events:
+                await edge.accept(parsed.events)
+        except (Unavailable, OSError) as error:
+            edge.count("unavailable", account.key)
+            _log.error("not kept", account=account.key, why=str(error) or type(error).__name__)
+            return _told(connector.unavailable)
+        failpoints.here("web.after_journal")
+        edge.count(outcome, account.key)
+        return _told(connector.answer(raw, account, parsed))
+
+    def _addressee(self, path: str) -> tuple[Connector | None, Account | None, str]:
+        """(connector, account, account's key) of /in/{connector}/{account}; anything after is the connector's own."""
+        parts = path.partition("?")[0].split("/")
+        if len(parts) < 4 or parts[1] != "in":
+            return None, None, ""
+        connector = CONNECTORS.get(parts[2])
+        key = f"{parts[2]}/{unquote(parts[3]) if '%' in parts[3] else parts[3]}"
+        return connector, self._edge.accounts().get(key), key
+
+    def _no_account(self, connector: Connector, key: str, counted_by: str) -> web.StreamResponse:
+        if key in self._edge.troubles():
+            # It is ours but cannot work just now: whoever sends keeps it and comes again.
+            self._edge.count("unavailable", key)
+            return _told(connector.unavailable)
+        self._bad.take(counted_by)
+        self._edge.count("unknown", "")
+        _log.warning("unknown account", connector=connector.name)
+        return _refusal(connector.unknown_account, "there is no such account")
+
+
+def unreadable(raw: Raw, account: Account, reason: str) -> Parsed:
+    """What is kept of a verified request that no parser understands. The same bytes give the same event key."""
+    sha = hashlib.sha256(raw.body).hexdigest()
+    event = Unreadable(
+        account=account.key,
+        event_key=f"unreadable:{sha}",
+        received_at=raw.received_at,
+        reason=reason,
+        blob=sha,
+        content_type=(raw.header("content-type") or "application/octet-stream")[:120],
+    )
+    return Parsed(events=(event,), blobs=(raw.body,))
+
+
+class _Headers(Mapping[str, Sequence[str]]):
+    """Raw's view of a request's headers: lower-case names, every value of a repeated one. Built only where read."""
+
+    __slots__ = ("_given",)
+
+    def __init__(self, given: CIMultiDictProxy[str]) -> None:
+        self._given = given
+
+    def __getitem__(self, name: str) -> Sequence[str]:
+        return self._given.getall(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name.lower() for name in self._given))
+
+    def __len__(self) -> int:
+        return len({name.lower() for name in self._given})
+
+
+def _told(answer: Answer) -> web.StreamResponse:
+    reply = Reply(body=answer.body, status=answer.status, content_type=answer.content_type)
+    if answer.headers:
+        reply.headers.update(answer.headers)
+    return reply
+
+
+def _refusal(
+    status: int, why: str, headers: Mapping[str, str] | None = None, *, close: bool = False
+) -> web.StreamResponse:
+    """`status` may be 200 where a provider must not be told no."""
+    reply = Reply(
+        body=json.dumps({"error": why}).encode(),
+        status=status,
+        content_type="application/json",
+        headers=headers,
+    )
+    if close:
+        reply.force_close()
+    return reply
+
+
+# ------------------------------------------------------------------------------------------------ the application
+
+
+INBOX: web.AppKey[Inbox] = web.AppKey("inbox", Inbox)
+
+
+def build_app(edge: Edge) -> web.Application:
+    """The edge as an application: /in/…, the chat's pages, /healthz, /readyz. More routes may be added to it."""
+    app = web.Application(client_max_size=edge.body_limit_bytes)
+    inbox = Inbox(edge)
+    app[EDGE] = edge
+    app[INBOX] = inbox
+    app.router.add_route("*", "/in/{connector}/{account}", inbox.take)
+    app.router.add_route("*", "/in/{connector}/{account}/{rest:.*}", inbox.take)
+    app.router.add_get("/healthz", _looks(edge.health))
+    app.router.add_get("/readyz", _looks(edge.ready))
+    chat.add(app, edge)
+    app.on_response_prepare.append(_no_server_name)
+    return app
+
+
+def _looks(look: Any) -> Any:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        parts = await look()
+        well = not any(parts.values())
+        body = json.dumps({"ok": well, "parts": {k: v or "ok" for k, v in parts.items()}})
+        return web.Response(text=body, status=200 if well else 503, content_type="application/json")
+
+    return handler
+
+
+async def _no_server_name(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall("Server", None)
+
+
+# ------------------------------------------------------------------------------------------------ how it is served
+
+
+class _Connection(web.RequestHandler):
+    """One connection; closed when no request has come after `header_s`. Errors are told without their inside."""
+
+    __slots__ = ("_header_s",)
+
+    def __init__(self, manager: web.Server, *, header_s: float, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._header_s = header_s
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._loop.call_later(self._header_s, self._first_request_due)
+
+    def _first_request_due(self) -> None:
+        if self._request_count == 0:
+            self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500:
+            _log.error("request failed", path=request.path, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had already begun")
+        why = "the request is not HTTP as we read it" if status < 500 else "something went wrong here"
+        return _refusal(status, why, close=True)
+
+
+class _Server(web.Server):
+    """Takes /in/ past the router, and makes connections of our own kind."""
+
+    def __init__(self, app: web.Application, *, header_s: float, **kwargs: Any) -> None:
+        inbox = app[INBOX]
+        through_router = app._handle
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            if request.raw_path.startswith("/in/") and "Expect" not in request.headers:
+                return await inbox.take(request)
+            return await through_router(cast(web.Request, request))
+
+        super().__init__(handle, request_factory=app._make_request, **kwargs)
+        self._header_s = header_s
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, header_s=self._header_s, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """aiohttp's AppRunner over the edge's own server: no access log, bodies as they were sent."""
+
+    def __init__(self, app: web.Application, **kwargs: Any) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEPALIVE_S,
+            lingering_time=LINGER_S,
+            **kwargs,
+        )
+
+    async def _make_server(self) -> web.Server:
+        loop = asyncio.get_running_loop()
+        self.app._set_loop(loop)
+        self.app.on_startup.freeze()
+        await self.app.startup()
+        self.app.freeze()
+        kwargs = {k: v for k, v in self._kwargs.items() if k != "access_log_class"}
+        return _Server(self.app, header_s=self.app[EDGE].header_s, loop=loop, **kwargs)
+
+
+@asynccontextmanager
+async def serve(
+    app: web.Application, host: str, port: int, *, sock: socket.socket | None = None, shutdown_s: float = 10.0
+) -> AsyncIterator[str]:
+    """Serve `app` while the block runs; yields the address it listens on. Port 0 takes a free one."""
+    runner = Runner(app, shutdown_timeout=shutdown_s)
+    await runner.setup()
+    try:
+        site: web.BaseSite = (
+            web.SockSite(runner, sock) if sock else web.TCPSite(runner, host, port, backlog=2048)
+        )
+        await site.start()
+        bound = runner.addresses[0]
+        yield f"http://{bound[0]}:{bound[1]}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,249 @@
+"""Signed JSON for anything: a form, a scanned letter, a visit at the counter, a system of your own.
+
+The page for those who send is docs/channels/webhook.md; this module and that page change together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+
+from connectors import http, signing
+from connectors.base import Answer, Parsed, Raw, Wire
+from connectors.webhook_body import events
+from hub.config import Account
+from hub.errors import SendCode, SendError
+from hub.limits import Limits
+from hub.model import Event, Outgoing, Sent, Unreadable
+
+ANSWER_BYTES = 64 * 1024  # more than {"id": …} is nothing of ours
+SENT_AT_ONCE_BYTES = 5 * 1024 * 1024  # of all attachments of a message together, before base64
+_SETTINGS = {"url": str, "find_url": str, "region": str, "vouches": bool}
+
+
+class Webhook:
+    name = "webhook"
+    title = "Webhook"
+    urn_scheme = "webhook"
+    secrets: tuple[str, ...] = ("signing",)
+    limits = Limits(
+        text_chars=65_536,
+        attachments=10,
+        attachment_bytes=2 * 1024 * 1024,
+        subject=True,
+        source="docs/channels/webhook.md",
+    )
+    bad_signature = 401
+    unknown_account = 404
+    unavailable = Answer(
+        status=503,
+        body=b'{"error":"Nothing can be kept just now. Send it again with the same id."}',
+        content_type="application/json",
+        headers={"Retry-After": "5"},
+    )
+    methods: tuple[str, ...] = ("POST",)
+    derives = True
+
+    def check(self, account: Account) -> list[str]:
+        found = [f"webhook has no setting {name!r}" for name in account.settings if name not in _SETTINGS]
+        for name, kind in _SETTINGS.items():
+            value = account.settings.get(name)
+            if value is not None and not isinstance(value, kind):
+                found.append(f"{name} must be {'true or false' if kind is bool else 'text'}")
+        for name in ("url", "find_url"):
+            value = account.settings.get(name)
+            # Whether private addresses are called is the installation's choice; the session looks at that again.
+            if isinstance(value, str) and (wrong := http.complaint(value, allow_private=True)):
+                found.append(f"{name} {wrong}")
+        return found
+
+    def verify(self, raw: Raw, account: Account) -> None:
+        signing.check(
+            raw.header(signing.HEADER), account.secrets["signing"], raw.body, raw.received_at.timestamp()
+        )
+
+    def parse(self, raw: Raw, account: Account) -> Parsed:
+        return events(raw, account)
+
+    def answer(self, raw: Raw, account: Account, parsed: Parsed) -> Answer:
+        first = parsed.events[0]
+        if isinstance(first, Unreadable):
+            said: dict[str, Any] = {
+                "kept": True,
+                "note": f"It was kept for a person to look at, for it could not be read: {first.reason}",
+            }
+            return Answer(status=202, body=msgspec.json.encode(said), content_type="application/json")
+        return Answer(body=_accepted(first), content_type="application/json")
+
+    async def send(self, message: Outgoing, account: Account, wire: Wire) -> Sent:
+        url = _setting(account, "url")
+        body = msgspec.json.encode(await _body(message, self.limits, wire))
+        headers = {
+            signing.HEADER: signing.sign(account.secrets["signing"][0], body, int(wire.now.timestamp())),
+            "Content-Type": "application/json",
+            "Idempotency-Key": str(message.delivery_id),
+        }
+        status, said, after_s = await _ask(wire, "POST", url, headers, body)
+        if 200 <= status < 300 or status == 409:  # 409: they have had it under this Idempotency-Key
+            return Sent(external_ids=(_their_id(said) or str(message.delivery_id),))
+        raise _failure(status, said, after_s)
+
+    async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
+        url = account.settings.get("find_url")
+        if not url:
+            raise SendError(SendCode.UNKNOWN, "the account has no find_url that could be asked")
+        query = urlencode({"delivery": message.delivery_id})
+        target = f"{url}{'&' if '?' in url else '?'}{query}"
+        headers = {
+            signing.HEADER: signing.sign(account.secrets["signing"][0], b"", int(wire.now.timestamp()))
+        }
+        try:
+            status, said, _ = await _ask(wire, "GET", target, headers, None)
+        except SendError as error:
+            raise SendError(SendCode.UNKNOWN, f"find_url could not be asked: {error.detail}") from None
+        if status == 404:
+            return None
+        if status == 200:
+            return Sent(external_ids=(_their_id(said) or str(message.delivery_id),))
+        raise SendError(SendCode.UNKNOWN, f"find_url answered {status}", provider_code=str(status))
+
+
+def _accepted(event: Event) -> bytes:
+    return b'{"accepted":true,"id":' + msgspec.json.encode(event.event_key) + b"}"
+
+
+async def _body(message: Outgoing, limits: Limits, wire: Wire) -> dict[str, Any]:
+    """What is posted. Raises SendError(MESSAGE_INVALID) beyond the limits, before anything has left."""
+    if len(message.text) > limits.text_chars:
+        raise SendError(SendCode.MESSAGE_INVALID, f"the text is longer than {limits.text_chars} characters")
+    if not message.text and not message.attachments:
+        raise SendError(SendCode.MESSAGE_INVALID, "there is neither text nor attachment")
+    sizes = [a.size_bytes for a in message.attachments]
+    if len(sizes) > limits.attachments or max(sizes, default=0) > limits.attachment_bytes:
+        raise SendError(
+            SendCode.MESSAGE_INVALID,
+            f"at most {limits.attachments} attachments of {limits.attachment_bytes} bytes each are sent",
+        )
+    if sum(sizes) > SENT_AT_ONCE_BYTES:
+        raise SendError(SendCode.MESSAGE_INVALID, f"attachments together exceed {SENT_AT_ONCE_BYTES} bytes")
+    files = [
+        {
+            "name": a.name,
+            "content_type": a.content_type,
+            "data": base64.b64encode(await wire.blobs.read(a.sha256)).decode(),
+        }
+        for a in message.attachments
+    ]
+    said = {
+        "kind": "message",
+        "delivery": str(message.delivery_id),
+        "account": message.account,
+        "to": message.to,
+        "text": message.text,
+        "subject": message.subject,
+        "thread": message.thread,
+        "in_reply_to": message.in_reply_to,
+        "author": message.author_name,
+        "created_at": message.created_at,
+        "attachments": files,
+    }
+    return {key: value for key, value in said.items() if value not in (None, "", [])} | {"text": message.text}
+
+
+async def _ask(
+    wire: Wire, method: str, url: str, headers: dict[str, str], body: bytes | None
+) -> tuple[int, bytes, float | None]:
+    """(status, body, Retry-After in seconds). Raises SendError where no whole answer came."""
+    left = False  # has anything of the request reached them?
+    try:
+        async with wire.http.request(
+            method, url, data=body, headers=headers, allow_redirects=False
+        ) as response:
+            left = True
+            try:
+                said = await http.read_capped(response, ANSWER_BYTES)
+            except http.TooLarge:
+                said = b""
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                if response.status >= 300:  # a refusal stays one, whatever its page would have said
+                    return response.status, b"", _patience(response)
+                raise
+            return response.status, said, _patience(response)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, http.TargetRefused) as error:
+        if refused := http.refusal(error):
+            raise SendError(SendCode.CHANNEL_CONFIG, str(refused), whole_account=True) from None
+        raise SendError(
+            SendCode.CONNECTION_FAILED, f"no connection: {type(error).__name__}", retry=True
+        ) from None
+    except aiohttp.InvalidURL:
+        raise SendError(SendCode.CHANNEL_CONFIG, "the address is not a URL", whole_account=True) from None
+    except (TimeoutError, aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+        what = "the answer broke off" if left else "no answer came"
+        raise SendError(SendCode.UNKNOWN, f"{what}: {type(error).__name__}") from None
+
+
+def _patience(response: aiohttp.ClientResponse) -> float | None:
+    """Retry-After in seconds (RFC 9110, 10.2.3); a date there is rare from APIs and left to our own back-off."""
+    value = response.headers.get("Retry-After", "")
+    return (
+        float(min(int(value), 24 * 3600)) if value.isascii() and value.isdigit() and len(value) < 9 else None
+    )
+
+
+def _their_id(body: bytes) -> str | None:
+    try:
+        said = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    given = said.get("id") if isinstance(said, dict) else None
+    return str(given)[:400] if isinstance(given, str | int) and str(given) else None
+
+
+# status -> (code, retry, whole account, what it means)
+_FAILURES: dict[int, tuple[SendCode, bool, bool, str]] = {
+    401: (SendCode.CHANNEL_CONFIG, False, True, "they refuse our signature"),
+    403: (SendCode.CHANNEL_CONFIG, False, True, "they refuse us"),
+    404: (SendCode.REJECTED, False, False, "they do not know the recipient"),
+    408: (SendCode.RESPONSE_STATUS, True, False, "they were too slow to read it"),
+    410: (SendCode.REJECTED, False, False, "the recipient is gone"),
+    413: (SendCode.MESSAGE_INVALID, False, False, "they find it too large"),
+    422: (SendCode.REJECTED, False, False, "they refuse this message"),
+    425: (SendCode.RESPONSE_STATUS, True, False, "too early for them"),
+    429: (SendCode.THROTTLED, True, False, "they ask for patience"),
+}
+
+
+def _failure(status: int, said: bytes, after_s: float | None) -> SendError:
+    code, retry, whole, meaning = _FAILURES.get(status) or _by_class(status)
+    excerpt = " ".join(said[:200].decode("utf-8", "replace").split())
+    return SendError(
+        code,
+        f"{status}: {meaning}" + (f" ({excerpt})" if excerpt else ""),
+        retry=retry,
+        provider_code=str(status),
+        after_s=after_s if retry else None,
+        whole_account=whole,
+    )
+
+
+def _by_class(status: int) -> tuple[SendCode, bool, bool, str]:
+    if status >= 500:
+        return SendCode.RESPONSE_STATUS, True, False, "their server failed"
+    if 300 <= status < 400:
+        return SendCode.CHANNEL_CONFIG, False, True, "redirects are not followed; set url to where it leads"
+    return SendCode.RESPONSE_STATUS, False, False, "they refuse the request"
+
+
+def _setting(account: Account, name: str) -> str:
+    value = account.settings.get(name)
+    if not value:
+        raise SendError(SendCode.CHANNEL_CONFIG, f"the account has no {name} to post to", whole_account=True)
+    return str(value)
+
+
+CONNECTOR = Webhook()
