@@ -1,0 +1,119 @@
+"""What the owner of an address allows us to send there. By address, never by customer: a merge changes nothing here.
+
+Two scopes, each with its own last word. A withheld "all" blocks every send; a withheld "marketing" blocks bulk alone.
+Giving "all" again does not give a withheld "marketing" again: that takes a word of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from crm_store.schema import consent_changes, consents
+from hub.ids import Ids
+from hub.model import ConsentChanged
+
+SCOPES = ("all", "marketing")
+_BLOCKS = {"all": ("all",), "marketing": ("all", "marketing")}
+_URNS = 500  # addresses in one look-up
+
+_k = consents.c
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One change of consent, for the day somebody asks: who said what, when, in which words."""
+
+    urn: str
+    scope: str
+    granted: bool
+    wording: str
+    account: str | None
+    at: datetime
+    by: str
+
+
+def apply(
+    tx: Connection,
+    ids: Ids,
+    rows: Sequence[ConsentChanged],
+    brand_of: Callable[[str], str],
+    by: str,
+    now: datetime,
+) -> None:
+    """Take in changes, two statements for any number. The last word counts, by the time it was received; of two at
+    the same moment the withholding one. Every change is kept in consent_changes."""
+    if not rows:
+        return
+    latest: dict[tuple[str, str, str], dict[str, Any]] = {}
+    changes = []
+    for row, row_id in zip(rows, ids.take(len(rows)), strict=True):
+        brand = brand_of(row.account)
+        values = {
+            "brand_id": brand,
+            "urn": row.urn,
+            "scope": row.scope,
+            "granted": row.granted,
+            "wording": row.wording[:500],
+            "account": row.account,
+            "at": min(row.received_at, now),
+            "by": by,
+        }
+        changes.append({"id": row_id, **values})
+        key = (brand, row.urn, row.scope)
+        if key not in latest or _order(values) >= _order(latest[key]):
+            latest[key] = values
+    tx.execute(insert(consent_changes), changes)
+    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    statement = make(consents)
+    new = statement.excluded
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=[_k.brand_id, _k.urn, _k.scope],
+            set_={name: new[name] for name in ("granted", "wording", "account", "at", "by")},
+            where=(_k.at < new.at) | ((_k.at == new.at) & _k.granted),
+        ),
+        [latest[key] for key in sorted(latest)],
+    )
+
+
+def _order(values: dict[str, Any]) -> tuple[datetime, bool]:
+    return values["at"], not values["granted"]
+
+
+def blocked(tx: Connection, brand_id: str, urns: Iterable[str], scope: str = "all") -> set[str]:
+    """Which of these addresses must not be written to. scope: "all" for replies, "marketing" for bulk."""
+    wanted = sorted(set(urns))
+    found: set[str] = set()
+    for start in range(0, len(wanted), _URNS):
+        query = select(_k.urn).where(
+            _k.brand_id == brand_id,
+            _k.urn.in_(wanted[start : start + _URNS]),
+            _k.scope.in_(_BLOCKS[scope]),
+            _k.granted.is_(False),
+        )
+        found |= set(tx.execute(query).scalars())
+    return found
+
+
+def history(tx: Connection, brand_id: str, urn: str, limit: int = 100) -> list[Change]:
+    """Every change for an address, newest first."""
+    h = consent_changes.c
+    query = select(consent_changes).where(h.brand_id == brand_id, h.urn == urn)
+    return [
+        Change(
+            urn=row.urn,
+            scope=row.scope,
+            granted=row.granted,
+            wording=row.wording,
+            account=row.account,
+            at=row.at,
+            by=row.by,
+        )
+        for row in tx.execute(query.order_by(h.at.desc(), h.id.desc()).limit(limit))
+    ]

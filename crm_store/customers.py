@@ -1,0 +1,332 @@
+"""Customers and their addresses: found, shown, changed by people, and learned of by events.
+
+A customer who was merged into another stays as a row; `root` says who they are now. `identities.customer_id` is the
+only pointer from an address to a person, and only crm_store/merges.py moves it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from crm_store import matching, merges
+from crm_store.schema import consents, conversations, customers, identities
+from hub import urn as urns
+from hub.errors import NotFound, Refused
+from hub.ids import Ids
+from hub.model import IdentityLearned
+
+KINDS = ("person", "organisation")
+STAGES = ("lead", "customer")
+_TEXT_CHARS = 200  # a tier, a tag, a name that somebody types
+_NOTES_CHARS = 10_000
+
+_p = customers.c
+_i = identities.c
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Customer:
+    """A person or an organisation. `merged_into`: who they are now, if they were merged."""
+
+    id: int
+    brand: str
+    kind: str
+    stage: str
+    name: str
+    tier: str | None
+    tags: tuple[str, ...]
+    language: str | None
+    preferred_channel: str | None
+    notes: str
+    merged_into: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """One address. `verified`: a channel vouched for it; otherwise it is only claimed. `opted_out`: scopes withheld."""
+
+    id: int
+    urn: str
+    verified: bool
+    name: str
+    trouble: str | None
+    opted_out: tuple[str, ...]
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A search hit: the customer and the addresses that show who it is (at most five)."""
+
+    customer: Customer
+    urns: tuple[str, ...]
+
+
+def get(tx: Connection, customer_id: int) -> Customer:
+    """Raises NotFound. The row as it is: one that was merged says into whom."""
+    row = tx.execute(select(customers).where(_p.id == customer_id)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such customer.")
+    return person(row)
+
+
+def root(tx: Connection, customer_id: int) -> Customer:
+    """Who this customer is now, merges followed. Raises NotFound."""
+    return get(tx, merges.root_of(tx, customer_id))
+
+
+def person(row: Row[Any]) -> Customer:
+    return Customer(
+        id=row.id,
+        brand=row.brand_id,
+        kind=row.kind,
+        stage=row.stage,
+        name=row.name,
+        tier=row.tier,
+        tags=tuple(json.loads(row.tags)),
+        language=row.language,
+        preferred_channel=row.preferred_channel,
+        notes=row.notes,
+        merged_into=row.merged_into,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def identities_of(tx: Connection, customer_id: int, limit: int = 100) -> tuple[Identity, ...]:
+    """The customer's addresses, last used first, each with what its owner opted out of."""
+    rows = tx.execute(
+        select(identities)
+        .where(_i.customer_id == customer_id)
+        .order_by(_i.last_seen_at.desc(), _i.id)
+        .limit(limit)
+    ).all()
+    withheld: dict[tuple[str, str], list[str]] = {}
+    if rows:
+        found = tx.execute(
+            select(consents.c.brand_id, consents.c.urn, consents.c.scope).where(
+                consents.c.brand_id == rows[0].brand_id,
+                consents.c.urn.in_([row.urn for row in rows]),
+                consents.c.granted.is_(False),
+            )
+        )
+        for brand, urn, scope in found:
+            withheld.setdefault((brand, urn), []).append(scope)
+    return tuple(
+        Identity(
+            id=row.id,
+            urn=row.urn,
+            verified=row.verified,
+            name=row.name,
+            trouble=row.trouble,
+            opted_out=tuple(sorted(withheld.get((row.brand_id, row.urn), ()))),
+            first_seen_at=row.first_seen_at,
+            last_seen_at=row.last_seen_at,
+        )
+        for row in rows
+    )
+
+
+def escape_like(text: str) -> str:
+    r"""`text` with LIKE's own characters made plain; for `.like(..., escape="\\")`."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def find(tx: Connection, text: str, *, brand: str | None = None, limit: int = 20) -> tuple[Found, ...]:
+    """Customers by an address, a conversation number ("#1042") or a part of a name; the surest hits first.
+
+    Every character of `text` stands for itself. Whoever was merged is found as who they are now.
+    """
+    text = text.replace("\x00", "").strip()[:_TEXT_CHARS]
+    if not text:
+        return ()
+    hits = [*_by_number(tx, text), *_by_urn(tx, text, limit), *_by_name(tx, text, limit)]
+    wanted = list(dict.fromkeys(merges.roots_of(tx, hits)[hit] for hit in hits))[: 2 * limit]
+    rows = {row.id: row for row in tx.execute(select(customers).where(_p.id.in_(wanted)))}
+    kept = [wanted_id for wanted_id in wanted if wanted_id in rows]
+    kept = [one for one in kept if brand is None or rows[one].brand_id == brand][:limit]
+    addresses: dict[int, list[str]] = {}
+    query = select(_i.customer_id, _i.urn).where(_i.customer_id.in_(kept)).order_by(_i.id)
+    for customer_id, urn in tx.execute(query):
+        addresses.setdefault(customer_id, []).append(urn)
+    return tuple(Found(customer=person(rows[one]), urns=tuple(addresses.get(one, ())[:5])) for one in kept)
+
+
+def _by_number(tx: Connection, text: str) -> list[int]:
+    digits = text.removeprefix("#")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 12):
+        return []
+    query = (
+        select(_i.customer_id)
+        .join(conversations, conversations.c.identity_id == _i.id)
+        .where(conversations.c.number == int(digits))
+    )
+    return list(tx.execute(query).scalars())
+
+
+def _by_urn(tx: Connection, text: str, limit: int) -> list[int]:
+    """An address as people write it ("Ann@Example.com", "+1 555 123 4567") or as a URN; whole, or its beginning."""
+    spellings = {text, text.lower()}
+    for guess in (text, f"mailto:{text}", f"tel:{text}"):
+        try:
+            spellings.add(urns.normalise(guess))
+        except ValueError:
+            continue
+    exact = select(_i.customer_id).where(_i.urn.in_(spellings)).limit(limit)
+    found = list(tx.execute(exact).scalars())
+    if found or len(text) < 3:
+        return found
+    part = f"%{escape_like(text.lower())}%"
+    query = select(_i.customer_id).where(func.lower(_i.urn).like(part, escape="\\")).limit(limit)
+    return list(tx.execute(query).scalars())
+
+
+def _by_name(tx: Connection, text: str, limit: int) -> list[int]:
+    part = f"%{escape_like(text.lower())}%"
+    query = (
+        select(_p.id)
+        .where(or_(func.lower(_p.name).like(part, escape="\\"), _p.name == text))
+        .order_by(_p.updated_at.desc())
+        .limit(limit)
+    )
+    return list(tx.execute(query).scalars())
+
+
+def change(tx: Connection, customer_id: int, *, by: str, now: datetime, **values: Any) -> Customer:
+    """Set any of name, tier, tags, language, preferred_channel, kind, stage, notes. Raises NotFound, Refused."""
+    clean = {field: _checked(field, value) for field, value in values.items()}
+    done = tx.execute(update(customers).where(_p.id == customer_id).values(updated_at=now, by=by, **clean))
+    if done.rowcount != 1:
+        raise NotFound("There is no such customer.")
+    return get(tx, customer_id)
+
+
+def _checked(field: str, value: Any) -> Any:
+    if field == "tags":
+        tags = sorted({str(tag).strip() for tag in value} - {""})
+        if any(len(tag) > _TEXT_CHARS for tag in tags) or len(tags) > 50:
+            raise Refused("At most 50 tags of at most 200 characters.")
+        return json.dumps(tags, ensure_ascii=False)
+    if field in ("kind", "stage"):
+        known = KINDS if field == "kind" else STAGES
+        if value not in known:
+            raise Refused(f"A customer's {field} is {' or '.join(known)}, not {str(value)[:40]!r}.")
+        return value
+    limits = {"name": _TEXT_CHARS, "tier": 40, "language": 12, "preferred_channel": 40, "notes": _NOTES_CHARS}
+    if field not in limits:
+        raise Refused(f"A customer has no {field!r} that could be set.")
+    text = "" if value is None else str(value).replace("\x00", "").strip()
+    if len(text) > limits[field]:
+        raise Refused(f"A customer's {field.replace('_', ' ')} has at most {limits[field]} characters.")
+    return text if field in ("name", "notes") else text or None
+
+
+def learn(
+    tx: Connection,
+    ids: Ids,
+    learned: Sequence[IdentityLearned],
+    brand_of: Callable[[str], str],
+    now: datetime,
+) -> set[int]:
+    """Take in that two addresses are said to be one person's; the customers that it concerned.
+
+    Known address and new one, vouched for: the new one joins the customer. Two known customers: merged only where the
+    evidence is certain (crm_store/matching.py), proposed otherwise. A mere claim about a new address makes a lead of
+    its own and a proposal: nobody gets into a record by claiming its owner's address. Twice is once.
+    """
+    touched: set[int] = set()
+    for event in sorted(learned, key=lambda e: (e.urn, e.other)):
+        brand = brand_of(event.account)
+        one = _identity(tx, brand, event.urn)
+        other = _identity(tx, brand, event.other)
+        if one is None and other is not None:
+            one, other = other, one
+            event_urn, event_other = event.other, event.urn
+        else:
+            event_urn, event_other = event.urn, event.other
+        if one is None:
+            customer_id = add(tx, ids, brand, name=event.name, now=now)
+            one = _add_identity(
+                tx, ids, brand, event_urn, customer_id, verified=event.verified, name=event.name, now=now
+            )
+        if other is None:
+            owner = one.customer_id if event.verified else add(tx, ids, brand, name=event.name, now=now)
+            other = _add_identity(
+                tx, ids, brand, event_other, owner, verified=event.verified, name=event.name, now=now
+            )
+        touched |= {one.customer_id, other.customer_id}
+        if one.customer_id == other.customer_id:
+            if event.verified and not (one.verified and other.verified):
+                tx.execute(update(identities).where(_i.id.in_([one.id, other.id])).values(verified=True))
+            continue
+        reasons = matching.learned(one.verified, other.verified, vouched=event.verified)
+        if reasons.certain:
+            merges.merge(
+                tx,
+                ids,
+                survivor=one.customer_id,
+                merged=other.customer_id,
+                why=reasons.words(),
+                by="system",
+                now=now,
+            )
+        else:
+            matching.propose(tx, ids, [(one.customer_id, other.customer_id, reasons)], now)
+    return touched
+
+
+def add(tx: Connection, ids: Ids, brand: str, *, name: str, now: datetime, by: str = "system") -> int:
+    """A new lead; their id."""
+    customer_id = ids()
+    tx.execute(
+        insert(customers).values(
+            id=customer_id, brand_id=brand, name=name[:_TEXT_CHARS], created_at=now, updated_at=now, by=by
+        )
+    )
+    return customer_id
+
+
+def _identity(tx: Connection, brand: str, urn: str) -> Row[Any] | None:
+    return tx.execute(select(identities).where(_i.brand_id == brand, _i.urn == urn)).one_or_none()
+
+
+def _add_identity(
+    tx: Connection,
+    ids: Ids,
+    brand: str,
+    urn: str,
+    customer_id: int,
+    *,
+    verified: bool,
+    name: str,
+    now: datetime,
+) -> Row[Any]:
+    """The address's row, made if it is new; whoever made it first keeps it."""
+    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    tx.execute(
+        make(identities)
+        .values(
+            id=ids(),
+            brand_id=brand,
+            urn=urn,
+            customer_id=customer_id,
+            verified=verified,
+            name=name[:_TEXT_CHARS],
+            first_seen_at=now,
+            last_seen_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=[_i.brand_id, _i.urn])
+    )
+    row = _identity(tx, brand, urn)
+    assert row is not None
+    return row

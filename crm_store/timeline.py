@@ -1,0 +1,226 @@
+"""What was said, as people read it: interactions with their attachments, changes and deliveries.
+
+Five statements for any number of entries. Pages go by id, which grows in the order of the stream; within a page
+entries stand by the time of their timeline, then by id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select, union
+
+from crm_store.schema import (
+    conversations,
+    deliveries,
+    identities,
+    interaction_attachments,
+    interaction_changes,
+    interactions,
+)
+
+_n = interactions.c
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attached:
+    """A file of an interaction; its bytes are in the blob store."""
+
+    position: int
+    sha256: str
+    name: str
+    content_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """What became of an outbound interaction. `due_at` of a held one: until when it can be undone.
+
+    asks: it is held until an agent confirms it, because the customer had written meanwhile.
+    """
+
+    id: int
+    state: str
+    account: str
+    to_urn: str
+    due_at: datetime
+    code: str | None
+    provider_code: str | None
+    detail: str
+    attempts: int
+    sent_at: datetime | None
+    asks: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One interaction. `text` is as it reads now; `first_text` as it was first said, where it was edited.
+
+    deleted: taken back by who said it. withdrawn: a reply of ours that was undone before it went out.
+    """
+
+    id: int
+    conversation_id: int
+    number: int
+    direction: str  # in, out, note
+    form: str
+    text: str
+    first_text: str | None
+    subject: str | None
+    account: str
+    urn: str
+    identity_id: int
+    sender_name: str
+    by: str
+    at: datetime
+    received_at: datetime
+    automatic: bool
+    fields: tuple[tuple[str, str], ...]
+    language: str | None
+    deleted: bool
+    withdrawn: bool
+    reactions: tuple[str, ...]
+    attachments: tuple[Attached, ...]
+    delivery: Delivery | None
+
+
+def page(
+    tx: Connection,
+    *,
+    identity_ids: Sequence[int] = (),
+    conversation_id: int | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> tuple[tuple[Entry, ...], int | None]:
+    """The newest `limit` entries below `before` of these addresses and of this conversation, in their order.
+
+    The second value asks for the page above; None where there is none.
+    """
+    limit = max(1, min(limit, 500))
+    sources: list[ColumnElement[bool]] = []
+    if identity_ids:
+        sources.append(_n.identity_id.in_(identity_ids))
+    if conversation_id is not None:
+        sources.append(_n.conversation_id == conversation_id)
+    if not sources:
+        return (), None
+    picks = []
+    for source in sources:
+        query = select(_n.id).where(source)
+        if before is not None:
+            query = query.where(_n.id < before)
+        picks.append(select(query.order_by(_n.id.desc()).limit(limit + 1).subquery().c.id))
+    picked = (union(*picks) if len(picks) > 1 else picks[0]).subquery()
+    wanted = list(tx.execute(select(picked.c.id).order_by(picked.c.id.desc()).limit(limit + 1)).scalars())
+    more = len(wanted) > limit
+    wanted = wanted[:limit]
+    return entries(tx, wanted), (wanted[-1] if more else None)
+
+
+def entries(tx: Connection, interaction_ids: Sequence[int]) -> tuple[Entry, ...]:
+    """These interactions, in the order of their timeline."""
+    if not interaction_ids:
+        return ()
+    rows = tx.execute(
+        select(interactions, identities.c.urn, conversations.c.number)
+        .join(identities, identities.c.id == _n.identity_id)
+        .join(conversations, conversations.c.id == _n.conversation_id)
+        .where(_n.id.in_(interaction_ids))
+        .order_by(_n.at, _n.id)
+    ).all()
+    files = _attachments(tx, [row.id for row in rows if row.attachments])
+    changes = _changes(tx, interaction_ids)
+    sends = _deliveries(tx, [row.id for row in rows if row.direction == "out"])
+    return tuple(_entry(row, files[row.id], changes[row.id], sends.get(row.id)) for row in rows)
+
+
+def _entry(row: Row[Any], files: list[Attached], changes: list[Row[Any]], delivery: Delivery | None) -> Entry:
+    extra = json.loads(row.extra) if row.extra else {}
+    edits = [change.text for change in changes if change.change == "edit"]
+    return Entry(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        number=row.number,
+        direction=row.direction,
+        form=row.form,
+        text=edits[-1] if edits else row.text,
+        first_text=row.text if edits else None,
+        subject=row.subject,
+        account=row.account,
+        urn=row.urn,
+        identity_id=row.identity_id,
+        sender_name=row.sender_name,
+        by=row.by,
+        at=row.at,
+        received_at=row.received_at,
+        automatic=bool(extra.get("automatic")),
+        fields=tuple((str(name), str(value)) for name, value in _pairs(extra.get("fields"))),
+        language=extra.get("language"),
+        deleted=row.deleted,
+        withdrawn=delivery is not None and delivery.state == "cancelled",
+        reactions=tuple(change.text for change in changes if change.change == "reaction" and change.text),
+        attachments=tuple(files),
+        delivery=delivery,
+    )
+
+
+def _pairs(fields: Any) -> list[tuple[Any, Any]]:
+    if isinstance(fields, dict):
+        return list(fields.items())
+    return [(pair[0], pair[1]) for pair in fields or ()]
+
+
+def _attachments(tx: Connection, wanted: Sequence[int]) -> defaultdict[int, list[Attached]]:
+    found: defaultdict[int, list[Attached]] = defaultdict(list)
+    if wanted:
+        a = interaction_attachments.c
+        query = select(interaction_attachments).where(a.interaction_id.in_(wanted))
+        for row in tx.execute(query.order_by(a.interaction_id, a.position)):
+            found[row.interaction_id].append(
+                Attached(
+                    position=row.position,
+                    sha256=row.sha256,
+                    name=row.name,
+                    content_type=row.content_type,
+                    size_bytes=row.size_bytes,
+                )
+            )
+    return found
+
+
+def _changes(tx: Connection, wanted: Sequence[int]) -> defaultdict[int, list[Row[Any]]]:
+    found: defaultdict[int, list[Row[Any]]] = defaultdict(list)
+    x = interaction_changes.c
+    query = select(interaction_changes).where(x.interaction_id.in_(wanted)).order_by(x.at, x.id)
+    for row in tx.execute(query):
+        found[row.interaction_id].append(row)
+    return found
+
+
+def _deliveries(tx: Connection, wanted: Sequence[int]) -> dict[int, Delivery]:
+    if not wanted:
+        return {}
+    rows = tx.execute(select(deliveries).where(deliveries.c.interaction_id.in_(wanted)))
+    return {row.interaction_id: delivery_of(row) for row in rows}
+
+
+def delivery_of(row: Row[Any]) -> Delivery:
+    return Delivery(
+        id=row.id,
+        state=row.state,
+        account=row.account,
+        to_urn=row.to_urn,
+        due_at=row.due_at,
+        code=row.code,
+        provider_code=row.provider_code,
+        detail=row.detail,
+        attempts=row.attempts,
+        sent_at=row.sent_at,
+        asks=row.state == "held" and row.code is not None,
+    )

@@ -1,0 +1,113 @@
+"""What a chat asks the store for its visitor: what was said with them, and how long they will wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from crm_store import timeline
+from crm_store.schema import assignments, conversations, deliveries, identities, interactions
+from hub.clock import from_us
+from hub.ids import EPOCH_MS
+
+_c = conversations.c
+_n = interactions.c
+_HOUR = timedelta(hours=1)
+WENT_OUT = ("sending", "unknown", "sent", "delivered", "read")  # what the visitor may have on the screen
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Past:
+    """One message of a visitor's own history; the fields of connectors.base.PastMessage."""
+
+    seq: int
+    direction: str
+    text: str
+    at: datetime
+    author_name: str
+    client_id: str | None
+    attachments: tuple[tuple[str, str, int, str], ...] = field(default=())
+
+
+def made_at(some_id: int) -> datetime:
+    """When an id of ours was made, to the millisecond."""
+    return from_us(((some_id >> 22) + EPOCH_MS) * 1000)
+
+
+def history_since(tx: Connection, account: str, urn: str, after: int, limit: int = 200) -> list[Past]:
+    """What was said with this address on this account, after the entry `after`, oldest first.
+
+    A reply gets its id when it is written and goes out later, so it can be older than what the visitor saw last.
+    Those that went out since `after` was made are given as well; who reads this knows them again by `seq`.
+    """
+    owners = select(identities.c.id).where(identities.c.urn == urn)
+    since = made_at(after) if after > 0 else None
+    ours = and_(_n.direction == "out", deliveries.c.state.in_(WENT_OUT))
+    later = _n.id > after
+    if since is not None:
+        later = or_(later, and_(_n.direction == "out", deliveries.c.updated_at >= since))
+    query = (
+        select(_n.id)
+        .outerjoin(deliveries, deliveries.c.interaction_id == _n.id)
+        .where(_n.identity_id.in_(owners), _n.account == account, later)
+        .where(or_(_n.direction == "in", ours))
+        .order_by(_n.id)
+        .limit(max(1, min(limit, 1000)))
+    )
+    wanted = list(tx.execute(query).scalars())
+    clients = _client_ids(tx, wanted)
+    return [
+        Past(
+            seq=entry.id,
+            direction=entry.direction,
+            text="" if entry.deleted else entry.text,
+            at=entry.at,
+            author_name=entry.sender_name,
+            client_id=clients.get(entry.id),
+            attachments=tuple(
+                (file.sha256, file.name, file.size_bytes, file.content_type) for file in entry.attachments
+            ),
+        )
+        for entry in sorted(timeline.entries(tx, wanted), key=lambda entry: entry.id)
+    ]
+
+
+def _client_ids(tx: Connection, wanted: list[int]) -> dict[int, str]:
+    """The browser's own id of what the visitor wrote, which is the message's id at the provider: us."""
+    query = select(_n.id, _n.external_id).where(
+        _n.id.in_(wanted), _n.direction == "in", _n.external_id.is_not(None)
+    )
+    return dict(tx.execute(query).tuples().all()) if wanted else {}
+
+
+def wait(tx: Connection, account: str, urn: str, now: datetime) -> tuple[int, float] | None:
+    """(people ahead, seconds to expect) of whoever waits at this address; None where nobody does or nothing is known.
+
+    The seconds are the people ahead times the mean time between two claims from this queue within the last hour.
+    """
+    place = tx.execute(
+        select(_c.queue, _c.rank_at)
+        .join(identities, and_(identities.c.customer_id == _c.customer_id, identities.c.id == _c.identity_id))
+        .where(identities.c.urn == urn, _c.account == account, _c.state.in_(("waiting", "offered")))
+        .order_by(_c.rank_at)
+        .limit(1)
+    ).one_or_none()
+    if place is None or place.rank_at is None:
+        return None
+    ahead = tx.execute(
+        select(func.count()).where(
+            _c.queue == place.queue, _c.state.in_(("waiting", "offered")), _c.rank_at < place.rank_at
+        )
+    ).scalar_one()
+    a = assignments.c
+    claims = tx.execute(
+        select(func.count())
+        .select_from(assignments)
+        .join(conversations, _c.id == a.conversation_id)
+        .where(a.kind == "claim", a.at > now - _HOUR, _c.queue == place.queue)
+    ).scalar_one()
+    if claims == 0:
+        return None
+    return int(ahead), (ahead + 1) * _HOUR.total_seconds() / claims

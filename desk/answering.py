@@ -1,0 +1,195 @@
+"""What agents do with replies: write, undo, confirm, try again, settle what is unknown, choose where they go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select
+
+from crm_store import conversations, deliveries
+from crm_store.delivery_states import CUSTOMER_WROTE
+from crm_store.schema import deliveries as deliveries_table
+from crm_store.schema import interactions as interactions_table
+from desk import replying
+from desk.base import Base, Changed
+from desk.replying import Order, ReplyResult, Terms, Then
+from desk.rights import Rights
+from hub import jobs, notices
+from hub.errors import Conflict, NotFound, Refused
+from hub.model import Attachment
+
+_TEXT_CHARS = 1_000_000  # no channel takes as much; only there so that nobody pastes a film
+
+_d = deliveries_table.c
+
+
+class Answering(Base):
+    """The part of Actions that answers customers."""
+
+    def reply(
+        self,
+        conversation_id: int,
+        agent: str,
+        text: str,
+        *,
+        idem_key: str,
+        account: str | None = None,
+        to: str | None = None,
+        attachments: Sequence[Attachment] = (),
+        seen_inbound: int | None = None,
+        then: Then = "leave",
+        disposition: str | None = None,
+    ) -> ReplyResult:
+        """Answer the customer. It goes out after `undo_s`, until when `undo` takes it back.
+
+        account, to: from where to where; by default back the way the customer came last. seen_inbound: the newest
+        inbound interaction the agent had before their eyes; if the customer wrote since, the reply waits for `confirm`.
+        then: the conversation stays as it is, waits for the customer, or is closed. The same `idem_key` again gives the
+        first reply's result. Raises Refused before anything is written: not theirs, opted out, window closed, too long.
+        """
+        rights = self._rights(agent)
+        order = Order(
+            conversation_id=conversation_id,
+            text=replying.checked_text(text, _TEXT_CHARS),
+            idem_key=idem_key,
+            account=account,
+            to=to,
+            attachments=tuple(attachments),
+            seen_inbound=seen_inbound,
+            then=then,
+            disposition=replying.checked_disposition(disposition),
+        )
+        terms = Terms(limits=self._limits, schemes=self._schemes, undo_s=self._undo_s, now=self._clock())
+        result, queue = self._store.run(
+            lambda tx: (
+                replying.write(tx, self._store.ids, rights, terms, order),
+                conversations.get(tx, conversation_id).queue,
+            )
+        )
+        if result.new:
+            self._sent(conversation_id, queue, result.delivery_id)
+        return result
+
+    def undo(self, delivery_id: int, agent: str) -> None:
+        """Take a reply back before it goes out; the conversation is as it was. Raises Conflict when it has gone."""
+
+        def step(tx: Connection, rights: Rights, row: Row[Any], reply: dict[str, Any]) -> None:
+            now = self._clock()
+            if row.state not in ("held", "queued") or not deliveries.cancel(
+                tx, self._store.ids, row.id, by=rights.by, now=now
+            ):
+                raise Conflict(_GONE.get(row.state, "It is going out at this moment; it cannot be undone."))
+            if row.code == CUSTOMER_WROTE:  # it had changed nothing yet
+                conversations.touch(tx, [row.conversation_id])
+                return
+            conversations.unanswered(
+                tx,
+                self._store.ids,
+                row.conversation_id,
+                since=replying.waiting_since(reply),
+                first_at=row.created_at if reply.get("first") else None,
+                then=reply.get("then", "leave"),
+                by=rights.by,
+                now=now,
+                delivery_id=row.id,
+            )
+
+        self._on_delivery(delivery_id, agent, step)
+
+    def confirm(self, delivery_id: int, agent: str) -> None:
+        """Send a reply that waits because the customer had written. Raises Conflict when it does not wait."""
+
+        def step(tx: Connection, rights: Rights, row: Row[Any], reply: dict[str, Any]) -> None:
+            now = self._clock()
+            if row.code != CUSTOMER_WROTE or not deliveries.release_held(
+                tx, self._store.ids, row.id, by=rights.by, now=now
+            ):
+                raise Conflict("That reply does not wait for anybody.")
+            talk = conversations.get(tx, row.conversation_id)
+            if talk.state == "closed":
+                raise Refused(f"#{talk.number} is closed; reopen it first.")
+            replying.settle(
+                tx,
+                self._store.ids,
+                row.conversation_id,
+                rights,
+                now,
+                then=reply.get("then", "leave"),
+                disposition=reply.get("disposition"),
+                delivery_id=row.id,
+            )
+
+        self._on_delivery(delivery_id, agent, step)
+
+    def retry(self, delivery_id: int, agent: str) -> None:
+        """Send a failed reply once more, to the same address. Another channel is another reply."""
+
+        def step(tx: Connection, rights: Rights, row: Row[Any], reply: dict[str, Any]) -> None:
+            if not deliveries.retry(tx, self._store.ids, row.id, by=rights.by, now=self._clock()):
+                raise Conflict("Only a reply that failed can be tried again.")
+            conversations.touch(tx, [row.conversation_id])
+
+        self._on_delivery(delivery_id, agent, step)
+
+    def resolve_unknown(self, delivery_id: int, agent: str, how: Literal["sent", "again", "give up"]) -> None:
+        """Decide about a reply that may or may not have gone out."""
+        if how not in ("sent", "again", "give up"):
+            raise Refused("An unknown reply counts as sent, is sent again, or is given up.")
+
+        def step(tx: Connection, rights: Rights, row: Row[Any], reply: dict[str, Any]) -> None:
+            if not deliveries.resolve_unknown(
+                tx, self._store.ids, row.id, how, by=rights.by, now=self._clock()
+            ):
+                raise Conflict("It is known by now what became of that reply.")
+            conversations.touch(tx, [row.conversation_id])
+
+        self._on_delivery(delivery_id, agent, step)
+
+    def _on_delivery(
+        self,
+        delivery_id: int,
+        agent: str,
+        step: Callable[[Connection, Rights, Row[Any], dict[str, Any]], None],
+    ) -> None:
+        """`step` in a transaction that holds the delivery's conversation, for who wrote it, has it, or leads."""
+        rights = self._rights(agent)
+
+        def work(tx: Connection) -> tuple[int, str]:
+            row = _delivery(tx, delivery_id)
+            talk = conversations.get(tx, row.conversation_id, lock=True)
+            if row.by != rights.by:
+                rights.own(talk)
+            row = _delivery(tx, delivery_id)  # as it is now that nobody else acts on the conversation
+            step(tx, rights, row, json.loads(row.extra or "{}").get("reply", {}))
+            return talk.id, talk.queue
+
+        conversation_id, queue = self._store.run(work)
+        self._sent(conversation_id, queue, delivery_id)
+
+    def _sent(self, conversation_id: int, queue: str, delivery_id: int) -> None:
+        self._wake(jobs.DELIVER)
+        self._tell(Changed(conversations=(conversation_id,), queues=(queue,)))
+        self._notify(notices.DELIVERY, delivery=delivery_id, conversation=conversation_id)
+
+
+_GONE = {
+    "sent": "It has gone out already; it cannot be undone.",
+    "delivered": "It has arrived already; it cannot be undone.",
+    "read": "It has been read already; it cannot be undone.",
+    "cancelled": "It was undone already.",
+    "failed": "It failed, so there is nothing to undo.",
+}
+
+
+def _delivery(tx: Connection, delivery_id: int) -> Row[Any]:
+    n = interactions_table.c
+    row = tx.execute(
+        select(deliveries_table, n.extra)
+        .join(interactions_table, n.id == _d.interaction_id)
+        .where(_d.id == delivery_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("There is no such reply.")
+    return row

@@ -1,0 +1,359 @@
+"""A reply, as one transaction: what must hold before anything is written, and what is written then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select
+
+from crm_store import consents, conversations, deliveries, interactions
+from crm_store.delivery_states import CUSTOMER_WROTE
+from crm_store.schema import deliveries as deliveries_table
+from crm_store.schema import identities
+from crm_store.schema import interactions as interactions_table
+from desk.rights import Rights
+from hub import urn as urns
+from hub.clock import from_us, to_us
+from hub.config import Account
+from hub.errors import Refused
+from hub.ids import Ids
+from hub.limits import Limits
+from hub.model import Attachment
+
+Then = Literal["leave", "wait", "close"]
+_THEN = ("leave", "wait", "close")
+_FOR_EVER = timedelta(days=3650)  # a reply that asks is not sent by time
+_TAGS = 20
+_DISPOSITION_CHARS = 80
+_KEY_CHARS = 120
+TROUBLES = {
+    "dead": "that address does not exist any more",
+    "blocked": "the owner of that address has blocked us",
+}
+
+_n = interactions_table.c
+_d = deliveries_table.c
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplyResult:
+    """undo_until: until when it can be undone; None where it waits for `confirm`, or goes out at once.
+
+    held_reason: why it waits for the agent, in words; None where it does not. new: False for a reply that was made
+    before with the same key; nothing was written then.
+    """
+
+    delivery_id: int
+    undo_until: datetime | None
+    held_reason: str | None
+    interaction_id: int
+    new: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What the agent asked for."""
+
+    conversation_id: int
+    text: str
+    idem_key: str
+    account: str | None
+    to: str | None
+    attachments: tuple[Attachment, ...]
+    seen_inbound: int | None
+    then: Then
+    disposition: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """What the desk was built with, and the time."""
+
+    limits: Mapping[str, Limits]
+    schemes: Mapping[str, str]
+    undo_s: float
+    now: datetime
+
+
+def write(tx: Connection, ids: Ids, rights: Rights, terms: Terms, order: Order) -> ReplyResult:
+    """Check everything, then write the interaction, its delivery and what it does to the conversation.
+
+    The conversation's row is held from the first statement on, so of two equal replies the second finds the first.
+    """
+    row = conversations.get(tx, order.conversation_id, lock=True)
+    key = idem_key(order.conversation_id, rights.agent.key, order.idem_key)
+    if (known := _known(tx, key)) is not None:
+        return known
+    rights.own(row)
+    if row.state == "closed":
+        raise Refused(f"#{row.number} is closed; reopen it first.")
+    if order.then not in _THEN:
+        raise Refused("After a reply a conversation is left, waits for the customer, or is closed.")
+    target = _target(tx, rights, terms, row, order)
+    if row.state in ("waiting", "offered"):
+        conversations.claim(tx, ids, row.id, rights.agent.key, now=terms.now, name=rights.name)
+    wrote = (
+        order.seen_inbound is not None
+        and row.last_inbound_id is not None
+        and order.seen_inbound < row.last_inbound_id
+    )
+    interaction_id = interactions.add_outbound(
+        tx,
+        ids,
+        conversation_id=row.id,
+        identity_id=target.identity_id,
+        account=target.account,
+        text=order.text,
+        by=rights.by,
+        now=terms.now,
+        author_name=rights.agent.name,
+        in_reply_to=_last_external_id(tx, row, target),
+        attachments=order.attachments,
+        extra={"reply": _before(row, order)},
+    )
+    due_at = terms.now + (_FOR_EVER if wrote else timedelta(seconds=terms.undo_s))
+    delivery_id = deliveries.create(
+        tx,
+        ids,
+        interaction_id=interaction_id,
+        conversation_id=row.id,
+        account=target.account,
+        to_urn=target.urn,
+        idem_key=key,
+        due_at=due_at,
+        by=rights.by,
+        now=terms.now,
+        code=CUSTOMER_WROTE if wrote else None,
+    )
+    if wrote:
+        conversations.touch(tx, [row.id])
+        data = {"delivery": delivery_id, "code": CUSTOMER_WROTE}
+        conversations.log(tx, ids, row.id, "reply_held", rights.by, terms.now, data=data)
+    else:
+        settle(
+            tx,
+            ids,
+            row.id,
+            rights,
+            terms.now,
+            then=order.then,
+            disposition=order.disposition,
+            delivery_id=delivery_id,
+        )
+    return ReplyResult(
+        delivery_id=delivery_id,
+        interaction_id=interaction_id,
+        undo_until=None if wrote or not terms.undo_s else due_at,
+        held_reason=HELD_WORDS if wrote else None,
+    )
+
+
+HELD_WORDS = "The customer wrote while you were writing. Read it, then send the reply or take it back."
+
+
+def settle(
+    tx: Connection,
+    ids: Ids,
+    conversation_id: int,
+    rights: Rights,
+    now: datetime,
+    *,
+    then: Then,
+    disposition: str | None,
+    delivery_id: int,
+) -> None:
+    """What a reply that goes out does to its conversation."""
+    conversations.answered(
+        tx, ids, conversation_id, by=rights.by, now=now, then=then, delivery_id=delivery_id
+    )
+    if then == "close":
+        conversations.close(
+            tx, ids, conversation_id, by=rights.by, now=now, disposition=disposition, name=rights.name
+        )
+
+
+def idem_key(conversation_id: int, agent: str, key: str) -> str:
+    """A surface's key within its conversation and agent, short enough for its column whatever the surface gave."""
+    if not key:
+        raise Refused("A reply needs a key, so that a double click is one reply.")
+    if len(key) > _KEY_CHARS or not key.isascii() or not key.isprintable():
+        key = sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{conversation_id}:{agent[:40]}:{key}"
+
+
+def _known(tx: Connection, key: str) -> ReplyResult | None:
+    row = tx.execute(
+        select(_d.id, _d.interaction_id, _d.state, _d.code, _d.due_at).where(_d.idem_key == key)
+    ).one_or_none()
+    if row is None:
+        return None
+    asks = row.state == "held" and row.code is not None
+    return ReplyResult(
+        delivery_id=row.id,
+        interaction_id=row.interaction_id,
+        undo_until=row.due_at if row.state == "held" and not asks else None,
+        held_reason=HELD_WORDS if asks else None,
+        new=False,
+    )
+
+
+def _before(row: Row[Any], order: Order) -> dict[str, Any]:
+    """What `undo` and `confirm` need to know of the moment of the reply."""
+    return {
+        "then": order.then,
+        "disposition": order.disposition,
+        "waiting_since": to_us(row.waiting_since) if row.waiting_since else None,
+        "first": row.first_answer_at is None,
+    }
+
+
+def waiting_since(reply: Mapping[str, Any]) -> datetime | None:
+    """When the customer had begun to wait, as an interaction's `extra["reply"]` keeps it."""
+    since = reply.get("waiting_since")
+    return None if since is None else from_us(int(since))
+
+
+# ------------------------------------------------------------------------------------------- where it goes, and whether
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """From which account of ours to which address of the customer's."""
+
+    account: str
+    identity_id: int
+    urn: str
+
+
+def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: Order) -> Target:
+    """Where the reply goes: as the agent chose, else back the way the customer came. Raises Refused."""
+    account = rights.config.accounts.get(order.account or row.account)
+    if account is None or not account.enabled:
+        raise Refused(f"There is no account {(order.account or row.account)[:80]!r} to send from.")
+    if account.brand != row.brand_id:
+        raise Refused("That account is another brand's.")
+    identity = _identity(tx, row, order.to)
+    _check_reach(tx, terms, account, identity)
+    if identity.trouble in TROUBLES:
+        raise Refused(f"Not sent: {TROUBLES[identity.trouble]}.")
+    if consents.blocked(tx, row.brand_id, [identity.urn]):
+        raise Refused(f"{urns.display(identity.urn)} has opted out of messages from us.")
+    _check_window(tx, terms, account, identity)
+    check_message(order.text, order.attachments, terms.limits.get(account.connector), account)
+    return Target(account=account.key, identity_id=identity.id, urn=identity.urn)
+
+
+def _identity(tx: Connection, row: Row[Any], to: str | None) -> Row[Any]:
+    """The address written to: one of those the customer has now, merges followed."""
+    i = identities.c
+    last = tx.execute(select(identities).where(i.id == row.identity_id)).one()
+    if to is None or to == last.urn:
+        return last
+    found = tx.execute(
+        select(identities).where(i.brand_id == row.brand_id, i.urn == to, i.customer_id == last.customer_id)
+    ).one_or_none()
+    if found is None:
+        raise Refused("That address is not one of this customer's.")
+    return found
+
+
+def _check_reach(tx: Connection, terms: Terms, account: Account, identity: Row[Any]) -> None:
+    """Can this account write to that address? By its scheme; where that is unknown, if it ever wrote to us there."""
+    scheme = terms.schemes.get(account.connector)
+    if scheme is not None:
+        if urns.scheme(identity.urn) != scheme:
+            raise Refused(f"{account.title} cannot write to {urns.display(identity.urn)}.")
+        return
+    if _last_inbound_at(tx, account.key, identity.id) is None:
+        raise Refused(f"{urns.display(identity.urn)} has never written to {account.title}.")
+
+
+def _check_window(tx: Connection, terms: Terms, account: Account, identity: Row[Any]) -> None:
+    limits = terms.limits.get(account.connector)
+    if limits is None or limits.window_s is None:
+        return
+    last = _last_inbound_at(tx, account.key, identity.id)
+    if last is None or terms.now - last > timedelta(seconds=limits.window_s):
+        hours = round(limits.window_s / 3600, 1)
+        raise Refused(
+            f"{account.title} takes a reply only within {hours:g} hours of the customer's last message."
+        )
+
+
+def _last_inbound_at(tx: Connection, account: str, identity_id: int) -> datetime | None:
+    return tx.execute(
+        select(_n.received_at)
+        .where(_n.identity_id == identity_id, _n.account == account, _n.direction == "in")
+        .order_by(_n.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def _last_external_id(tx: Connection, row: Row[Any], target: Target) -> str | None:
+    """The provider's id of what this answers: the last the address said on that account in this conversation."""
+    return tx.execute(
+        select(_n.external_id)
+        .where(
+            _n.conversation_id == row.id,
+            _n.identity_id == target.identity_id,
+            _n.account == target.account,
+            _n.direction == "in",
+            _n.external_id.is_not(None),
+        )
+        .order_by(_n.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+# ----------------------------------------------------------------------------------------------------- what it may hold
+
+
+def check_message(
+    text: str, attachments: Sequence[Attachment], limits: Limits | None, account: Account
+) -> None:
+    """Raises Refused for what the channel does not take; splitting into parts is the channel's own business."""
+    if not text.strip() and not attachments:
+        raise Refused("The reply is empty.")
+    if limits is None:
+        raise Refused(f"{account.title} cannot send.")
+    if len(text) > limits.text_chars:
+        raise Refused(
+            f"The reply has {len(text):,} characters; {account.title} takes {limits.text_chars:,} at most."
+        )
+    if len(attachments) > limits.attachments:
+        takes = f"takes {limits.attachments} at most" if limits.attachments else "takes none"
+        raise Refused(f"The reply has {len(attachments)} attachments; {account.title} {takes}.")
+    for file in attachments:
+        if len(file.sha256) != 64 or not file.content_type or len(file.content_type) > 120:
+            raise Refused(f"The attachment {file.name[:80]!r} cannot be sent.")
+        if not 0 < file.size_bytes <= limits.attachment_bytes:
+            megabytes = limits.attachment_bytes / 1_000_000
+            raise Refused(
+                f"{file.name[:80]!r} is empty or larger than the {megabytes:g} MB {account.title} takes."
+            )
+
+
+def checked_text(text: str, at_most: int) -> str:
+    """Text that both databases can keep. Raises Refused for what is no text, or too much of it."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Refused("The text holds half a character; write it again.") from None
+    if len(text) > at_most:
+        raise Refused(f"The text has {len(text):,} characters; {at_most:,} is the most.")
+    return text.replace("\x00", "")
+
+
+def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    clean = sorted({checked_text(tag, 80).strip() for tag in tags} - {""})
+    if len(clean) > _TAGS:
+        raise Refused(f"At most {_TAGS} tags at once.")
+    return tuple(clean)
+
+
+def checked_disposition(disposition: str | None) -> str | None:
+    return checked_text(disposition, _DISPOSITION_CHARS).strip() or None if disposition else None
