@@ -1,0 +1,139 @@
+"""The batch's statements for SQLite, on the driver's own connection.
+
+There is no round trip to save, so what counts is the work a row costs: keys come as one JSON array (json_each), rows go
+in by executemany, and an UPDATE names only what it changes, since SQLite rewrites an index whenever one of its columns
+is named.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+
+import msgspec
+
+from crm_store.batch_plan import FOUND, Conversation, Keys, Row
+
+_CALL = (
+    "SELECT i.account, i.external_id, i.id, i.conversation_id, i.identity_id, i.text, i.extra, i.attachments"
+)
+# CROSS JOIN is SQLite's word for "in this order": the keys first, then the index, whatever the statistics say.
+_SEQS = """
+    SELECT i.producer, i.seq FROM json_each(?) k CROSS JOIN intake i
+    ON i.producer = k.value ->> 0 AND i.seq = k.value ->> 1
+"""
+_EVENTS = """
+    SELECT i.account, i.event_key, i.interaction_id, t.conversation_id, t.text FROM json_each(?) k CROSS JOIN intake i
+    ON i.account = k.value ->> 0 AND i.event_key = k.value ->> 1 AND i.outcome <> 'duplicate'
+    LEFT JOIN interactions t ON t.id = i.interaction_id
+"""
+_IDENTITIES = """
+    SELECT i.brand_id, i.urn, i.id, i.customer_id, i.verified, i.last_seen_at, c.name, c.kind, c.stage, c.tier, c.tags,
+    c.language, c.preferred_channel, c.created_at
+    FROM json_each(?) k CROSS JOIN identities i ON i.brand_id = k.value ->> 0 AND i.urn = k.value ->> 1
+    CROSS JOIN customers c ON c.id = i.customer_id
+"""
+_CALLS = f"""
+    {_CALL} FROM json_each(?) k CROSS JOIN interactions i
+    ON i.account = k.value ->> 0 AND i.external_id = k.value ->> 1 AND i.form = 'call' AND i.direction = 'in'
+    ORDER BY i.id DESC
+"""
+_PARKED = """
+    SELECT DISTINCT p.account, p.external_id FROM json_each(?) k CROSS JOIN parked_reports p
+    ON p.account = k.value ->> 0 AND p.external_id = k.value ->> 1
+"""
+_HOMES = f"""
+    SELECT {", ".join(FOUND)} FROM conversations WHERE id IN (
+        SELECT c.id FROM json_each(?1) k CROSS JOIN conversations c ON c.slot = k.value
+        UNION ALL
+        SELECT (SELECT c.id FROM conversations c WHERE c.home = k.value AND c.slot IS NULL ORDER BY c.id DESC LIMIT 1)
+        FROM json_each(?1) k WHERE NOT EXISTS (SELECT 1 FROM conversations c WHERE c.slot = k.value)
+        UNION ALL
+        SELECT value FROM json_each(?2)
+    )
+"""  # noqa: S608 - our own words
+
+
+def _json(values: Sequence[object]) -> str:
+    return msgspec.json.encode(values).decode()
+
+
+def look_up(driver: sqlite3.Connection, keys: Keys) -> dict[str, list[Row]]:
+    """Rows for batch.look_up, by what they were looked up by."""
+
+    def ask(statement: str, values: Sequence[object]) -> list[Row]:
+        return driver.execute(statement, (_json(values),)).fetchall() if values else []
+
+    return {
+        "seqs": ask(_SEQS, keys.seqs),
+        "events": ask(_EVENTS, keys.events),
+        "identities": ask(_IDENTITIES, keys.urns),
+        "calls": ask(_CALLS, keys.calls),
+    }
+
+
+def parked(driver: sqlite3.Connection, arrived: Sequence[tuple[str, str]]) -> list[Row]:
+    """Which of these (account, external id) something waits for."""
+    return driver.execute(_PARKED, (_json(arrived),)).fetchall()
+
+
+def look_up_homes(driver: sqlite3.Connection, homes: Sequence[str], ids: Sequence[int]) -> list[Row]:
+    return driver.execute(_HOMES, (_json(homes), _json(ids))).fetchall()
+
+
+def numbers(driver: sqlite3.Connection, count: int) -> list[int]:
+    """`count` conversation numbers, ascending. The counter is rolled back with the batch, so there are no gaps."""
+    row = driver.execute(
+        "UPDATE counters SET value = value + ? WHERE name = 'conversation_number' RETURNING value", (count,)
+    ).fetchone()
+    return list(range(row[0] - count + 1, row[0] + 1))
+
+
+def insert(driver: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    names = ", ".join(f'"{name}"' for name in columns)
+    marks = ", ".join("?" * len(columns))
+    driver.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608 - our own words
+
+
+def change(
+    driver: sqlite3.Connection, conversations: Sequence[Conversation], columns: Mapping[str, str]
+) -> None:
+    """Write these columns of conversations that were there before."""
+    settings = ", ".join(f"{name} = ?" for name in columns)
+    driver.executemany(
+        f"UPDATE conversations SET {settings}, version = version + 1 WHERE id = ?",  # noqa: S608 - our own words
+        list(map(attrgetter(*columns, "id"), conversations)),
+    )
+
+
+def seen(driver: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    driver.executemany(
+        "UPDATE identities SET last_seen_at = max(last_seen_at, ?), verified = verified OR ? WHERE id = ?",
+        rows,
+    )
+
+
+def named(driver: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    driver.executemany("UPDATE customers SET name = ? WHERE id = ? AND name = ''", rows)
+
+
+def calls(driver: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    driver.executemany("UPDATE interactions SET text = ?, extra = ?, attachments = ? WHERE id = ?", rows)
+
+
+def propose(driver: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    driver.executemany(
+        "INSERT INTO merge_proposals (id, one_id, other_id, evidence, score, at) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (one_id, other_id) DO NOTHING",
+        rows,
+    )
+
+
+def cursors(driver: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    driver.executemany(
+        "INSERT INTO cursors (account, name, value, at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (account, name) DO UPDATE SET value = excluded.value, at = excluded.at"
+        " WHERE excluded.at >= cursors.at",
+        rows,
+    )
