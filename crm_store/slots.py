@@ -40,11 +40,8 @@ class Slot:
                 with self._engine.connect() as connection:
                     tx = connection.execution_options(**self._options)
                     with tx.begin():
-                        rows: dict[int, datetime] = dict(
-                            tx.execute(select(process_slots.c.slot, process_slots.c.leased_until))
-                            .tuples()
-                            .all()
-                        )
+                        query = select(process_slots.c.slot, process_slots.c.leased_until)
+                        rows: dict[int, datetime] = {row.slot: row.leased_until for row in tx.execute(query)}
                         lease = {"owner": self._owner, "leased_until": now + LEASE}
                         number = next((n for n in range(SLOTS) if n not in rows), None)
                         if number is not None and len(rows) < 64:

@@ -126,7 +126,7 @@ class _Builder:
         if getattr(event, "tag", None) is not None:
             self.fault(line, f"the tag {clip(event.tag)} is not used here: leave it out")
         if isinstance(event, yaml.ScalarEvent):
-            self.add(Scalar(event.value, line, event.style is None), event.anchor)
+            self.add(Scalar(event.value, line, not event.style), event.anchor)
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             if len(self.stack) >= MAX_DEPTH:
                 self.fault(line, f"nested deeper than {MAX_DEPTH} levels")
