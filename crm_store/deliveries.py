@@ -69,9 +69,12 @@ def create(
     }
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     made = tx.execute(
-        insert(deliveries).values(values).on_conflict_do_nothing(index_elements=[deliveries.c.idem_key])
+        insert(deliveries)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=[deliveries.c.idem_key])
+        .returning(deliveries.c.id)
     )
-    if made.rowcount != 1:
+    if made.first() is None:
         return int(tx.execute(select(deliveries.c.id).where(deliveries.c.idem_key == idem_key)).scalar_one())
     note(tx, ids, [Happened(delivery_id=delivery_id, state=state, at=now, code=code)])
     return delivery_id

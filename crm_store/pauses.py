@@ -34,7 +34,7 @@ def resume(tx: Connection, account: str) -> None:
 def paused(tx: Connection, now: datetime) -> dict[str, datetime]:
     """The accounts that are paused now, and until when."""
     s = account_states.c
-    rows = tx.execute(select(s.account, s.paused_until).where(s.paused_until > now)).tuples()
+    rows = tx.execute(select(s.account, s.paused_until).where(s.paused_until > now))
     return {account: until for account, until in rows if until is not None}
 
 

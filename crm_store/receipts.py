@@ -96,9 +96,9 @@ def take_late(tx: Connection, ids: Ids, now: datetime, limit: int = 500) -> list
     by_part = select(p.account, p.external_id).join(
         delivery_parts, (parts.account == p.account) & (parts.external_id == p.external_id)
     )
-    names = {Name(account=a, external_id=e) for a, e in tx.execute(by_part.limit(limit)).tuples()}
+    names = {Name(account=a, external_id=e) for a, e in tx.execute(by_part.limit(limit))}
     ours = select(p.account, p.external_id).where(p.external_id.like("#%")).order_by(p.id).limit(limit)
-    by_id = {int(e[1:]): a for a, e in tx.execute(ours).tuples() if e[1:].isdecimal()}
+    by_id = {int(e[1:]): a for a, e in tx.execute(ours) if e[1:].isdecimal()}
     for chunk in _chunks(sorted(by_id)):
         heard = select(d.id).where(
             d.id.in_(chunk), d.state.not_in((states.SENDING, states.CANCELLED)), d.attempts > 0

@@ -105,6 +105,7 @@ class Drain:
         self._stopped_at: float | None = None
         self._tried = 0
         self._next_due: datetime | None = None
+        self._asked_next = False  # is that from the last turn?
 
     # ------------------------------------------------------------------------------------------------ the loop
 
@@ -233,7 +234,8 @@ class Drain:
             self._lanes[key].hungry = claimed[key] >= room
         for delivery in told.looks:
             self._spawn(self._look(delivery))
-        if ask.accounts is not None:
+        self._asked_next = ask.accounts is not None
+        if self._asked_next:
             self._next_due = told.next_due
         for result in ask.results:
             if result.pause is not None and result.pause.to_urn is None:
@@ -254,7 +256,7 @@ class Drain:
             return False
         if self._closing:
             return True
-        if any(lane.hungry for lane in self._lanes.values()):
+        if not self._asked_next or any(lane.hungry for lane in self._lanes.values()):
             return False
         left_s = self._tuning.lasts_s - (now - self._began)
         return self._next_due is None or self._next_due > self._now() + timedelta(seconds=left_s)
@@ -268,7 +270,9 @@ class Drain:
                 waits.append(lane.token_at - now)
             elif lane.hungry and not lane.ready:
                 waits.append(0.0)
-        if self._next_due is not None and not self._tasks:
+        if not self._tasks and not self._asked_next:
+            waits.append(0.0)
+        elif self._next_due is not None and not self._tasks:
             waits.append((self._next_due - self._now()).total_seconds())
         self._woken.clear()
         if not self._results:

@@ -66,6 +66,7 @@ class Told:
 
 def take(store: Store, rates: Rates, limits: Mapping[str, Limits], ask: Ask) -> Told:
     """Do one turn. Raises Unavailable when the store is away: nothing was written, ask the same again later."""
+    ids = store.ids  # leases a slot in a transaction of its own at the first use, so not within ours
     grants = rates.take(ask.wants)
     starts = [
         delivery
@@ -73,7 +74,7 @@ def take(store: Store, rates: Rates, limits: Mapping[str, Limits], ask: Ask) -> 
         for delivery in ask.ready.get(account, ())[: min(grant.count, ask.wants[account].count)]
     ]
     try:
-        return store.run(lambda tx: _work(tx, store.ids, limits, ask, grants, starts))
+        return store.run(lambda tx: _work(tx, ids, limits, ask, grants, starts))
     except (Unavailable, MemoryError):
         raise
     except Exception:
@@ -81,16 +82,17 @@ def take(store: Store, rates: Rates, limits: Mapping[str, Limits], ask: Ask) -> 
             raise
         _log.exception("turn broke", results=len(ask.results))
         moved = [m for result in ask.results for m in _alone(store, limits, ask, result)]
-    told = store.run(lambda tx: _work(tx, store.ids, limits, replace(ask, results=()), grants, starts))
+    told = store.run(lambda tx: _work(tx, ids, limits, replace(ask, results=()), grants, starts))
     told.moved += moved
     return told
 
 
 def _alone(store: Store, limits: Mapping[str, Limits], ask: Ask, result: Result) -> list[Moved]:
     """Note one result by itself. One that cannot be noted is left to its lease: unknown, and shown to an agent."""
+    ids = store.ids
     only = Ask(owner=ask.owner, now=ask.now, results=[result])
     try:
-        return store.run(lambda tx: _work(tx, store.ids, limits, only, {}, ())).moved
+        return store.run(lambda tx: _work(tx, ids, limits, only, {}, ())).moved
     except Unavailable:
         raise
     except Exception:
