@@ -1,0 +1,96 @@
+"""Accounts with their secrets: a bad one is put aside alone."""
+
+from dataclasses import replace
+from typing import Any
+
+from connectors import CONNECTORS, accounts, signing
+from hub.config import Account, Brand, Config, Outcome
+from tests.connectors.samples import account
+
+KEY = b"0123456789abcdef0123456789abcdef"
+
+
+def config(*made: Account) -> Config:
+    return Config(
+        hash="x",
+        brands={"main": Brand(key="main", name="Main")},
+        accounts={a.key: a for a in made},
+        queues={},
+        agents={},
+        calendars={},
+        replies={},
+        priorities={},
+        rules=(),
+        default=Outcome(queue="general"),
+    )
+
+
+def named(key: str, **names: tuple[str, ...]) -> Account:
+    return replace(account(key, {}), secret_names=dict(names))
+
+
+def resolve(*made: Account, **environ: str) -> tuple[dict[str, Account], dict[str, str]]:
+    return accounts.resolve(config(*made), environ, KEY)
+
+
+def test_our_own_protocols_derive_their_secrets() -> None:
+    good, troubles = resolve(account("webhook/a", {}), account("webhook/b", {}), account("webchat/main", {}))
+    assert not troubles
+    secrets = [value for a in good.values() for values in a.secrets.values() for value in values]
+    assert len(set(secrets)) == 3, "each account its own"
+    assert good["webhook/a"].secrets["signing"] == (accounts.derived("webhook/a", "signing", KEY),)
+    again, _ = resolve(account("webhook/a", {}))
+    assert again["webhook/a"].secrets == good["webhook/a"].secrets
+    assert all(set(a.secrets) == set(CONNECTORS[a.connector].secrets) for a in good.values())
+
+
+def test_named_secrets_come_from_the_environment_and_two_hold_while_rotating() -> None:
+    good, _ = resolve(named("webhook/a", signing=("NEW", "OLD")), NEW="new-secret", OLD="old-secret\n")
+    assert good["webhook/a"].secrets == {"signing": ("new-secret", "old-secret")}
+    for secret in ("new-secret", "old-secret"):
+        signing.check(signing.sign(secret, b"x", 1000), good["webhook/a"].secrets["signing"], b"x", 1000)
+
+
+def test_a_missing_or_empty_secret_puts_its_account_aside_alone() -> None:
+    good, troubles = resolve(
+        named("webhook/missing", signing=("NOWHERE",)),
+        named("webhook/empty", signing=("EMPTY",)),
+        named("webhook/half", signing=("GOOD", "EMPTY")),
+        named("webhook/good", signing=("GOOD",)),
+        account("webchat/main", {}),
+        EMPTY=" ",
+        GOOD="good-secret",
+    )
+    assert sorted(good) == ["webchat/main", "webhook/good"]
+    assert troubles["webhook/missing"] == "the secret 'signing': the variable NOWHERE is not set"
+    assert troubles["webhook/empty"] == "the secret 'signing': the variable EMPTY is empty"
+    assert "EMPTY is empty" in troubles["webhook/half"]
+
+
+def test_two_accounts_never_share_a_secret() -> None:
+    """Else what was signed for one could be replayed to the other (security.md S2)."""
+    good, troubles = resolve(
+        named("webhook/a", signing=("S",)), named("webhook/b", signing=("S",)), S="shared"
+    )
+    assert list(good) == ["webhook/a"]
+    assert "webhook/a" in troubles["webhook/b"]
+    assert "shared" not in troubles["webhook/b"].replace("shares", "")
+
+
+def test_bad_settings_unknown_connectors_and_unknown_secrets_are_said_at_once() -> None:
+    wrong: dict[str, Any] = {"url": "gopher://x/", "vouches": "yes", "speed": 1}
+    _, troubles = resolve(
+        account("webhook/a", {}, **wrong),
+        account("pigeon/post", {}),
+        named("webchat/main", colour=("X",)),
+        X="y",
+    )
+    assert "url must begin with https" in troubles["webhook/a"]
+    assert "vouches must be true or false" in troubles["webhook/a"]
+    assert "'speed'" in troubles["webhook/a"]
+    assert "no connector 'pigeon'" in troubles["pigeon/post"]
+    assert "no secret 'colour'" in troubles["webchat/main"]
+
+
+def test_a_switched_off_account_is_neither_good_nor_in_trouble() -> None:
+    assert resolve(replace(account("webhook/a", {}), enabled=False)) == ({}, {})

@@ -1,0 +1,44 @@
+"""Every connector passes every check of conformance.py; a new one inherits them by its line in CONNECTORS."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectors import CONNECTORS
+from tests.connectors import conformance
+from tests.connectors.samples import PAYLOADS, SAMPLES
+
+NAMES = sorted(CONNECTORS)
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_connector_has_its_sample_its_captures_and_its_page() -> None:
+    assert sorted(SAMPLES) == NAMES
+    for name, connector in CONNECTORS.items():
+        assert connector.name == name
+        assert connector.title
+        assert list((PAYLOADS / name).glob("*.http")), name
+        assert (ROOT / "docs" / "channels" / f"{name}.md").is_file(), name
+
+
+@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_conformance(name: str, check: conformance.Check) -> None:
+    check(CONNECTORS[name], SAMPLES[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nearly_good_requests_are_read_or_malformed(name: str) -> None:
+    sample = SAMPLES[name]
+    for raw in sample.requests().values():
+        for body in conformance.nearly(raw.body):
+            conformance.nothing_but_forged_and_malformed(CONNECTORS[name], sample, body, "x")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.binary(max_size=300), proof=st.text(max_size=120))
+def test_whatever_comes_is_forged_or_malformed(name: str, body: bytes, proof: str) -> None:
+    conformance.nothing_but_forged_and_malformed(CONNECTORS[name], SAMPLES[name], body, proof)
