@@ -23,7 +23,7 @@ from hub.model import DeliveryReported, DeliveryStatus, MessageReceived, Outgoin
 _Key = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class Said(msgspec.Struct, tag_field="kind", tag="message", gc=False):
+class Said(msgspec.Struct, gc=False):
     """What a person at the terminal typed. `id`: the same for a repeated request."""
 
     id: _Key
@@ -32,7 +32,7 @@ class Said(msgspec.Struct, tag_field="kind", tag="message", gc=False):
     name: Annotated[str, Meta(max_length=200)] = ""
 
 
-class Receipt(msgspec.Struct, tag_field="kind", tag="receipt", gc=False):
+class Receipt(msgspec.Struct, gc=False):
     """The terminal has shown the messages with these `seq`."""
 
     sender: Annotated[str, Meta(min_length=1, max_length=100)] = msgspec.field(name="from")
@@ -40,7 +40,11 @@ class Receipt(msgspec.Struct, tag_field="kind", tag="receipt", gc=False):
     status: Literal["delivered", "read"] = "delivered"
 
 
-_decoder = msgspec.json.Decoder(Said | Receipt)
+class _Kind(msgspec.Struct, gc=False):
+    kind: Literal["message", "receipt"] = "message"
+
+
+_KINDS: dict[str, type[Said] | type[Receipt]] = {"message": Said, "receipt": Receipt}
 
 
 class Console:
@@ -81,7 +85,8 @@ class Console:
 
     def parse(self, raw: Raw, account: Account) -> Parsed:
         try:
-            said = _decoder.decode(raw.body)
+            kind = msgspec.json.decode(raw.body, type=_Kind).kind
+            said: Said | Receipt = msgspec.json.decode(raw.body, type=_KINDS[kind])
             who = urn.normalise(f"console:{said.sender}")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise Malformed(clean.line(str(error), 300)) from None

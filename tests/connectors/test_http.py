@@ -158,7 +158,7 @@ async def test_a_redirect_inwards_is_not_followed(location: str, monkeypatch: py
         port = int(provider.url.rpartition(":")[2])
         monkeypatch.setattr(http, "is_public", lambda host: host == "127.0.0.9")
         monkeypatch.setattr(http, "PORTS", http.PORTS | {port})
-        async with http.guarded_session() as session:
+        async with http.guarded_session(resolver=Libc()) as session:
             with pytest.raises((aiohttp.ClientError, OSError)) as caught:
                 # 127.0.0.9 is this machine too; only that one spelling counts as public here.
                 await session.get(f"http://127.0.0.9:{port}/")
