@@ -125,7 +125,7 @@ def _late(tx: Connection, config: Config, now: datetime) -> dict[str, int]:
     if not limits:
         return {}
     query = select(_c.queue, func.count()).where(_c.state.in_(("waiting", "offered")), or_(*limits))
-    return dict(tx.execute(query.group_by(_c.queue)).tuples().all())
+    return dict(tx.execute(query.group_by(_c.queue)).all())
 
 
 def waiting(tx: Connection, queue: str, limit: int = 50) -> list[Card]:

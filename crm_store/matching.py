@@ -166,12 +166,13 @@ def propose(tx: Connection, ids: Ids, pairs: Sequence[tuple[int, int, Evidence]]
                 id=proposal_id,
                 one_id=first,
                 other_id=second,
-                evidence=json.dumps(list(evidence.kinds)),
+                evidence=json.dumps(dict.fromkeys(evidence.kinds, "")),
                 score=evidence.score,
                 state="waiting",
                 at=now,
             )
             .on_conflict_do_nothing(index_elements=[_o.one_id, _o.other_id])
+            .execution_options(preserve_rowcount=True)  # else it is -1 on PostgreSQL
         )
         if done.rowcount == 1:
             made.append(proposal_id)
@@ -192,5 +193,10 @@ def refuse(tx: Connection, proposal_id: int, *, by: str) -> None:
 
 
 def reasons(evidence: str) -> tuple[str, ...]:
-    """A stored proposal's evidence in words."""
-    return tuple(_WEIGHTS[kind][1] for kind in json.loads(evidence) if kind in _WEIGHTS)
+    """A stored proposal's evidence in words. It is a JSON object: kind -> what it was seen in (may be empty)."""
+    said: dict[str, str] = json.loads(evidence)
+    return tuple(
+        _WEIGHTS[kind][1] + (f" ({detail})" if detail else "")
+        for kind, detail in said.items()
+        if kind in _WEIGHTS
+    )

@@ -10,7 +10,6 @@ The place a next message continues (`home`, `slot`) names a customer, so it foll
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,7 +48,8 @@ def roots_of(tx: Connection, customer_ids: Iterable[int]) -> dict[int, int]:
     ask = set(customer_ids)
     wanted = sorted(ask)
     while ask:
-        found = dict(tx.execute(select(_p.id, _p.merged_into).where(_p.id.in_(sorted(ask)))).tuples().all())
+        query = select(_p.id, _p.merged_into).where(_p.id.in_(sorted(ask)))
+        found = dict(tx.execute(query).all())
         above |= {one: found.get(one) for one in ask}
         ask = {parent for parent in found.values() if parent is not None} - above.keys()
     tops = {}
@@ -254,8 +254,8 @@ def _rehome(
 
 def _stand(tx: Connection, row: Any, old: int, new: int, *, apart: bool) -> bool:
     values: dict[str, Any] = {"customer_id": new} if apart and row.customer_id == old else {}
-    if row.home is not None and (home := _renamed(row.home, old, new)) != row.home:
-        values["home"] = home
+    if row.home == f"c:{old}":  # homes by account or thread name no customer
+        values["home"] = home = f"c:{new}"
         if row.slot is not None:
             taken = tx.execute(select(_c.id).where(_c.slot == home)).scalar_one_or_none()
             values["slot"] = home if taken is None else f"x:{row.id}"
@@ -263,10 +263,6 @@ def _stand(tx: Connection, row: Any, old: int, new: int, *, apart: bool) -> bool
         return row.slot is not None
     tx.execute(update(conversations).where(_c.id == row.id).values(**values))
     return True
-
-
-def _renamed(home: str, old: int, new: int) -> str:
-    return re.sub(rf"(?<!\d){old}(?!\d)", str(new), home)
 
 
 def _settle_proposals(tx: Connection, one: int, other: int, by: str) -> None:

@@ -281,9 +281,8 @@ def proposals(tx: Connection, customer_id: int) -> tuple[Proposal, ...]:
     others = {row.id: row.other_id if row.one_id == customer_id else row.one_id for row in rows}
     now_are = merges.roots_of(tx, others.values())
     p = customers_table.c
-    names = dict(
-        tx.execute(select(p.id, p.name).where(p.id.in_(sorted(set(now_are.values()))))).tuples().all()
-    )
+    query_names = select(p.id, p.name).where(p.id.in_(sorted(set(now_are.values()))))
+    names = dict(tx.execute(query_names).all())
     return tuple(
         Proposal(
             id=row.id,

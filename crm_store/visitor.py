@@ -79,7 +79,7 @@ def _client_ids(tx: Connection, wanted: list[int]) -> dict[int, str]:
     query = select(_n.id, _n.external_id).where(
         _n.id.in_(wanted), _n.direction == "in", _n.external_id.is_not(None)
     )
-    return dict(tx.execute(query).tuples().all()) if wanted else {}
+    return dict(tx.execute(query).all()) if wanted else {}
 
 
 def wait(tx: Connection, account: str, urn: str, now: datetime) -> tuple[int, float] | None:
