@@ -1,0 +1,133 @@
+"""What every handler of the desk is given, and how it reaches the store: a bounded pool of threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from crm_store.db import Store
+from crm_store.logins import Session
+from desk.actions import Actions
+from hub import clock
+from hub.blobs import Blobs
+from hub.config import Agent, Config, Role
+from hub.errors import Unavailable
+from hub.settings import Settings
+from router.rules import RuleSet
+
+if TYPE_CHECKING:
+    from desk.web.live import Live
+
+T = TypeVar("T")
+
+WORKERS = 8
+WAITING = 64  # beyond these the desk says that it is busy, instead of growing a queue nobody sees the end of
+DEADLINE_S = 8.0
+
+
+class Pool:
+    """Threads for the store. More than `waiting` calls at once, or one that takes too long, raise Unavailable."""
+
+    def __init__(self, name: str, workers: int = WORKERS, waiting: int = WAITING) -> None:
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._free = workers + waiting
+
+    async def __call__(self, work: Callable[..., T], *args: Any, deadline_s: float = DEADLINE_S) -> T:
+        if self._free <= 0:
+            raise Unavailable("The desk is very busy. Try again in a moment.")
+        self._free -= 1
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        future.add_done_callback(self._done)
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), deadline_s)
+        except TimeoutError:
+            raise Unavailable("The store took too long. It may have been done: look again.") from None
+
+    def _done(self, future: asyncio.Future[Any]) -> None:
+        self._free += 1
+        if not future.cancelled():
+            future.exception()  # nobody may be waiting for it any more
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebDesk:
+    """What the desk is built from.
+
+    rules: the compiled rules of the configuration in force, to explain decisions with. redis: an asyncio client for
+    live notices; None: pages follow the store alone, a few seconds behind. replay: gives one quarantined entry (its
+    id, who asks) to the router again, once; None: this desk has no such button.
+    """
+
+    store: Store
+    actions: Actions
+    config: Callable[[], Config]
+    rules: Callable[[], RuleSet]
+    settings: Settings
+    blobs: Blobs
+    redis: Any = None
+    replay: Callable[[int, str], str] | None = None
+    now: clock.Clock = clock.system
+    call: Pool = field(default_factory=lambda: Pool("desk"))
+    # Passwords cost 60 ms of a core each: a flood of guesses waits for its own two threads, not for the desk's.
+    login_call: Pool = field(default_factory=lambda: Pool("desk-login", workers=2, waiting=16))
+
+    async def read(self, view: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`view(tx, *args)` on one moment of the store."""
+
+        def work() -> T:
+            with self.store.read() as tx:
+                return view(tx, *args, **kwargs)
+
+        return await self.call(work)
+
+    async def do(self, action: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """A synchronous call that opens its own transaction."""
+        return await self.call(lambda: action(*args, **kwargs))
+
+
+class Need(IntEnum):
+    """Who may use a route. A route names one, or the desk does not start."""
+
+    ANYONE = 0
+    AGENT = 1
+    LEAD = 2
+    ADMIN = 3
+
+
+RANK = {Role.AGENT: Need.AGENT, Role.LEAD: Need.LEAD, Role.ADMIN: Need.ADMIN}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    method: str
+    path: str
+    handler: Handler
+    need: Need
+
+
+DESK = web.AppKey("desk", WebDesk)
+LIVE: web.AppKey[Live] = web.AppKey("live")
+SESSION = web.RequestKey("session", Session)
+TOKEN = web.RequestKey("token", str)
+AGENT = web.RequestKey("agent", Agent)
+REQUEST_ID = web.RequestKey("request_id", str)
+
+
+def leads(agent: Agent) -> bool:
+    """Leads and admins see and mend everything; agents what their queues and their own hands hold."""
+    return RANK[agent.role] >= Need.LEAD
+
+
+View = Callable[[Connection], T]

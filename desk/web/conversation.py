@@ -1,0 +1,356 @@
+"""A conversation's page, and everything that is done from it.
+
+Every action is a form that is answered with a redirect. One that cannot be done shows the page again, with the sentence
+that says why and with what was typed still in its box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection, select
+
+from crm_store import presence, views
+from crm_store.schema import deliveries
+from crm_store.views import Card, ConversationView
+from desk.web import forms, render, words
+from desk.web.context import AGENT, DESK, Need, Route
+from hub.errors import Conflict, NotFound, Refused
+
+NUMBER = "{number:[0-9]{1,12}}"
+DELIVERY = f"/conversations/{NUMBER}/deliveries/{{delivery:[0-9]{{1,19}}}}"
+
+SNOOZES = {
+    "30": "half an hour",
+    "60": "an hour",
+    "180": "3 hours",
+    "1440": "a day",
+    "4320": "3 days",
+    "10080": "a week",
+}
+THEN = {"leave": "and keep it open", "wait": "and wait for the customer", "close": "and close"}
+
+
+async def visible(request: web.Request) -> Card:
+    """The conversation that the path names, if this agent may see it; the same NotFound whether it is there or not."""
+    desk, number = request.app[DESK], request.match_info["number"]
+    unknown = NotFound(f"There is no conversation #{int(number)}, or it is not in your queues.")
+    try:
+        card = await desk.read(views.card, number)
+    except NotFound:
+        raise unknown from None
+    if card.number != int(number) or not forms.may_see(request[AGENT], card):
+        raise unknown
+    return card
+
+
+async def page(
+    request: web.Request, status: int = 200, error: str | None = None, typed: dict[str, str] | None = None
+) -> web.Response:
+    """The whole page. `typed`: what to put back into the reply's or the note's box."""
+    desk, agent = request.app[DESK], request[AGENT]
+    card = await visible(request)
+    before = forms.query_number(request, "before")
+    now = desk.now()
+
+    def look(tx: Connection) -> tuple[ConversationView, str, dict[str, presence.Presence]]:
+        view = views.conversation(tx, card.conversation_id, before=before)
+        return view, presence.of(tx, agent.key, now).status, presence.everyone(tx, now)
+
+    view, my_status, here = await desk.read(look)
+    mine = view.card.assignee == agent.key and view.card.state != "closed"
+    choice = None
+    typed = dict(typed or {})
+    if "draft" in request.query and not typed:
+        typed["reply"] = _taken_back(view, forms.query_number(request, "draft"), agent.key)
+    return render.html(
+        request,
+        "conversation.html",
+        status,
+        view=view,
+        card=view.card,
+        lines=timeline(view),
+        mine=mine,
+        choice=choice,
+        typed=typed,
+        error=error,
+        status_now=my_status,
+        here=here,
+        snoozes=SNOOZES,
+        thens=THEN,
+        canned=[
+            reply
+            for reply in desk.config().replies.values()
+            if not reply.queues or view.card.queue in reply.queues
+        ],
+    )
+
+
+def _taken_back(view: ConversationView, interaction: int | None, agent: str) -> str:
+    """The text of a reply of this agent's that was undone, to be written anew."""
+    return next(
+        (
+            e.text
+            for e in view.history.entries
+            if e.id == interaction and e.withdrawn and e.by == f"agent:{agent}"
+        ),
+        "",
+    )
+
+
+def timeline(view: ConversationView) -> list[tuple[str, Any]]:
+    """What was said and what happened, in one order: ("said" | "event" | "turn", it).
+
+    A "turn" stands where the history goes from one conversation over to another.
+    """
+    entries = view.history.entries
+    first = entries[0].at if entries and view.history.before is not None else None
+    events = [
+        happened
+        for happened in view.events
+        if happened.what not in words.UNSHOWN and (first is None or happened.at >= first)
+    ]
+    merged = [(entry.at, 0, entry.id, "said", entry) for entry in entries]
+    merged += [(event.at, 1, event.id, "event", event) for event in events]  # type: ignore[misc]
+    merged.sort(key=lambda item: item[:3])
+    lines: list[tuple[str, Any]] = []
+    number = None
+    for _, _, _, kind, item in merged:
+        current = item.number if kind == "said" else view.card.number
+        if current != number and (number is not None or current != view.card.number):
+            lines.append(("turn", current))
+        number = current
+        lines.append((kind, item))
+    return lines
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    return await page(request)
+
+
+async def why(request: web.Request) -> web.StreamResponse:
+    """Why it landed here: the rule's path, what each condition saw, and what nearly matched."""
+    desk = request.app[DESK]
+    card = await visible(request)
+    decided = await desk.read(views.latest_decision, card.conversation_id)
+    rules = desk.rules()
+    explanation = None
+    if decided is not None:
+        explanation = None
+        rules
+    return render.html(
+        request,
+        "why.html",
+        card=card,
+        decided=decided,
+        why=explanation,
+        same_rules=decided is not None and decided.config_hash == desk.config().hash,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- actions
+
+Act = Callable[[web.Request, Card], Awaitable[str]]
+
+
+def action(work: Act) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """`work` does it and returns `done` (words.DONE) with further query, or a path. Refusals show the page again."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        card = await visible(request)
+        try:
+            done = await work(request, card)
+        except (Conflict, Refused) as error:
+            status = 409 if isinstance(error, Conflict) else 403
+            typed = {name: str((await request.post()).get(name, "")) for name in ("reply", "note")}
+            try:
+                return await page(request, status, str(error), typed)
+            except NotFound:  # it went out of sight with the refusal, to another team
+                raise error from None
+        if done.startswith("/"):
+            raise web.HTTPSeeOther(done)
+        raise forms.see_other(f"/conversations/{card.number}", done)
+
+    return handler
+
+
+async def claim(request: web.Request, card: Card) -> str:
+    desk, agent = request.app[DESK], request[AGENT].key
+    if card.offered_to == agent:
+        await desk.do(desk.actions.accept, card.conversation_id, agent)
+    else:
+        await desk.do(desk.actions.claim, card.conversation_id, agent)
+    return "claimed"
+
+
+async def decline(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    await desk.do(desk.actions.decline, card.conversation_id, request[AGENT].key)
+    return "declined"
+
+
+async def release(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    await desk.do(desk.actions.release, card.conversation_id, request[AGENT].key)
+    return "/?done=released"
+
+
+async def reply(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    chosen = await forms.field(request, "channel", 600)
+    account, _, to = chosen.partition(" ")
+    seen = await forms.field(request, "seen", 20)
+    then = await forms.words(request, "then", 10) or "leave"
+    if then not in THEN:
+        raise Refused("Choose what happens after the reply.")
+    done = await desk.do(
+        desk.actions.reply,
+        card.conversation_id,
+        request[AGENT].key,
+        await forms.field(request, "reply"),
+        idem_key=await forms.idem_key(request),
+        account=account or None,
+        to=to or None,
+        attachments=await forms.files(request),
+        seen_inbound=forms.whole(seen) if seen else None,
+        then=then,
+    )
+    if done.held_reason:
+        return "asked"
+    return "replied"
+
+
+async def note(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    await desk.do(
+        desk.actions.note, card.conversation_id, request[AGENT].key, await forms.field(request, "note")
+    )
+    return "noted"
+
+
+async def transfer(request: web.Request, card: Card) -> str:
+    desk, agent = request.app[DESK], request[AGENT].key
+    queue = await forms.words(request, "queue") or card.queue
+    reason = await forms.words(request, "reason", 500)
+    to_agent = await forms.words(request, "to_agent") or None
+    await desk.do(desk.actions.transfer, card.conversation_id, agent, queue, reason, to_agent)
+    return "/?done=transferred"
+
+
+async def snooze(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    minutes = await forms.words(request, "for", 6)
+    if minutes not in SNOOZES:
+        raise Refused("Choose one of the offered times.")
+    until = desk.now() + timedelta(minutes=int(minutes))
+    await desk.do(desk.actions.snooze, card.conversation_id, request[AGENT].key, until)
+    return "/?done=snoozed"
+
+
+async def close(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    ended = await forms.words(request, "disposition", 200) or None
+    await desk.do(
+        desk.actions.close, card.conversation_id, request[AGENT].key, ended, await forms.tags(request)
+    )
+    return "/?done=closed"
+
+
+async def reopen(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    await desk.do(desk.actions.reopen, card.conversation_id, request[AGENT].key)
+    return "reopened"
+
+
+async def retag(request: web.Request, card: Card) -> str:
+    """The field holds all tags it should have."""
+    desk = request.app[DESK]
+    wanted = set(await forms.tags(request))
+    has = set(card.tags)
+    await desk.do(
+        desk.actions.tag,
+        card.conversation_id,
+        request[AGENT].key,
+        add=sorted(wanted - has),
+        remove=sorted(has - wanted),
+    )
+    return "tagged"
+
+
+# ---------------------------------------------------------------------------------------- what became of a reply
+
+
+async def _delivery(request: web.Request, card: Card) -> tuple[int, int]:
+    """(delivery, its interaction), if the delivery belongs to the conversation that the path names."""
+    wanted = forms.whole(request.match_info["delivery"], "delivery")
+    d = deliveries.c
+
+    def look(tx: Connection) -> int | None:
+        query = select(d.interaction_id).where(d.id == wanted, d.conversation_id == card.conversation_id)
+        return tx.scalar(query)
+
+    interaction = await request.app[DESK].read(look)
+    if interaction is None:
+        raise NotFound("There is no such reply in this conversation.")
+    return wanted, interaction
+
+
+async def undo(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    delivery, interaction = await _delivery(request, card)
+    await desk.do(desk.actions.undo, delivery, request[AGENT].key)
+    return f"/conversations/{card.number}?done=undone&draft={interaction}"
+
+
+async def confirm(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    delivery, _ = await _delivery(request, card)
+    await desk.do(desk.actions.confirm, delivery, request[AGENT].key)
+    return "confirmed"
+
+
+async def retry(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    delivery, _ = await _delivery(request, card)
+    await desk.do(desk.actions.retry, delivery, request[AGENT].key)
+    return "retried"
+
+
+async def resolve(request: web.Request, card: Card) -> str:
+    """What is to be taken for true of a send that nobody knows of: it was sent, send again, give up."""
+    desk = request.app[DESK]
+    delivery, _ = await _delivery(request, card)
+    how = await forms.words(request, "how", 10)
+    if how not in ("sent", "again", "give up"):
+        raise Refused("Choose one of the three.")
+    await desk.do(desk.actions.resolve_unknown, delivery, request[AGENT].key, how)
+    return "resolved"
+
+
+_ON = f"/conversations/{NUMBER}"
+ROUTES = (
+    Route("GET", _ON, show, Need.AGENT),
+    Route("GET", f"{_ON}/why", why, Need.AGENT),
+    *(
+        Route("POST", f"{_ON}/{name}", action(work), Need.AGENT)
+        for name, work in (
+            ("claim", claim),
+            ("decline", decline),
+            ("release", release),
+            ("reply", reply),
+            ("note", note),
+            ("transfer", transfer),
+            ("snooze", snooze),
+            ("close", close),
+            ("reopen", reopen),
+            ("tags", retag),
+        )
+    ),
+    *(
+        Route("POST", f"{DELIVERY}/{name}", action(work), Need.AGENT)
+        for name, work in (("undo", undo), ("confirm", confirm), ("retry", retry), ("resolve", resolve))
+    ),
+)

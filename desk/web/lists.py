@@ -1,0 +1,121 @@
+"""Lists to work from: my conversations and the queues, one queue, a search, who is here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from crm_store import presence, quarantine, views
+from crm_store.views import Card
+from desk.web import forms, render
+from desk.web.context import AGENT, DESK, Need, Route, WebDesk, leads
+from hub.config import Agent
+from hub.errors import NotFound, Refused
+
+SEARCH_CHARS = 200
+QUEUE_ROWS = 200
+AWAY_FOR = {"": None, "30": 30, "60": 60, "120": 120, "480": 480}  # minutes a status holds
+
+
+def queues_of(desk: WebDesk, agent: Agent) -> tuple[str, ...]:
+    """The queues an agent may look into."""
+    config = desk.config()
+    return (
+        tuple(config.queues) if leads(agent) else tuple(key for key in agent.queues if key in config.queues)
+    )
+
+
+async def home(request: web.Request) -> web.StreamResponse:
+    desk, agent = request.app[DESK], request[AGENT]
+    config, now = desk.config(), desk.now()
+
+    def look(tx: Connection) -> dict[str, Any]:
+        return {
+            "mine": views.mine(tx, agent.key),
+            "queues": views.queue_list(tx, config, now),
+            "failed": len(views.failed_sends(tx, None if leads(agent) else agent.key, now=now)),
+            "my_status": presence.of(tx, agent.key, now).status,
+        }
+
+    found = await desk.read(look)
+    found["quarantined"] = await desk.do(quarantine.count, desk.store) if leads(agent) else 0
+    allowed = set(queues_of(desk, agent))
+    rows = [row for row in found["queues"] if row.key in allowed or leads(agent)]
+    rows.sort(key=lambda row: row.key not in agent.queues)
+    return render.html(request, "home.html", **{**found, "queues": rows})
+
+
+async def queue(request: web.Request) -> web.StreamResponse:
+    desk, key = request.app[DESK], request.match_info["key"]
+    if key not in queues_of(desk, request[AGENT]) and not leads(request[AGENT]):
+        raise NotFound("There is no such queue, or it is not one of yours.")
+    config, now = desk.config(), desk.now()
+
+    def look(tx: Connection) -> tuple[list[Card], list[views.QueueRow]]:
+        return views.waiting(tx, key, QUEUE_ROWS), views.queue_list(tx, config, now)
+
+    cards, rows = await desk.read(look)
+    row = next((row for row in rows if row.key == key), None)
+    if row is None:
+        raise NotFound("There is no such queue, or it is not one of yours.")
+    return render.html(request, "queue.html", row=row, cards=cards)
+
+
+async def take_next(request: web.Request) -> web.StreamResponse:
+    """The best waiting conversation of my queues becomes mine."""
+    desk = request.app[DESK]
+    taken = await desk.do(desk.actions.next, request[AGENT].key)
+    if taken is None:
+        raise forms.see_other("/", "empty")
+    card = await desk.read(views.card, taken)
+    raise forms.see_other(f"/conversations/{card.number}", "claimed")
+
+
+async def search(request: web.Request) -> web.StreamResponse:
+    """Every character is taken as it is; an agent finds what an agent may see."""
+    desk, agent = request.app[DESK], request[AGENT]
+    text = " ".join(request.query.get("q", "").replace("\x00", "").split())
+    text = text.encode("utf-8", "replace").decode()
+    if len(text) > SEARCH_CHARS:
+        raise web.HTTPBadRequest(text=f"At most {SEARCH_CHARS} characters can be searched for.")
+    hits = await desk.read(views.search, text) if text else views.Hits(conversations=(), customers=())
+    cards = [card for card in hits.conversations if forms.may_see(agent, card)]
+    known = {card.customer_id for card in cards}
+    people = [hit for hit in hits.customers if leads(agent) or hit.customer.id in known]
+    return render.html(request, "search.html", q=text, cards=cards, people=people)
+
+
+async def presence_page(request: web.Request) -> web.StreamResponse:
+    desk = request.app[DESK]
+    agents, now = desk.config().agents, desk.now()
+
+    def look(tx: Connection) -> tuple[dict[str, presence.Presence], dict[str, int]]:
+        return presence.everyone(tx, now, agents), presence.loads(tx, agents)
+
+    here, loads = await desk.read(look)
+    return render.html(request, "presence.html", here=here, loads=loads, choices=AWAY_FOR)
+
+
+async def set_presence(request: web.Request) -> web.StreamResponse:
+    desk = request.app[DESK]
+    status = await forms.words(request, "status", 20)
+    chosen = await forms.words(request, "for", 4)
+    if chosen not in AWAY_FOR:
+        raise Refused("Choose one of the offered times.")
+    minutes = AWAY_FOR[chosen]
+    until = desk.now() + timedelta(minutes=minutes) if minutes else None
+    await desk.do(desk.actions.set_presence, request[AGENT].key, status, until=until)
+    raise forms.see_other("/presence" if await forms.field(request, "stay", 1) else "/", "presence")
+
+
+ROUTES = (
+    Route("GET", "/", home, Need.AGENT),
+    Route("GET", "/queues/{key}", queue, Need.AGENT),
+    Route("POST", "/next", take_next, Need.AGENT),
+    Route("GET", "/search", search, Need.AGENT),
+    Route("GET", "/presence", presence_page, Need.AGENT),
+    Route("POST", "/presence", set_presence, Need.AGENT),
+)

@@ -1,0 +1,128 @@
+"""Templates and static files. Everything a template prints is escaped, and a misspelt name is an error, not a hole."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from aiohttp import web
+from markupsafe import Markup
+
+from desk.web import safe, words
+from desk.web.context import AGENT, DESK, SESSION, leads
+from hub import urn
+
+HERE = Path(__file__).parent
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def _read_assets() -> dict[str, tuple[str, bytes]]:
+    """Name -> (address with the content's hash, bytes). A changed file has another address, so caches may keep it."""
+    assets = {}
+    for file in sorted((HERE / "static").iterdir()):
+        if file.suffix in TYPES:
+            data = file.read_bytes()
+            assets[file.name] = (f"/static/{hashlib.sha256(data).hexdigest()[:16]}/{file.name}", data)
+    return assets
+
+
+ASSETS = _read_assets()
+
+
+def _when(at: datetime, *, day: bool = True) -> Markup:
+    """A moment; the page's script turns it into the reader's own time."""
+    text = at.strftime("%d %b %Y, %H:%M UTC") if day else at.strftime("%H:%M UTC")
+    return Markup('<time datetime="{}">{}</time>').format(at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), text)
+
+
+def span(seconds: float) -> str:
+    """A length of time in two words at most: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def _since(at: datetime, now: datetime) -> Markup:
+    """How long ago `at` was; the page's script keeps counting."""
+    return Markup('<time class="since" datetime="{}">{}</time>').format(
+        at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), span((now - at) / timedelta(seconds=1))
+    )
+
+
+def _bytes(count: int) -> str:
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+def _environment() -> jinja2.Environment:
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    env.filters.update(
+        rich=safe.rich,
+        plain=safe.plain,
+        one_line=safe.one_line,
+        filename=safe.filename,
+        when=_when,
+        since=_since,
+        span=span,
+        bytes=_bytes,
+        urn=lambda value: safe.plain(urn.display(value)),
+    )
+    env.globals.update(words=words, asset=lambda name: ASSETS[name][0], new_key=lambda: secrets.token_hex(16))
+    return env
+
+
+ENV = _environment()
+
+
+def html(request: web.Request, template: str, status: int = 200, **values: Any) -> web.Response:
+    """A whole page. What the layout needs of the request is added here; `values` are the template's own."""
+    desk = request.app[DESK]
+    agent = request.get(AGENT)
+    session = request.get(SESSION)
+    done = request.query.get("done", "")
+    body = ENV.get_template(template).render(
+        me=agent,
+        lead=agent is not None and leads(agent),
+        csrf=session.csrf if session else "",
+        config=desk.config(),
+        now=desk.now(),
+        path=request.path,
+        done_key=done,
+        done=words.DONE.get(done),
+        **{"error": None, "title": "", **values},
+    )
+    return web.Response(text=body, status=status, content_type="text/html")
+
+
+async def static(request: web.Request) -> web.Response:
+    """A file of ours under its content's hash; any other hash is 404, so nothing stale is ever kept."""
+    name = request.match_info["name"]
+    address, data = ASSETS.get(name, ("", b""))
+    if address != request.path:
+        raise web.HTTPNotFound
+    return web.Response(
+        body=data,
+        content_type=TYPES[Path(name).suffix],
+        charset="utf-8",
+        headers={"Cache-Control": "public, max-age=31536000, immutable"},
+    )

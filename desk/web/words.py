@@ -1,0 +1,198 @@
+"""What the desk calls things. Tables: the store's word on the left, what a person reads on the right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hub.config import Config
+from hub.urn import channel_of
+
+STATES = {
+    "waiting": "waiting",
+    "offered": "offered",
+    "open": "open",
+    "pending": "customer's turn",
+    "snoozed": "snoozed",
+    "closed": "closed",
+}
+
+# A delivery's state: (word, what it means for the agent, tone of its colour).
+DELIVERIES: dict[str, tuple[str, str, str]] = {
+    "held": ("Goes out in a moment", "It can still be undone.", "wait"),
+    "queued": ("On its way", "It waits for its turn on this channel.", "wait"),
+    "sending": ("Sending", "The provider is being handed it right now.", "wait"),
+    "sent": ("Sent", "The provider has taken it.", "good"),
+    "delivered": ("Delivered", "It reached the customer's device or mailbox.", "good"),
+    "read": ("Read", "The customer has opened it.", "good"),
+    "failed": ("Not sent", "The customer has not got this.", "bad"),
+    "cancelled": ("Undone", "It never went out.", "quiet"),
+    "opted_out": ("Not sent", "The customer has asked not to be written to here.", "bad"),
+    "unknown": (
+        "Perhaps sent",
+        "The provider did not answer in time. Nothing is sent again unless you say so.",
+        "bad",
+    ),
+}
+
+# hub.errors.SendCode, and what an agent can do about each.
+CODES = {
+    "channel_config": "This channel is not set up rightly. A supervisor has to mend it; then try again.",
+    "message_invalid": "The channel does not take this message: too long, empty, or a file it does not allow. "
+    "Write it differently.",
+    "connection_failed": "The provider could not be reached. Trying again may help.",
+    "throttled": "The provider asks us to go slower.",
+    "response_status": "The provider answered with an error.",
+    "response_content": "The provider answered something that cannot be understood.",
+    "rejected": "The provider refuses this message or this address for good. Use another channel.",
+    "opted_out": "The customer has stopped messages on this channel. Use another, if they allow it.",
+    "window_closed": "This channel allows answers only for a while after the customer's last word, and that is over. "
+    "Use another channel.",
+    "unknown": "Nobody can say whether it was sent.",
+    "customer_wrote": "The customer wrote while you were writing. Read it, then decide whether this still fits.",
+}
+
+# conversation_events.what; {…} are filled from its data, agents and queues by their titles.
+EVENTS = {
+    "opened": "opened",
+    "routed": "put into {queue}",
+    "queued": "put into {queue}",
+    "offered": "offered to {to}",
+    "declined": "did not take it",
+    "offer_expired": "the offer to {to} ran out",
+    "claimed": "claimed it",
+    "released": "put it back into the queue",
+    "transferred": "transferred it from {from} to {to}",
+    "snoozed": "snoozed it",
+    "woken": "woke up again",
+    "closed": "closed it",
+    "reopened": "opened it again",
+    "priority": "priority {from} → {to}",
+    "tagged": "changed the tags",
+    "answered": "answered",
+    "merged": "customers merged",
+    "unmerged": "merge undone",
+    "reply_undone": "took a reply back",
+}
+# Said by the messages themselves; repeating them would only be noise in the history.
+UNSHOWN = frozenset(("answered", "reply_held"))
+
+PRESENCE = {
+    "available": "Available",
+    "busy": "Busy",
+    "away": "Away",
+    "offline": "Offline",
+}
+
+CALLS = {"call": "Call", "post": "Post", "form": "Form", "letter": "Letter", "visit": "Visit"}
+
+TROUBLE = {"dead": "does not exist any more", "full": "mailbox is full", "blocked": "has blocked us"}
+
+QUARANTINE = {
+    "unreadable": "Nobody here can read it",
+    "poison": "It failed again and again while being stored",
+    "newer": "A newer version wrote it",
+}
+
+# ?done=… after a redirect: the sentence to show.
+DONE = {
+    "claimed": "It is yours.",
+    "released": "It is back in its queue.",
+    "replied": "Your reply goes out in a moment.",
+    "asked": "The customer wrote meanwhile: your reply waits until you say so.",
+    "undone": "Your reply was taken back. Its text is below.",
+    "confirmed": "It goes out now.",
+    "noted": "Note kept. Customers never see notes.",
+    "transferred": "Transferred.",
+    "snoozed": "Snoozed.",
+    "closed": "Closed.",
+    "reopened": "Open again.",
+    "declined": "It goes to somebody else.",
+    "retried": "It is being sent again.",
+    "resolved": "Settled.",
+    "merged": "Merged. Both histories stand in one record now.",
+    "unmerged": "The merge was undone; every message is with its true owner again.",
+    "refused": "Noted: not the same person.",
+    "replayed": "It was given to the router again.",
+    "dropped": "Set aside for good.",
+    "presence": "Noted.",
+    "password": "Your password is set. Other browsers were logged out.",
+    "empty": "Nobody is waiting in your queues.",
+    "tagged": "Tags changed.",
+    "changed": "Saved.",
+}
+
+CHANNELS = {
+    "webchat": "web chat",
+    "console": "console",
+    "webhook": "webhook",
+    "mail": "mail",
+    "email": "mail",
+    "sms": "SMS",
+    "sms_twilio": "SMS",
+    "whatsapp": "WhatsApp",
+    "whatsapp_twilio": "WhatsApp",
+    "voice_twilio": "voice",
+    "telegram": "Telegram",
+    "messenger": "Messenger",
+    "instagram": "Instagram",
+    "slack": "Slack",
+}
+
+
+def channel(account: str) -> str:
+    """`web chat` for `webchat/main`."""
+    connector = channel_of(account)
+    return CHANNELS.get(connector, connector.replace("_", " "))
+
+
+def account(config: Config, key: str) -> str:
+    """An account's title, or its key where the configuration no longer has it."""
+    known = config.accounts.get(key)
+    return known.title if known else key
+
+
+def queue(config: Config, key: str) -> str:
+    known = config.queues.get(key)
+    return known.title if known else key
+
+
+def agent(config: Config, key: str | None) -> str:
+    if not key:
+        return "nobody"
+    known = config.agents.get(key)
+    return known.name if known else key
+
+
+def who(config: Config, by: str, customer: str = "the customer") -> str:
+    """An actor (`agent:bo`, `customer`, `rule:vip`, `system`) as a person reads it."""
+    kind, _, key = by.partition(":")
+    if kind == "agent":
+        return agent(config, key)
+    if kind == "rule":
+        return f"the rule “{key}”"
+    return {"customer": customer, "system": "Mainstem"}.get(kind, by)
+
+
+def event(config: Config, what: str, data: Mapping[str, Any]) -> str:
+    """What happened, with the names of queues and agents in it."""
+    known = {**dict.fromkeys(("queue", "to", "from"), "?"), **data}
+
+    def title(value: Any) -> str:
+        text = str(value)
+        if text in config.queues:
+            return queue(config, text)
+        return agent(config, text) if text in config.agents else text
+
+    words = EVENTS.get(what, what.replace("_", " "))
+    for name, value in known.items():
+        words = words.replace("{" + str(name) + "}", title(value))
+    if what == "transferred" and data.get("agent"):
+        words += f", for {agent(config, str(data['agent']))}"
+    if what == "closed" and data.get("disposition"):
+        words += f" ({data['disposition']})"
+    return words
+
+
+def delivery_code(code: str | None) -> str:
+    return CODES.get(code or "", "")
