@@ -1,0 +1,207 @@
+"""`mainstem up --demo`: simulated customers over the real edge, and two agents who answer some of them.
+
+Everything that is simulated says so: customers are called “Simulated …”, and answers begin with “[simulated]”. The
+customers speak the channels' own protocols; the agents use the desk's own actions. About ten messages a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import secrets
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from connectors import accounts, signing
+from hub import log
+from hub.config import Account, Config
+from hub.errors import MainstemError, Unavailable
+from hub.secrets import load_key
+from hub.settings import Settings
+from mainstem import processes
+
+if TYPE_CHECKING:
+    import threading
+
+    from crm_store.db import Store
+    from desk.actions import Actions
+    from desk.replying import Then
+
+EVERY_S = 6.0  # between two messages, on average: a page that moves, and can still be read
+AGENT_EVERY_S = 9.0
+WAITING_AT_MOST = 40  # beyond that the customers pause: nobody may be there to answer
+ANSWERED = 0.7  # of the turns in which there is somebody to answer
+
+_NAMES = ("Ann", "Bruno", "Chiara", "Dev", "Elif", "Femi", "Greta", "Hiro", "Ines", "Jonas", "Kofi", "Lena")
+_WORDS = (
+    "Hello! Where is my parcel? It should have come on Tuesday.",
+    "I was charged twice on my last invoice, INV-20417. Could I have a refund?",
+    "The app says “error 17” after I log in. Please help, it is urgent.",
+    "What would it cost to add five more seats?",
+    "Guten Tag, meine Rechnung fehlt noch.",
+    "Is the shop open on Saturday?",
+    "My password does not work any more.",
+    "Could you send me an offer for 200 pieces?",
+    "Thanks, that was quick!",
+    "I would like to change my delivery address.",
+)
+_ANSWERS = (
+    "Thank you for writing. I am looking into it.",
+    "I have found it. It will be with you tomorrow.",
+    "That is done. Is there anything else?",
+    "May I ask for the order's number?",
+)
+_log = log.get("demo")
+
+
+class Customers:
+    """The simulated customers and their ways in."""
+
+    def __init__(self, edge: str, public: str, http: aiohttp.ClientSession) -> None:
+        self._edge = edge
+        self._public = public
+        self._http = http
+        self._people = [f"Simulated {name}" for name in _NAMES]
+        self._chats: dict[str, aiohttp.ClientWebSocketResponse] = {}
+
+    async def write(self, known: Mapping[str, Account]) -> None:
+        """One message of one customer, on one of the ways that are configured."""
+        ways = [account for account in known.values() if account.connector in _WAYS]
+        if not ways:
+            return
+        account, name = random.choice(ways), random.choice(self._people)  # noqa: S311
+        await _WAYS[account.connector](self, account, name, random.choice(_WORDS))  # noqa: S311
+
+    async def _console(self, account: Account, name: str, text: str) -> None:
+        said = {
+            "kind": "message",
+            "id": secrets.token_hex(12),
+            "from": _slug(name),
+            "name": name,
+            "text": text,
+        }
+        headers = {"Authorization": f"Bearer {account.secrets['token'][0]}"}
+        await self._post(account, json.dumps(said).encode(), headers)
+
+    async def _webhook(self, account: Account, name: str, text: str) -> None:
+        person = {"email": f"{_slug(name)}@example.com", "name": name}
+        body = json.dumps(
+            {"id": secrets.token_hex(12), "from": person, "text": text, "form": "form"}
+        ).encode()
+        signature = signing.sign(account.secrets["signing"][0], body, int(time.time()))
+        await self._post(account, body, {signing.HEADER: signature})
+
+    async def _post(self, account: Account, body: bytes, headers: Mapping[str, str]) -> None:
+        url = f"{self._edge}/in/{account.key}"
+        async with self._http.post(url, data=body, headers=headers) as answer:
+            if answer.status >= 300:
+                raise Unavailable(f"the edge answered {answer.status}")
+
+    async def _webchat(self, account: Account, name: str, text: str) -> None:
+        """A chat has no name field: the visitor introduces themselves, as people do."""
+        socket = self._chats.get(name)
+        first = socket is None or socket.closed
+        if socket is None or socket.closed:
+            url = f"{self._edge}/chat/{account.name}/ws"
+            socket = self._chats[name] = await self._http.ws_connect(url, origin=self._public)
+            await socket.send_json({"type": "hello"})
+            asyncio.get_running_loop().create_task(_read_away(socket))
+        words = f"{name} here. {text}" if first else text
+        await socket.send_json({"type": "message", "id": secrets.token_hex(12), "text": words})
+
+    async def close(self) -> None:
+        for socket in self._chats.values():
+            await socket.close()
+
+
+_WAYS = {"console": Customers._console, "webhook": Customers._webhook, "webchat": Customers._webchat}
+
+
+async def _read_away(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """A page shows what comes and says so; then the agent sees the tick."""
+    async for frame in socket:
+        said: Any = frame.json() if frame.type is aiohttp.WSMsgType.TEXT else {}
+        ids = [item["id"] for item in said.get("items", ()) if item.get("dir") == "out"]
+        if ids:
+            await socket.send_json({"type": "receipt", "ids": ids, "status": "read"})
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace(" ", ".")
+
+
+class Agents:
+    """Two agents of the configuration, who claim, answer and sometimes close."""
+
+    def __init__(self, store: Store, actions: Actions, config: Config) -> None:
+        self._store = store
+        self._actions = actions
+        self._agents = [agent.key for agent in config.agents.values() if agent.queues][:2]
+
+    def waiting(self) -> int:
+        from sqlalchemy import func, select
+
+        from crm_store.schema import conversations
+
+        with self._store.read() as tx:
+            query = select(func.count()).where(conversations.c.state == "waiting")
+            return int(tx.execute(query).scalar_one())
+
+    def answer(self) -> None:
+        """One turn: an agent takes the next or picks up one of theirs, and answers it."""
+        from crm_store import views
+
+        if not self._agents or random.random() > ANSWERED:  # noqa: S311
+            return
+        agent = random.choice(self._agents)  # noqa: S311
+        with self._store.read() as tx:
+            mine = [card for card in views.mine(tx, agent) if card.state == "open" and card.waiting_since]
+        conversation = mine[0].conversation_id if mine else self._actions.next(agent)
+        if conversation is None:
+            return
+        text = f"[simulated] {random.choice(_ANSWERS)}"  # noqa: S311
+        then: Then = "close" if random.random() < 0.3 else "wait"  # noqa: S311
+        self._actions.reply(
+            conversation, agent, text, idem_key=secrets.token_hex(8), then=then,
+            disposition="answered" if then == "close" else None,
+        )  # fmt: skip
+
+
+def main(settings: Settings) -> int:
+    """Run until told to stop."""
+    stop = processes.begin(settings, "demo")
+    url = processes.redis_url(settings)
+    store = processes.open_store(settings, stop, "demo", pool_size=2)
+    asyncio.run(_run(settings, url, store, stop))
+    store.close()
+    return processes.end()
+
+
+async def _run(settings: Settings, url: str, store: Store, stop: threading.Event) -> None:
+    from mainstem.desk import make_actions
+
+    follower = await asyncio.to_thread(processes.follow, store, lambda config: config, stop, "demo")
+    key = load_key(settings)
+    agents = Agents(store, make_actions(settings, store, url, follower.get), follower.get())
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as http:
+        customers = Customers(f"http://{host}:{settings.port}", settings.public_address, http)
+        next_answer = time.monotonic() + AGENT_EVERY_S
+        while not stop.is_set():
+            known, _ = accounts.resolve(follower.get(), os.environ, key)
+            try:
+                if await asyncio.to_thread(agents.waiting) < WAITING_AT_MOST:
+                    await customers.write(known)
+                if time.monotonic() > next_answer:
+                    next_answer = time.monotonic() + random.expovariate(1 / AGENT_EVERY_S)
+                    await asyncio.to_thread(agents.answer)
+            except (MainstemError, aiohttp.ClientError, OSError) as error:
+                _log.debug("skipped a turn", why=str(error))
+            await asyncio.to_thread(stop.wait, random.uniform(0.3, 1.7) * EVERY_S)  # noqa: S311
+        await customers.close()
+    follower.close()

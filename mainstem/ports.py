@@ -1,0 +1,98 @@
+"""The store's answers to what connectors and the inlet may ask: the ports of connectors/base.py and hub/inlet.py.
+
+Every answer comes from a bounded pool of threads within its deadline, or is Unavailable: nobody who speaks to a
+customer waits for a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from connectors.base import PastMessage
+from crm_store import intake, views
+from crm_store.db import Store
+from crm_store.schema import cursors
+from hub import clock
+from mainstem.pool import Pool
+
+if TYPE_CHECKING:
+    from hub.inlet import ProducerReport
+
+
+RECEIPTS_DEADLINE_S = 10.0  # recovery may wait: the journal holds what is asked about
+
+
+class StoreHistory:
+    """connectors.base.History."""
+
+    def __init__(self, store: Store, pool: Pool) -> None:
+        self._store = store
+        self._pool = pool
+
+    async def since(self, account: str, urn: str, after: int, limit: int = 200) -> list[PastMessage]:
+        def look() -> list[PastMessage]:
+            with self._store.read() as tx:
+                found = views.history_since(tx, account, urn, after, limit)
+            return [
+                PastMessage(
+                    seq=past.seq,
+                    direction=past.direction,
+                    text=past.text,
+                    at=past.at,
+                    author_name=past.author_name,
+                    client_id=past.client_id,
+                    attachments=past.attachments,
+                )
+                for past in found
+            ]
+
+        return await self._pool(look)
+
+
+class StoreCursors:
+    """connectors.base.Cursors."""
+
+    def __init__(self, store: Store, pool: Pool) -> None:
+        self._store = store
+        self._pool = pool
+
+    async def get(self, account: str, name: str) -> str | None:
+        def look() -> str | None:
+            with self._store.read() as tx:
+                return tx.scalar(
+                    select(cursors.c.value).where(cursors.c.account == account, cursors.c.name == name)
+                )
+
+        return await self._pool(look)
+
+
+class StoreLive:
+    """connectors.base.Live."""
+
+    def __init__(self, store: Store, pool: Pool) -> None:
+        self._store = store
+        self._pool = pool
+
+    async def wait(self, account: str, urn: str) -> tuple[int, float] | None:
+        def look() -> tuple[int, float] | None:
+            with self._store.read() as tx:
+                return views.wait(tx, account, urn, clock.system())
+
+        return await self._pool(look)
+
+
+class StoreReceipts:
+    """hub.inlet.Receipts: which journalled entries the store has, and the producer's own count for the ledger."""
+
+    def __init__(self, store: Store, pool: Pool) -> None:
+        self._store = store
+        self._pool = pool
+
+    async def known(self, producer: str, seqs: Sequence[int]) -> set[int]:
+        return await self._pool(lambda: intake.known(self._store, producer, seqs), RECEIPTS_DEADLINE_S)
+
+    async def report(self, report: ProducerReport) -> None:
+        await self._pool(lambda: intake.report(self._store, report), RECEIPTS_DEADLINE_S)

@@ -1,0 +1,177 @@
+"""What every process type begins and ends with, and the three that have no pages: router, worker, clock.
+
+A process starts whether or not the database or Redis are there yet: it says once what it waits for. SIGTERM and
+SIGINT end it in order; a second one at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hub import log
+from hub.errors import MainstemError, Unavailable
+from hub.settings import Settings
+from mainstem import lifeline
+
+if TYPE_CHECKING:
+    from crm_store.configs import Follower
+    from crm_store.db import Store
+    from hub.config import Config
+
+T = TypeVar("T")
+
+_FIRST_LOOK_S, _LAST_LOOK_S = 0.1, 2.0
+
+
+def begin(settings: Settings, name: str) -> threading.Event:
+    """Logs, signals, the lifeline to a supervisor. The event is set once this process shall end."""
+    log.configure(settings)
+    lifeline.watch()
+    stop = threading.Event()
+
+    def asked(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, asked)
+    log.get(name).debug("started", pid=os.getpid())
+    return stop
+
+
+def end(code: int = 0) -> int:
+    """The end of a process whose work is finished: threads that hang in a dead database do not keep it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def redis_url(settings: Settings) -> str:
+    """`REDIS_URL`, or the server that an `up` over the same data keeps. Raises Unavailable with what to set."""
+    from mainstem.commands.shared import redis_url as found
+
+    return found(settings)
+
+
+def open_store(settings: Settings, stop: threading.Event, name: str, *, pool_size: int = 5) -> Store:
+    """The store, as soon as it answers with a schema that this code can work with.
+
+    Raises WrongSchema at once (waiting does not cure it), Unavailable when told to stop first.
+    """
+    from crm_store.db import Store
+    from crm_store.migrate import WrongSchema, check
+
+    def look() -> None:
+        check(settings.database)
+
+    _until(look, stop, name, "the database", never=WrongSchema)
+    return Store.open(settings.database, pool_size=pool_size)
+
+
+def follow(store: Store, build: Callable[[Config], T], stop: threading.Event, name: str) -> Follower[T]:
+    """The configuration in force, as `build` makes it; waits until one is applied."""
+    from crm_store.configs import Follower
+
+    follower = Follower(store, build)
+    _until(follower.get, stop, name, "a configuration")
+    return follower
+
+
+def _until(
+    look: Callable[[], object],
+    stop: threading.Event,
+    name: str,
+    what: str,
+    never: type[Exception] | tuple[type[Exception], ...] = (),
+) -> None:
+    pause, said = _FIRST_LOOK_S, False
+    while True:
+        try:
+            look()
+            return
+        except never:
+            raise
+        except Exception as error:
+            if not _waits(error):
+                raise
+            if not said and pause > 1.0:
+                said = True
+                log.get(name).warning("waiting", for_=what, why=str(error))
+        if stop.wait(pause):
+            raise Unavailable(f"told to stop while waiting for {what}")
+        pause = min(pause * 2, _LAST_LOOK_S)
+
+
+def _waits(error: Exception) -> bool:
+    from sqlalchemy.exc import OperationalError
+
+    return isinstance(error, MainstemError | OperationalError)
+
+
+# --------------------------------------------------------------------------------------------------- process types
+
+
+def router(settings: Settings) -> int:
+    """The `router` process: until told to stop."""
+    stop = begin(settings, "router")
+    from crm_store.db import Store  # noqa: F401 - everything below needs it; import it before the waiting
+    from hub import jobs
+    from hub.redis import connect
+    from router import consume
+    from router.rules import compile_rules
+
+    url = redis_url(settings)
+    store = open_store(settings, stop, "router")
+    rules = follow(store, compile_rules, stop, "router")
+    config = follow(store, _same, stop, "router")
+    redis = connect(url)
+    try:
+        consume.run(store, redis, rules.get, config.get, lambda job: _wake(jobs, redis, job), stop)
+    finally:
+        rules.close()
+        config.close()
+        store.close()
+        redis.close()
+    return end()
+
+
+def _same(config: Config) -> Config:
+    return config
+
+
+def _wake(jobs: Any, redis: Any, job: str) -> None:
+    jobs.enqueue(redis, job)
+
+
+def worker(settings: Settings) -> int:
+    """The `worker` process (rq); its own signals, for rq ends its jobs warmly."""
+    log.configure(settings)
+    lifeline.watch()
+    from workers import run
+
+    stop = threading.Event()
+    run.worker(_with_redis(settings), stop)
+    return end()
+
+
+def clock(settings: Settings) -> int:
+    """The `clock` process."""
+    stop = begin(settings, "clock")
+    from workers import schedule
+
+    schedule.run(stop)
+    return end()
+
+
+def _with_redis(settings: Settings) -> Settings:
+    """The same settings with the embedded server's address where REDIS_URL is not set; for children too."""
+    url = redis_url(settings)
+    os.environ["REDIS_URL"] = url
+    return settings.model_copy(update={"redis_url": url})
