@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import json
 import os
 import queue
 import secrets
@@ -21,33 +19,29 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hub import failpoints
+from hub.counts import DAY_US, Left, load_counts, save_counts
 from hub.errors import MainstemError, Unavailable
-from hub.files import replace, sync_folder
+from hub.files import InUse, lock, replace, sync_folder
 from hub.segments import SUFFIX, Record, Segment, frame, scan
 
 SEGMENT_BYTES = 16 * 1024 * 1024  # scanned in 0.1 s when opened
-LINGER_S = (
-    0.002  # between the starts of two writes under load: more callers share one; no wait when there is none
-)
+LINGER_S = 0.002  # between the starts of two writes under load, so that more callers share one
 _ROLL_BYTES, _ROLL_S = 1024 * 1024, 60.0  # a file whose entries are all cut is left and removed from then on
-_DAY_US = 86_400_000_000
-_KEEP_DAYS = 60  # of counts; the store keeps them longer
+__all__ = ["LOST", "Damage", "InUse", "Journal", "New"]
+
 LOST = "?"  # the account of an entry whose record is damaged
 
 
-class InUse(MainstemError):
-    """Another process has this journal open."""
-
-
 class New(NamedTuple):
-    """What is to be journalled."""
+    """What is to be journalled. `part`, of the stream, is for the listener and does not go to disk."""
 
     account: str
     accepted_us: int
     payload: bytes
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +52,9 @@ class Damage:
     offset: int
     size_bytes: int
     seqs: tuple[int, ...]
+
+
+Listener = Callable[[int, list[New]], None]
 
 
 class _Write(NamedTuple):
@@ -71,9 +68,6 @@ class _Written(NamedTuple):
     first: int
     segment: Segment
     offsets: list[int]
-
-
-Listener = Callable[[int, list[New]], None]
 
 
 class Journal:
@@ -90,11 +84,6 @@ class Journal:
         self.torn_bytes = 0
         self._segment_bytes, self._linger_s = segment_bytes, linger_s
         self._segments: list[Segment] = []
-        self._bucket_of: dict[tuple[int, str], int] = {}
-        self._buckets: list[tuple[int, str]] = []
-        self._entries: list[int] = []
-        self._pending: list[int] = []
-        self._base: dict[tuple[int, str], int] = {}
         self._waiting: list[_Write] = []
         self._timer: asyncio.Handle | None = None
         self._writing = False
@@ -103,9 +92,9 @@ class Journal:
         self._rolled_at = time.monotonic()
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._leaving: list[Segment] = []
-        self._lock = _lock(folder)
+        self._lock = lock(folder)
         try:
-            self.producer = _producer(folder)
+            self.producer = _name(folder)
             self._active, self._file = self._load()
         except BaseException:
             os.close(self._lock)
@@ -186,13 +175,7 @@ class Journal:
 
     def counts(self) -> dict[tuple[str, str], tuple[int, int]]:
         """(day, account) -> (entries ever journalled, of which still pending). Days are UTC, `2026-11-22`."""
-        found: dict[tuple[str, str], tuple[int, int]] = {}
-        keys = {**dict.fromkeys(self._base), **dict.fromkeys(self._buckets)}
-        for key in keys:
-            bucket = self._bucket_of.get(key)
-            live, pending = (0, 0) if bucket is None else (self._entries[bucket], self._pending[bucket])
-            found[_day(key[0]), key[1]] = (self._base.get(key, 0) + live, pending)
-        return found
+        return self._counts.all()
 
     def read(self, seqs: Sequence[int]) -> list[Record]:
         """Those entries, read again from disk, ascending; cut and damaged ones are left out. Blocks."""
@@ -212,7 +195,7 @@ class Journal:
         for seq in seqs:
             segment = self._segment(seq)
             if segment is not None and segment.cut(seq):
-                self._pending[segment.buckets[seq - segment.first]] -= 1
+                self._counts.cut(segment.buckets[seq - segment.first])
                 touched.add(segment.first)
                 count += 1
         if touched:
@@ -233,6 +216,23 @@ class Journal:
         """The stream lost what it had: no entry has a place any more."""
         for segment in self._segments:
             segment.forget_places()
+
+    def rename(self) -> None:
+        """Give the folder a new producer's name, under which all that is in it is pending and counts anew.
+
+        For a folder that is older than what came out of it: its seqs may name other entries already. Blocks.
+        """
+        name = secrets.token_hex(8)
+        replace(self.folder / "producer", name.encode())
+        (self.folder / "counts").unlink(missing_ok=True)
+        self.producer = name
+        for segment in self._segments:
+            segment.reopen()
+        self._counts.restart(
+            (segment.buckets[seq - segment.first], segment.is_pending(seq))
+            for segment in self._segments
+            for seq in range(segment.first, segment.last + 1)
+        )
 
     def close(self) -> None:
         """Finish the write that is on its way, refuse those that wait, let the folder go. Twice is harmless."""
@@ -264,17 +264,17 @@ class Journal:
         self._work.put(lambda: self._commit(loop, batch))
 
     def _after(
-        self, loop: asyncio.AbstractEventLoop, batch: list[_Write], written: _Written | Unavailable
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Write], written: _Written | Exception
     ) -> None:
         self._writing = False
-        if isinstance(written, Unavailable):
+        if isinstance(written, Exception):
             self._settle(batch, written)
         else:
             if written.segment is not self._segments[-1]:
                 self._segments.append(written.segment)
             entries = [entry for write in batch for entry in write.entries]
             for entry, offset in zip(entries, written.offsets, strict=True):
-                written.segment.add(offset, self._count(entry.accepted_us // _DAY_US, entry.account))
+                written.segment.add(offset, self._counts.add(entry.accepted_us // DAY_US, entry.account))
             if self.listener is not None:
                 self.listener(written.first, entries)
             first = written.first
@@ -287,23 +287,11 @@ class Journal:
             self._gather(loop)
 
     @staticmethod
-    def _settle(batch: list[_Write], error: Unavailable) -> None:
+    def _settle(batch: list[_Write], error: Exception) -> None:
         for write in batch:
             if not write.done.done():
                 with contextlib.suppress(RuntimeError):  # its loop is gone, and so is whoever waited
-                    write.done.set_exception(Unavailable(str(error)))
-
-    def _count(self, day: int, account: str, *, lost: bool = False) -> int:
-        key = (day, account)
-        bucket = self._bucket_of.get(key)
-        if bucket is None:
-            bucket = self._bucket_of[key] = len(self._buckets)
-            self._buckets.append(key)
-            self._entries.append(0)
-            self._pending.append(0)
-        self._entries[bucket] += 1
-        self._pending[bucket] += not lost
-        return bucket
+                    write.done.set_exception(type(error)(*error.args))
 
     def _segment(self, seq: int) -> Segment | None:
         at = bisect_right(self._segments, seq, key=lambda segment: segment.first) - 1
@@ -322,13 +310,8 @@ class Journal:
         if not gone:
             return
         self._segments = [segment for segment in self._segments if segment not in gone]
-        for segment in gone:
-            for bucket in segment.buckets:
-                self._entries[bucket] -= 1
-                key = self._buckets[bucket]
-                self._base[key] = self._base.get(key, 0) + 1
-        base = dict(self._base)
-        self._work.put(lambda: self._remove(gone, base))
+        left = self._counts.leave(bucket for segment in gone for bucket in segment.buckets)
+        self._work.put(lambda: self._remove(gone, left))
 
     # --------------------------------------------------------------------------------- in the journal's own thread
 
@@ -338,9 +321,11 @@ class Journal:
 
     def _commit(self, loop: asyncio.AbstractEventLoop, batch: list[_Write]) -> None:
         try:
-            written: _Written | Unavailable = self._write(batch)
+            written: _Written | Exception = self._write(batch)
         except OSError as error:
             written = Unavailable(f"the journal cannot be written: {error.strerror}")
+        except Exception as error:  # ours to mend, and the callers' to hear of: this thread serves the next
+            written = error
         with contextlib.suppress(RuntimeError):  # the loop was closed while we wrote
             loop.call_soon_threadsafe(self._after, loop, batch, written)
 
@@ -388,11 +373,11 @@ class Journal:
         self._active, self._file = following, file
         self._rolled_at = time.monotonic()
 
-    def _remove(self, gone: list[Segment], base: dict[tuple[int, str], int]) -> None:
+    def _remove(self, gone: list[Segment], left: Left) -> None:
         """Their counts are on disk, with their names, before they go: a crash between counts none twice."""
         self._leaving += gone
         try:
-            _save_counts(self.folder, base, [segment.path.name for segment in self._leaving])
+            save_counts(self.folder, left, [segment.path.name for segment in self._leaving])
             for segment in self._leaving:
                 if segment.damaged and segment.path.exists():
                     segment.path.replace(segment.path.with_suffix(".damaged"))
@@ -405,7 +390,7 @@ class Journal:
     # ----------------------------------------------------------------------------------------------- at the start
 
     def _load(self) -> tuple[Segment, int]:
-        self._base, removing = _load_counts(self.folder)
+        self._counts, removing = load_counts(self.folder)
         for name in removing:
             (self.folder / name).unlink(missing_ok=True)
         paths = sorted(path for path in self.folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
@@ -426,15 +411,15 @@ class Journal:
         damage = {offset + size: (offset, size) for offset, size in found.damage}
         day = 0
         for offset, record in found.records:
-            day = record.accepted_us // _DAY_US
+            day = record.accepted_us // DAY_US
             lost = tuple(range(segment.last + 1, record.seq))
             if lost or offset in damage:
                 self._note(path, damage.get(offset, (offset, 0)), lost)
                 segment.damaged = True
             for _ in lost:
-                segment.add_lost(self._count(day, LOST, lost=True))
+                segment.add_lost(self._counts.add(day, LOST, pending=False))
             if record.seq == segment.last + 1:
-                segment.add(offset, self._count(day, record.account))
+                segment.add(offset, self._counts.add(day, record.account))
         tail = found.size - found.end
         if tail and last:
             self.torn_bytes = tail
@@ -444,31 +429,14 @@ class Journal:
         elif tail:
             self._note(path, (found.end, tail), (segment.last + 1,))
             segment.damaged = True
-            segment.add_lost(self._count(day, LOST, lost=True))
+            segment.add_lost(self._counts.add(day, LOST, pending=False))
         self._segments.append(segment)
 
     def _note(self, path: Path, where: tuple[int, int], seqs: tuple[int, ...]) -> None:
         self.damage.append(Damage(path.name, where[0], where[1], seqs))
 
 
-# ------------------------------------------------------------------------------------------------------ files
-
-
-def _lock(folder: Path) -> int:
-    path = folder / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise InUse(f"the journal in {folder} is in use by process {holder}") from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
-
-
-def _producer(folder: Path) -> str:
+def _name(folder: Path) -> str:
     """The folder's name for ever: 16 hex characters, made when it is first opened."""
     path = folder / "producer"
     if not path.exists():
@@ -481,29 +449,5 @@ def _producer(folder: Path) -> str:
     return name
 
 
-def _load_counts(folder: Path) -> tuple[dict[tuple[int, str], int], list[str]]:
-    path = folder / "counts"
-    if not path.exists():
-        return {}, []
-    try:
-        said: Any = json.loads(path.read_bytes())
-        counts = {(int(day), str(account)): int(entries) for day, account, entries in said["counts"]}
-        return counts, [name for name in said["removing"] if Path(name).name == name]
-    except (ValueError, KeyError, TypeError) as error:
-        raise MainstemError(
-            f"{path} is damaged: move it away, and the ledger starts its counts anew ({error})"
-        ) from None
-
-
-def _save_counts(folder: Path, base: dict[tuple[int, str], int], removing: list[str]) -> None:
-    newest = max((day for day, _ in base), default=0)
-    kept = [[day, account, n] for (day, account), n in sorted(base.items()) if day > newest - _KEEP_DAYS]
-    replace(folder / "counts", json.dumps({"removing": removing, "counts": kept}).encode())
-
-
 def _create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_DSYNC, 0o600)
-
-
-def _day(number: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(number * 86_400))

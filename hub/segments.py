@@ -16,7 +16,7 @@ from pathlib import Path
 
 _MAGIC = b"\xf5MJ\x01"
 _HEADER = struct.Struct("<4sII")
-_REST = struct.Struct("<QQB")
+_REST = struct.Struct("<QQH")
 _MAX_BYTES = 256 * 1024 * 1024  # of one record; a greater length is damage
 _NOWHERE = 0xFFFFFFFF
 SUFFIX = ".seg"
@@ -136,6 +136,15 @@ class Segment:
         self._done[index] = 1
         self.waiting -= 1
         return True
+
+    def is_pending(self, seq: int) -> bool:
+        return not self._done[seq - self.first]
+
+    def reopen(self) -> None:
+        """As if nothing had been cut or sent; damaged entries stay lost."""
+        self._done = bytearray(int(offset == _NOWHERE) for offset in self._offsets)
+        self.waiting = self._done.count(0)
+        self.forget_places()
 
     def pending(self, after: int, below: int, limit: int) -> list[int]:
         """Up to `limit` seqs not yet cut, above `after` and below `below`, ascending."""
