@@ -1,0 +1,151 @@
+"""Over which of a customer's addresses a reply should go: what speaks for each, what blocks it, and the winner. Pure.
+
+The caller says what is known of every address; this says what follows from it, in words that an agent understands. A
+blocked address is shown all the same, with what blocks it: an agent who looks for it should not wonder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from hub import urn as urns
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """One address of the customer's with one account of ours that could write to it.
+
+    account None: no account of ours reaches it. title: of the channel, for people. asked_for: the customer asked to be
+    answered there (in this conversation). preferred: the record says so. last_used_at: the customer's newest message
+    from it to this account, ever; in_conversation: in this conversation. live: a chat open at this moment.
+    opted_out, window_until (None: no window), trouble ("dead", "full", "blocked"), paused, quiet (it is night, or a
+    day off, where they are): as they stand now. verified: the channel vouches that it is theirs; `needs_verified`: the
+    conversation is about things that only they may read.
+    """
+
+    account: str | None
+    urn: str
+    title: str
+    asked_for: bool = False
+    preferred: bool = False
+    in_conversation: bool = False
+    last_used_at: datetime | None = None
+    live: bool = False
+    verified: bool = False
+    needs_verified: bool = False
+    opted_out: bool = False
+    window_until: datetime | None = None
+    has_window: bool = False
+    quiet_until: datetime | None = None
+    trouble: str | None = None
+    paused: bool = False
+    enabled: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """One way to answer. `blocked_by` empty: it can be used now. Reasons are clauses, the weightiest first."""
+
+    account: str | None
+    urn: str
+    title: str
+    speaks_for: tuple[str, ...]
+    blocked_by: tuple[str, ...]
+
+    @property
+    def usable(self) -> bool:
+        return not self.blocked_by
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """options: the best first, the blocked last. winner None: there is no way at the moment. reasons: why, in words."""
+
+    options: tuple[Option, ...]
+    winner: Option | None
+    reasons: tuple[str, ...]
+
+
+_TROUBLES = {
+    "dead": "this address does not exist any more",
+    "full": "their mailbox is full",
+    "blocked": "they have blocked us",
+}
+# What speaks for an address, the weightiest first: what they asked for beats a habit, being here beats a record.
+_FOR = (
+    ("asked_for", "they asked to be answered here"),
+    ("live", "they are here now"),
+    ("in_conversation", "they wrote from here in this conversation"),
+    ("preferred", "it is the channel they prefer"),
+    ("verified", "it is known to be theirs"),
+)
+
+
+def choose(addresses: Iterable[Address], now: datetime) -> Choice:
+    """The options in order. Of equals, the one used last; of those never used, by account and address."""
+    ranked = sorted(addresses, key=lambda address: _rank(address, now), reverse=True)
+    last = max((a.last_used_at for a in ranked if a.last_used_at), default=None)
+    options = tuple(_option(address, now, last) for address in ranked)
+    options = (*(o for o in options if o.usable), *(o for o in options if not o.usable))
+    winner = options[0] if options and options[0].usable else None
+    return Choice(options=options, winner=winner, reasons=_reasons(options, winner))
+
+
+def _rank(address: Address, now: datetime) -> tuple[object, ...]:
+    weights = tuple(bool(getattr(address, name)) for name, _ in _FOR[:-1])
+    used = address.last_used_at.timestamp() if address.last_used_at else 0.0
+    return (*weights, used, address.verified, address.account or "", address.urn)
+
+
+def _option(address: Address, now: datetime, last: datetime | None) -> Option:
+    speaks = [words for name, words in _FOR if getattr(address, name)]
+    if last is not None and address.last_used_at == last:
+        speaks.append("they used it last")
+    return Option(
+        account=address.account,
+        urn=address.urn,
+        title=address.title,
+        speaks_for=tuple(speaks),
+        blocked_by=tuple(_blocks(address, now)),
+    )
+
+
+def _blocks(address: Address, now: datetime) -> list[str]:
+    if address.account is None:
+        return ["no account of ours reaches this address"]
+    blocks = []
+    if address.opted_out:
+        blocks.append("they asked us not to write here")
+    if address.trouble:
+        blocks.append(_TROUBLES.get(address.trouble, f"this address has a problem ({address.trouble})"))
+    if address.has_window and (address.window_until is None or address.window_until <= now):
+        blocks.append("the time in which this channel lets us answer is over")
+    if address.needs_verified and not address.verified:
+        blocks.append("it is not certain that this address is theirs")
+    if not address.enabled:
+        blocks.append("this account is switched off")
+    if address.paused:
+        blocks.append("this channel is paused after a failure")
+    if address.quiet_until is not None and address.quiet_until > now:
+        blocks.append(f"quiet hours until {address.quiet_until:%H:%M} UTC")
+    return blocks
+
+
+def _reasons(options: tuple[Option, ...], winner: Option | None) -> tuple[str, ...]:
+    if not options:
+        return ("No address of this customer is known.",)
+    reasons = []
+    if winner is None:
+        reasons.append("There is no way to reach this customer at the moment.")
+    elif winner.speaks_for:
+        reasons.append(f"{winner.title}: {', and '.join(winner.speaks_for[:2])}.")
+    else:
+        reasons.append(f"{winner.title}: it is the only way that is open.")
+    for option in options:
+        if option.blocked_by and (option.speaks_for or winner is None):
+            reasons.append(
+                f"Not {option.title} ({urns.display(option.urn)}): {', '.join(option.blocked_by)}."
+            )
+    return tuple(reasons)
