@@ -143,9 +143,9 @@ def _reasons(options: tuple[Option, ...], winner: Option | None) -> tuple[str, .
         reasons.append(f"{winner.title}: {', and '.join(winner.speaks_for[:2])}.")
     else:
         reasons.append(f"{winner.title}: it is the only way that is open.")
-    for option in options:
-        if option.blocked_by and (option.speaks_for or winner is None):
-            reasons.append(
-                f"Not {option.title} ({urns.display(option.urn)}): {', '.join(option.blocked_by)}."
-            )
+    reasons += [
+        f"Not {option.title} ({urns.display(option.urn)}): {', '.join(option.blocked_by)}."
+        for option in options
+        if option.blocked_by and (option.speaks_for or winner is None)
+    ]
     return tuple(reasons)
