@@ -1,0 +1,189 @@
+"""The router's loop: a batch from its parts of the stream, into the store, then the news of it, then the receipt.
+
+Read, commit, tell, acknowledge, in this order: a crash between any two comes to nothing worse than the batch coming
+again, and the store knows what it has. A database or a stream that is away is waited for, with the batch in hand and
+nothing counted against it; the parts stay leased meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import redis
+
+from crm_store.db import Store
+from hub import failpoints, jobs, notices
+from hub.clock import Clock, from_us, system
+from hub.config import Config
+from hub.errors import NewerVersion, Unavailable
+from hub.log import get
+from hub.stream import Batch, Reader
+from router import consent
+from router.attach import Wish
+from router.handle import Bad, Handled, Handler
+from router.rules import RuleSet
+
+BATCH = 256
+BACKLOG = 1024  # where a read comes back full, the next may be larger: the commit's cost is shared by more
+_BACK_OFF_S = (0.1, 0.3, 1.0, 2.0, 5.0)
+_NAMED = 500  # conversations in one notice; beyond that the viewers look at everything anyway
+
+log = get("router")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counted:
+    """One batch, for metrics: how many entries, what they came to, and how long it took from read to receipt."""
+
+    entries: int
+    duplicates: int
+    quarantined: int
+    seconds: float
+
+
+class Router:
+    """One router. `once` is one turn of the loop; a batch that could not be handled stays in hand for the next."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        reader: Reader,
+        client: redis.Redis | None,
+        wake: Callable[[str], None],
+        count: Callable[[Counted], None] = lambda _: None,
+    ) -> None:
+        self.handler, self.reader, self.client = handler, reader, client
+        self.wake, self.count = wake, count
+        self.in_hand: Batch | None = None
+        self.size = BATCH
+
+    def once(self, *, wait: bool = True) -> int:
+        """Read and handle one batch; how many entries it had. Raises Unavailable, with the batch kept in hand."""
+        batch = self.in_hand
+        if batch is None:
+            batch = self.reader.read(self.size, wait=wait)
+            if not batch:
+                if batch.ids:
+                    self.reader.ack(batch)  # nothing of ours in it
+                self.size = BATCH
+                return 0
+            failpoints.here("router.after_read")
+        self.in_hand = batch
+        started = time.perf_counter()
+        handled = self._handle(batch)
+        failpoints.here("router.after_commit")
+        self._tell(handled)
+        failpoints.here("router.after_enqueue")
+        self.reader.ack(batch)
+        self.in_hand = None
+        self.size = min(self.size * 2, BACKLOG) if len(batch) >= self.size else BATCH
+        self.count(
+            Counted(
+                entries=len(batch),
+                duplicates=handled.duplicates,
+                quarantined=handled.quarantined,
+                seconds=time.perf_counter() - started,
+            )
+        )
+        return len(batch)
+
+    def _handle(self, batch: Batch) -> Handled:
+        handled = Handled()
+        for unread in batch.unread:
+            error = NewerVersion(unread.reason) if unread.newer else ValueError(unread.reason)
+            handled.add(
+                self.handler.bad(
+                    Bad(
+                        producer=unread.producer,
+                        seq=unread.seq,
+                        accepted_at=from_us(unread.accepted_us),
+                        raw=unread.raw,
+                        error=error,
+                    )
+                )
+            )
+        if batch.again:
+            handled.add(self.handler.each(batch.entries, suspect=True))
+        else:
+            handled.add(self.handler.batch(batch.entries))
+        return handled
+
+    def _tell(self, handled: Handled) -> None:
+        """Wake-ups and notices. They may be lost: whoever needs them looks at the store anyway, only later."""
+        if handled.deliveries:
+            self.wake(jobs.DELIVER)  # a report settled what held the conversation's next reply back
+            notices.publish(self.client, notices.DELIVERY, delivery=sorted(handled.deliveries)[:_NAMED])
+        if handled.conversations:
+            named = sorted(handled.conversations)[:_NAMED]
+            notices.publish(self.client, notices.CONVERSATION, conversation=named)
+        if handled.queues:
+            notices.publish(self.client, notices.QUEUE, queue=sorted(handled.queues))
+        if handled.quarantined:
+            notices.publish(self.client, notices.QUARANTINE, count=handled.quarantined)
+
+
+def run(
+    store: Store,
+    client: redis.Redis,
+    rules: Callable[[], RuleSet],
+    config: Callable[[], Config],
+    wake: Callable[[str], None],
+    stop: threading.Event,
+    *,
+    clock: Clock = system,
+    wish: Wish = consent.wish,
+    reader: Reader | None = None,
+    count: Callable[[Counted], None] = lambda _: None,
+) -> None:
+    """Route until `stop` is set. The batch in hand is finished first; then the parts are let go.
+
+    wake: given a job's name after the commit (hub.jobs.enqueue with its client); it must not raise.
+    """
+    reader = reader or Reader(client)
+    handler = Handler(
+        store, rules=rules, config=config, wish=wish, clock=clock, sleep=lambda s: _wait(stop, s)
+    )
+    router = Router(handler, reader, client, wake, count)
+    failures = 0
+    try:
+        while not stop.is_set():
+            try:
+                router.once()
+            except Unavailable as error:
+                if failures == 0:
+                    log.warning("waiting", why=str(error))
+                longest = _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)]
+                failures += 1
+                stop.wait(random.uniform(longest / 2, longest))  # noqa: S311 - spreads routers, no secret
+                continue
+            if failures:
+                log.info("going on", failures=failures)
+            failures = 0
+    finally:
+        if router.in_hand is not None:
+            reader.give_up(router.in_hand)
+        reader.close()
+
+
+def once(
+    store: Store,
+    reader: Reader,
+    rules: Callable[[], RuleSet],
+    config: Callable[[], Config],
+    *,
+    client: redis.Redis | None = None,
+    wake: Callable[[str], None] = lambda _: None,
+    clock: Clock = system,
+    wish: Wish = consent.wish,
+) -> int:
+    """One batch without waiting for one, for tests; how many entries it had. Raises Unavailable."""
+    handler = Handler(store, rules=rules, config=config, wish=wish, clock=clock)
+    return Router(handler, reader, client, wake).once(wait=False)
+
+
+def _wait(stop: threading.Event, seconds: float) -> None:
+    stop.wait(seconds)
