@@ -85,6 +85,15 @@ def root(tx: Connection, customer_id: int) -> Customer:
     return get(tx, merges.root_of(tx, customer_id))
 
 
+def of_identity(tx: Connection, identity_id: int) -> Customer:
+    """Whose address that is now. Raises NotFound."""
+    query = select(customers).join(identities, _i.customer_id == _p.id).where(_i.id == identity_id)
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("There is no such address.")
+    return person(row)
+
+
 def person(row: Row[Any]) -> Customer:
     return Customer(
         id=row.id,

@@ -14,11 +14,13 @@ from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import interactions as interactions_table
 from desk import replying
 from desk.base import Base, Changed
+from desk.choosing import addresses
 from desk.replying import Order, ReplyResult, Terms, Then
 from desk.rights import Rights
 from hub import jobs, notices
 from hub.errors import Conflict, NotFound, Refused
 from hub.model import Attachment
+from router.choose import Choice, choose
 
 _TEXT_CHARS = 1_000_000  # no channel takes as much; only there so that nobody pastes a film
 
@@ -71,6 +73,18 @@ class Answering(Base):
         if result.new:
             self._sent(conversation_id, queue, result.delivery_id)
         return result
+
+    def choices(self, conversation_id: int, agent: str | None = None) -> Choice:
+        """Every way to answer this customer, the best first, each with what speaks for it and what blocks it.
+
+        agent: who asks, where that is to be checked. Raises NotFound, Refused.
+        """
+        config, now = self._config(), self._clock()
+        if agent is not None:
+            self._rights(agent)
+        with self._store.read() as tx:
+            known = addresses(tx, conversation_id, config, self._limits, self._schemes, self._live, now)
+        return choose(known, now)
 
     def undo(self, delivery_id: int, agent: str) -> None:
         """Take a reply back before it goes out; the conversation is as it was. Raises Conflict when it has gone."""

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from crm_store import conversations
 from crm_store.db import Store
+from desk.choosing import Live, nobody_live
 from desk.rights import Rights, rights
 from hub import notices
 from hub.clock import Clock, system
@@ -38,7 +39,8 @@ def short(reason: str) -> str:
 class Base:
     """limits: connector name -> what its channel takes. schemes: connector name -> the scheme of its addresses; where
     it is missing, an account can only write to addresses that wrote to it. wake: given a job's name (hub/jobs.py).
-    notify: hub.notices.publish without its client. undo_s: how long a reply can be undone.
+    notify: hub.notices.publish without its client. undo_s: how long a reply can be undone. live: which of these
+    (account, URN) are in a chat at this moment; it must answer quickly and never raise.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Base:
         clock: Clock = system,
         undo_s: float = 10.0,
         schemes: Mapping[str, str] | None = None,
+        live: Live = nobody_live,
     ) -> None:
         self._store = store
         self._config = config
@@ -60,6 +63,7 @@ class Base:
         self._clock = clock
         self._undo_s = undo_s
         self._schemes = schemes or {}
+        self._live = live
 
     def _rights(self, agent: str) -> Rights:
         return rights(self._config(), agent)

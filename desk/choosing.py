@@ -1,0 +1,143 @@
+"""What is known of every way to answer a customer, for router/choose.py to weigh. A few statements for any number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, case, func, select
+
+from crm_store import conversations, customers
+from crm_store.customers import Customer, Identity
+from crm_store.schema import account_states, interactions
+from hub import urn as urns
+from hub.config import Account, Config
+from hub.limits import Limits
+from router.choose import Address
+
+Live = Callable[[Sequence[tuple[str, str]]], Iterable[tuple[str, str]]]
+
+_n = interactions.c
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Used:
+    """When an address wrote to an account last, and whether in this conversation."""
+
+    at: datetime
+    here: bool
+
+
+def nobody_live(_pairs: Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    """Where nobody can tell who is in a chat at this moment."""
+    return ()
+
+
+def addresses(
+    tx: Connection,
+    conversation_id: int,
+    config: Config,
+    limits: Mapping[str, Limits],
+    schemes: Mapping[str, str],
+    live: Live,
+    now: datetime,
+) -> list[Address]:
+    """Every address of the conversation's customer with every account of its brand that reaches it.
+
+    An address that no account reaches stands there with none. Raises NotFound.
+    """
+    row = conversations.get(tx, conversation_id)
+    customer = customers.of_identity(tx, row.identity_id)
+    known = customers.identities_of(tx, customer.id)
+    used = _used(tx, [identity.id for identity in known], conversation_id)
+    paused = _paused(tx, now)
+    ours = [account for account in config.accounts.values() if account.brand == row.brand_id]
+    ways = [
+        (identity, account)
+        for identity in known
+        for account in ours
+        if account.connector in limits and _reaches(account, identity, schemes, used)
+    ]
+    present = set(live([(account.key, identity.urn) for identity, account in ways]))
+    found = [
+        _address(
+            identity,
+            account,
+            customer,
+            used.get((identity.id, account.key)),
+            limits[account.connector],
+            live=(account.key, identity.urn) in present,
+            paused=account.key in paused,
+        )
+        for identity, account in ways
+    ]
+    reached = {identity.id for identity, _ in ways}
+    found += [
+        Address(account=None, urn=identity.urn, title=urns.scheme(identity.urn), verified=identity.verified)
+        for identity in known
+        if identity.id not in reached
+    ]
+    return found
+
+
+def _reaches(
+    account: Account,
+    identity: Identity,
+    schemes: Mapping[str, str],
+    used: Mapping[tuple[int, str], _Used],
+) -> bool:
+    scheme = schemes.get(account.connector)
+    if scheme is None:
+        return (identity.id, account.key) in used
+    return urns.scheme(identity.urn) == scheme
+
+
+def _address(
+    identity: Identity,
+    account: Account,
+    customer: Customer,
+    used: _Used | None,
+    limits: Limits,
+    *,
+    live: bool,
+    paused: bool,
+) -> Address:
+    window_until = None
+    if limits.window_s is not None and used is not None:
+        window_until = used.at + timedelta(seconds=limits.window_s)
+    return Address(
+        account=account.key,
+        urn=identity.urn,
+        title=account.title,
+        preferred=customer.preferred_channel in (account.connector, account.key),
+        in_conversation=used is not None and used.here,
+        last_used_at=used.at if used else None,
+        live=live,
+        verified=identity.verified,
+        opted_out="all" in identity.opted_out,
+        window_until=window_until,
+        has_window=limits.window_s is not None,
+        trouble=identity.trouble,
+        paused=paused,
+        enabled=account.enabled,
+    )
+
+
+def _used(tx: Connection, identity_ids: Sequence[int], conversation_id: int) -> dict[tuple[int, str], _Used]:
+    here = func.max(case((_n.conversation_id == conversation_id, 1), else_=0))
+    last = func.max(_n.received_at, type_=_n.received_at.type)
+    query = (
+        select(_n.identity_id, _n.account, last, here)
+        .where(_n.identity_id.in_(identity_ids), _n.direction == "in")
+        .group_by(_n.identity_id, _n.account)
+    )
+    return {
+        (identity_id, account): _Used(at=at, here=bool(in_it))
+        for identity_id, account, at, in_it in tx.execute(query)
+    }
+
+
+def _paused(tx: Connection, now: datetime) -> set[str]:
+    query = select(account_states.c.account).where(account_states.c.paused_until > now)
+    return set(tx.execute(query).scalars())
