@@ -12,7 +12,7 @@ import hashlib
 import html
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -207,8 +207,7 @@ class Chat:
             mine.discard(session)
             if not mine:
                 self._sessions.pop((session.account, session.visitor), None)
-            forward.cancel()
-            await asyncio.gather(forward, return_exceptions=True)
+            await _end([forward])
             await socket.close()
         return socket
 
@@ -321,9 +320,7 @@ class Chat:
     async def running(self, app: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())]
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
 
     async def close(self, app: web.Application) -> None:
         """Before the server stops: tell every browser to come back to whoever is there next."""
@@ -388,6 +385,15 @@ class Chat:
             return webchat.holder(request.headers.get("Authorization"), account)
         except Forged:
             raise web.HTTPUnauthorized(text="The visitor's token does not hold.") from None
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: redis-py 8 loses a cancellation that comes while it connects."""
+    waiting: set[asyncio.Task[None]] = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=0.1)
 
 
 class _Peek(msgspec.Struct, gc=False):

@@ -21,7 +21,7 @@ from multidict import CIMultiDictProxy
 from connectors import CONNECTORS, chat
 from connectors.base import Answer, Connector, Parsed, Raw
 from connectors.edge import Buckets, Edge, NotTaken, bucket_key, client_address, read_body
-from hub import failpoints, log
+from hub import log
 from hub.config import Account
 from hub.errors import Forged, Malformed, Unavailable
 from hub.model import Unreadable
@@ -116,7 +116,6 @@ class Inbox:
             edge.count("unavailable", account.key)
             _log.error("not kept", account=account.key, why=str(error) or type(error).__name__)
             return _told(connector.unavailable)
-        failpoints.here("web.after_journal")
         edge.count(outcome, account.key)
         return _told(connector.answer(raw, account, parsed))
 
