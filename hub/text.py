@@ -10,16 +10,17 @@ from dataclasses import dataclass
 
 # GSM 03.38 (3GPP TS 23.038, 6.2.1): one septet each; those of the extension table cost two.
 _GSM = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ\r !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _GSM_TWO = frozenset("^{}\\[~]|€\f")
 
 _BLOCK_END = re.compile(r"(?i)<\s*(?:br|hr)\s*/?>|</\s*(?:p|div|li|tr|h[1-6]|blockquote|pre|table|ul|ol)\s*>")
-_UNSEEN = re.compile(r"(?is)<\s*(script|style|head|title|template)\b.*?(?:</\s*\1\s*>|\Z)|<!--.*?(?:-->|\Z)")
+_UNSEEN = re.compile(r"(?is)<\s*(script|style|title|template)\b.*?(?:</\s*\1\s*>|\Z)|<!--.*?(?:-->|\Z)")
 _TAG = re.compile(r"(?s)<[!/?a-zA-Z][^>]*(?:>|\Z)")
 _BLANKS = re.compile(r"[^\S\n]+")
-_NEWLINES = re.compile(r" ?\n ?(?:\n ?)+")
+_LINE_ENDS = re.compile(r" ?\n ?")
+_NEWLINES = re.compile(r"\n{3,}")
 # PostgreSQL takes no NUL, and no other control character but tab and newline means anything in a message.
 _UNSTORABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
@@ -72,7 +73,7 @@ def fold(text: str) -> str:
 
 
 def storable(text: str) -> str:
-    """`text` as every store of ours takes it: \\r\\n and \\r are \\n, other control characters and half surrogates go."""
+    """`text` as every store of ours takes it: one kind of newline, no other control characters, no half surrogates."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _UNSTORABLE.sub("", text)
@@ -84,4 +85,4 @@ def from_html(markup: str) -> str:
     text = _BLANKS.sub(" ", text.replace("\r", "").replace("\n", " "))
     text = _TAG.sub("", _BLOCK_END.sub("\n", text))
     text = html.unescape(text).replace("\xa0", " ")
-    return _NEWLINES.sub("\n\n", _BLANKS.sub(" ", text)).strip()
+    return _NEWLINES.sub("\n\n", _LINE_ENDS.sub("\n", _BLANKS.sub(" ", text))).strip()
