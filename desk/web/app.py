@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as AnyHandler
 from sqlalchemy import Connection, text
 
-from desk.web import auth, conversation, files, lists, live, oversight, people, render
+from desk.web import auth, conversation, files, lists, live, oversight, people, render, why
 from desk.web.context import DESK, LIVE, REQUEST_ID, Need, Route, WebDesk
 from hub import log
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable
@@ -72,6 +72,7 @@ ROUTES: tuple[Route, ...] = (
     *auth.ROUTES,
     *lists.ROUTES,
     *conversation.ROUTES,
+    *why.ROUTES,
     *people.ROUTES,
     *oversight.ROUTES,
     *files.ROUTES,

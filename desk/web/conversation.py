@@ -7,7 +7,7 @@ that says why and with what was typed still in its box.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -31,7 +31,7 @@ SNOOZES = {
     "4320": "3 days",
     "10080": "a week",
 }
-THEN = {"leave": "and keep it open", "wait": "and wait for the customer", "close": "and close"}
+THEN = {"leave": "keep it open", "wait": "wait for the customer", "close": "close it"}
 
 
 async def visible(request: web.Request) -> Card:
@@ -62,7 +62,7 @@ async def page(
 
     view, my_status, here = await desk.read(look)
     mine = view.card.assignee == agent.key and view.card.state != "closed"
-    choice = None
+    choice = await desk.do(desk.actions.choices, view.card.conversation_id) if mine else None
     typed = dict(typed or {})
     if "draft" in request.query and not typed:
         typed["reply"] = _taken_back(view, forms.query_number(request, "draft"), agent.key)
@@ -113,8 +113,9 @@ def timeline(view: ConversationView) -> list[tuple[str, Any]]:
         for happened in view.events
         if happened.what not in words.UNSHOWN and (first is None or happened.at >= first)
     ]
-    merged = [(entry.at, 0, entry.id, "said", entry) for entry in entries]
-    merged += [(event.at, 1, event.id, "event", event) for event in events]  # type: ignore[misc]
+    merged: list[tuple[datetime, int, int, str, Any]] = [(e.at, 0, e.id, "said", e) for e in entries]
+    # An opening stands above the message that brought it about, everything else below what it followed.
+    merged += [(e.at, -1 if e.what in ("opened", "reopened") else 1, e.id, "event", e) for e in events]
     merged.sort(key=lambda item: item[:3])
     lines: list[tuple[str, Any]] = []
     number = None
@@ -129,26 +130,6 @@ def timeline(view: ConversationView) -> list[tuple[str, Any]]:
 
 async def show(request: web.Request) -> web.StreamResponse:
     return await page(request)
-
-
-async def why(request: web.Request) -> web.StreamResponse:
-    """Why it landed here: the rule's path, what each condition saw, and what nearly matched."""
-    desk = request.app[DESK]
-    card = await visible(request)
-    decided = await desk.read(views.latest_decision, card.conversation_id)
-    rules = desk.rules()
-    explanation = None
-    if decided is not None:
-        explanation = None
-        rules
-    return render.html(
-        request,
-        "why.html",
-        card=card,
-        decided=decided,
-        why=explanation,
-        same_rules=decided is not None and decided.config_hash == desk.config().hash,
-    )
 
 
 # ------------------------------------------------------------------------------------------------------- actions
@@ -333,7 +314,6 @@ async def resolve(request: web.Request, card: Card) -> str:
 _ON = f"/conversations/{NUMBER}"
 ROUTES = (
     Route("GET", _ON, show, Need.AGENT),
-    Route("GET", f"{_ON}/why", why, Need.AGENT),
     *(
         Route("POST", f"{_ON}/{name}", action(work), Need.AGENT)
         for name, work in (

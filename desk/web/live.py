@@ -12,6 +12,7 @@ import contextlib
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +54,7 @@ class Listener:
     """One open page: the topics it has not been told yet."""
 
     agent: str
+    gone: Callable[[], bool]
     pending: set[str] = field(default_factory=set)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -87,17 +89,27 @@ class Live:
     def closing(self) -> bool:
         return self._closing
 
-    def join(self, agent: str) -> Listener | None:
-        """A new page; None where there are too many."""
+    def join(self, agent: str, gone: Callable[[], bool]) -> Listener | None:
+        """A new page; None where there are too many. `gone`: has its browser hung up?
+
+        Who clicks through pages leaves a trail of streams that nothing was written to yet; those make room first.
+        """
+        if self._each[agent] >= LISTENERS_EACH or len(self.listeners) >= LISTENERS:
+            for old in [one for one in self.listeners if one.gone()]:
+                self.leave(old)
         if self._closing or len(self.listeners) >= LISTENERS or self._each[agent] >= LISTENERS_EACH:
             return None
-        listener = Listener(agent)
+        listener = Listener(agent, gone)
         self.listeners.add(listener)
         self._each[agent] += 1
         return listener
 
     def leave(self, listener: Listener) -> None:
+        """Twice is harmless."""
+        if listener not in self.listeners:
+            return
         self.listeners.discard(listener)
+        listener.woken.set()
         self._each[listener.agent] -= 1
         if not self._each[listener.agent]:
             del self._each[listener.agent]
@@ -189,7 +201,8 @@ def _since(table: Table, owner: Any, after: int) -> Any:
 async def stream(request: web.Request) -> web.StreamResponse:
     """GET /live. Ends when the session does, when the process does, and when the browser goes."""
     desk, live = request.app[DESK], request.app[LIVE]
-    listener = live.join(request[AGENT].key)
+    transport = request.transport
+    listener = live.join(request[AGENT].key, lambda: transport is None or transport.is_closing())
     if listener is None:
         raise web.HTTPServiceUnavailable(text="Too many open pages.", headers={"Retry-After": "30"})
     response = web.StreamResponse(
@@ -199,7 +212,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
         await response.prepare(request)
         # Whoever comes back after a break has missed something.
         await response.write(b'retry: 2000\n\ndata: ["hello"]\n\n')
-        while not live.closing:
+        while not live.closing and listener in live.listeners:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(listener.woken.wait(), HEARTBEAT_S)
             listener.woken.clear()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hub.config import Config
-from hub.urn import channel_of
+from hub.urn import channel_of, display
 
 STATES = {
     "waiting": "waiting",
@@ -54,7 +54,7 @@ CODES = {
 
 # conversation_events.what; {…} are filled from its data, agents and queues by their titles.
 EVENTS = {
-    "opened": "opened",
+    "opened": "began",
     "routed": "put into {queue}",
     "queued": "put into {queue}",
     "offered": "offered to {to}",
@@ -150,6 +150,14 @@ def account(config: Config, key: str) -> str:
     """An account's title, or its key where the configuration no longer has it."""
     known = config.accounts.get(key)
     return known.title if known else key
+
+
+def called(name: str, urn: str) -> str:
+    """A person's name; without one, their address, or for an id that says nothing, their channel with it."""
+    if name:
+        return name
+    kind = urn.partition(":")[0]
+    return display(urn) if kind in ("tel", "mailto") else f"{CHANNELS.get(kind, kind)} {display(urn)[:8]}"
 
 
 def queue(config: Config, key: str) -> str:

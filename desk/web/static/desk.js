@@ -84,7 +84,7 @@
   document.addEventListener("change", (event) => { event.target.dataset.touched = "1"; });
 
   const swap = (region, fresh) => {
-    if (region.outerHTML === fresh.outerHTML || region.dataset.html === fresh.innerHTML) return;
+    if (region.served === fresh.innerHTML) return;
     if (region.dataset.live === "compose" && busy(region)) {
       const seen = $("input[name=seen]", fresh)?.value, field = $("input[name=seen]", region);
       if (seen && field && seen !== field.value && shown?.id !== seen) {
@@ -99,14 +99,13 @@
     const focused = region.contains(document.activeElement) ? document.activeElement.id : "";
     const scroller = region.closest(".scroll"), up = scroller && scroller.scrollTop < -40;
     const before = region.scrollHeight, ids = new Set($$("[id]", region).map((e) => e.id));
-    const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 60;
-    region.dataset.html = fresh.innerHTML;
-    region.innerHTML = fresh.innerHTML;
+    const atEnd = region.getBoundingClientRect().bottom < innerHeight + 60;
+    region.innerHTML = region.served = fresh.innerHTML;
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     for (const each of $$("[id]", region)) if (!ids.has(each.id) && ids.size) each.classList.add("fresh");
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     if (up) scroller.scrollTop -= region.scrollHeight - before;
-    else if (scroller && getComputedStyle(scroller).overflowY === "visible" && atEnd) scrollTo(0, document.documentElement.scrollHeight);
+    else if (scroller && getComputedStyle(scroller).overflowY === "visible" && atEnd) newest();
     keepDrafts(region); localise(region); undos();
   };
 
@@ -134,22 +133,37 @@
 
   const topics = (body.dataset.topics || "").split(" ").filter(Boolean);
   const concerns = (topic) => topic === "*" || topic === "hello" || topics.includes(topic) || topics.includes(topic.split(":")[0]);
-  const listen = () => {
-    const source = new EventSource("/live");
-    let first = true, timer = 0;
-    source.onmessage = (event) => {
+  // A browser keeps few connections to one place, so a page that nobody looks at gives its own back after a while.
+  let source = null, timer = 0, leaving = 0;
+  const connect = () => {
+    if (source) return;
+    let first = true;
+    const mine = source = new EventSource("/live");
+    mine.onmessage = (event) => {
       $("#offline").hidden = true; clearInterval(timer); timer = 0;
       const said = JSON.parse(event.data);
-      if (said.includes("bye")) { source.close(); location.reload(); return; }
+      if (said.includes("bye")) { disconnect(); location.reload(); return; }
       if (said.includes("hello") && first) { first = false; return; }
       if (said.some(concerns)) refreshSoon();
     };
-    source.onerror = () => {
+    mine.onerror = () => {
       if (!timer) timer = setInterval(refresh, 10000);
-      setTimeout(() => { if (source.readyState !== EventSource.OPEN) $("#offline").hidden = false; }, 4000);
+      setTimeout(() => {
+        if (source === mine && mine.readyState !== EventSource.OPEN) $("#offline").hidden = false;
+        if (source === mine && mine.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, 15000); }
+      }, 4000);
     };
-    addEventListener("pagehide", () => source.close());
+  };
+  const disconnect = () => { source?.close(); source = null; clearInterval(timer); timer = 0; };
+  const listen = () => {
+    connect();
+    addEventListener("pagehide", disconnect);
     addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(leaving);
+      if (document.hidden) leaving = setTimeout(disconnect, 20000);
+      else if (!source) { connect(); refresh(); }
+    });
   };
 
   // ---------------------------------------------------------------------------------------- the keyboard
@@ -205,6 +219,8 @@
     if (event.target.closest?.("#help button")) $("#help").close();
   });
   document.addEventListener("change", (event) => {
+    const channel = event.target.closest?.("#channel");
+    if (channel) $("#channel-because").textContent = channel.selectedOptions[0].dataset.why || "as you chose";
     const canned = event.target.closest?.("select[data-canned]");
     if (!canned || !canned.value) return;
     const box = $("textarea", canned.form);
@@ -222,14 +238,24 @@
 
   // ------------------------------------------------------------------------------------------- beginning
 
+  for (const region of $$("[data-live]")) region.served = region.innerHTML;
+
   if (body.dataset.done) {
     const url = new URL(location); url.searchParams.delete("done"); url.searchParams.delete("draft");
     history.replaceState(null, "", url);
   }
   new MutationObserver(tabs).observe(body, { childList: true, subtree: true });
   tabs(); keepDrafts(document); localise(document); undos();
+  // On a phone the page itself scrolls: begin at the newest, above the box that sticks to the edge.
   const scroller = $(".scroll");
-  if (scroller && getComputedStyle(scroller).overflowY === "visible") scrollTo(0, $(".history").offsetTop + $(".history").offsetHeight - innerHeight + 160);
+  const newest = () => {
+    const box = $(".compose").offsetHeight, end = $(".history").getBoundingClientRect().bottom + scrollY;
+    scrollTo(0, end + box - innerHeight);
+  };
+  if (scroller && getComputedStyle(scroller).overflowY === "visible" && !location.hash) {
+    newest();
+    addEventListener("load", newest);
+  }
   setInterval(tick, 10000); setInterval(undos, 500);
   if (topics.length) listen();
 })();
