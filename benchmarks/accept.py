@@ -1,0 +1,229 @@
+"""Signed webhooks of 600 bytes into journal and stream: what one costs, how long it takes, and whether any is lost.
+
+The load comes from this process over the loopback, on a bounded number of kept connections; requests are made and
+signed beforehand, so that the two servers are loaded alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psutil
+import redis
+
+from benchmarks import common
+from benchmarks.accept_server import ACCOUNT, SECRET
+from connectors import signing
+from hub.codec import decode
+from hub.parts import KEYS
+from tests.servers.valkey import Valkey
+
+BODY_BYTES = 600
+IN_FLIGHT = 32
+CUSTOMERS = 2_000  # who write again and again; a number never seen before costs 40 µs more, once (hub/urn.py)
+ROUND = 4_000  # requests a round, and five rounds of each: a second or two each, so that the mood of both is one
+ROUNDS = 5
+_numbers = count(1)
+
+
+def request(at: int) -> tuple[str, bytes]:
+    """(event key, a whole HTTP request)."""
+    number = next(_numbers)
+    key = f"bench-{number}"
+    said = {
+        "id": key,
+        "from": f"tel:+1415555{number % CUSTOMERS:04}",
+        "subject": "Order",
+        "sent_at": "2026-11-21T10:00:00Z",
+        "text": "",
+    }
+    said["text"] = ("My parcel has not come. " * 40)[: BODY_BYTES - len(json.dumps(said))]
+    body = json.dumps(said).encode()
+    head = (
+        f"POST /in/{ACCOUNT.key} HTTP/1.1\r\nHost: hub.example.com\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+        f"Content-Type: application/json\r\n{signing.HEADER}: {signing.sign(SECRET, body, at)}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return key, head.encode() + body
+
+
+class Line:
+    """One kept connection that asks and waits for the answer."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def ask(self, whole: bytes) -> int:
+        """The status."""
+        if self._reader is None or self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writer.write(whole)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        at = head.lower().index(b"content-length:") + 15
+        await self._reader.readexactly(int(head[at : head.index(b"\r", at)]))
+        return int(head[9:12])
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+async def closed_loop(port: int, requests: list[bytes]) -> list[int]:
+    """Every request as soon as a connection is free."""
+    waiting = iter(requests)
+    statuses: list[int] = []
+
+    async def work() -> None:
+        line = Line(port)
+        for whole in waiting:
+            statuses.append(await line.ask(whole))
+        line.close()
+
+    await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+    return statuses
+
+
+async def open_loop(port: int, requests: list[bytes], per_s: float) -> tuple[list[int], list[float]]:
+    """Requests at their times, whatever the answers do; seconds are counted from the time each was due."""
+    free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
+    for _ in range(256):
+        free.put_nowait(Line(port))
+    statuses: list[int] = []
+    took: list[float] = []
+
+    async def one(whole: bytes, due: float) -> None:
+        line = await free.get()
+        statuses.append(await line.ask(whole))
+        took.append(time.perf_counter() - due)
+        free.put_nowait(line)
+
+    started = time.perf_counter()
+    tasks = []
+    for number, whole in enumerate(requests):
+        due = started + number / per_s
+        if (rest := due - time.perf_counter()) > 0:
+            await asyncio.sleep(rest)
+        tasks.append(asyncio.create_task(one(whole, due)))
+    await asyncio.gather(*tasks)
+    while not free.empty():
+        free.get_nowait().close()
+    return statuses, took
+
+
+@contextmanager
+def server(*words: str) -> Iterator[tuple[int, psutil.Process]]:
+    """(port, process) of one of benchmarks/accept_server.py."""
+    command = [sys.executable, "-m", "benchmarks.accept_server", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            url = child.stdout.readline().strip()
+            if not url:
+                raise RuntimeError(f"{command} ended at once")
+            yield int(url.rpartition(":")[2]), psutil.Process(child.pid)
+        finally:
+            child.terminate()
+
+
+def cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def run(options: argparse.Namespace) -> common.Figures:
+    with common.folder("accept") as folder, Valkey() as valkey:
+        with server("edge", str(folder), valkey.url) as (port, process), server("bare") as bare:
+            return measured(port, process, bare, valkey, options, folder)
+
+
+def measured(
+    port: int,
+    process: psutil.Process,
+    bare: tuple[int, psutil.Process],
+    valkey: Valkey,
+    options: argparse.Namespace,
+    folder: Path,
+) -> common.Figures:
+    sent: set[str] = set()
+
+    def make(number: int) -> list[bytes]:
+        made = [request(int(time.time())) for _ in range(number)]
+        sent.update(key for key, _ in made)
+        return [whole for _, whole in made]
+
+    costs: dict[str, list[float]] = {"edge": [], "bare": []}
+    for number in range(ROUNDS + 1):
+        load = make(ROUND)
+        for name, (at, who) in {"edge": (port, process), "bare": bare}.items():
+            before = cpu_s(who)
+            statuses = asyncio.run(closed_loop(at, load))
+            spent = cpu_s(who) - before
+            if set(statuses) != {200}:
+                raise common.LedgerBroken(f"{name} answered {set(statuses)}")
+            if number:  # the first warms both up
+                costs[name].append(spent / ROUND)
+    figures: common.Figures = {
+        "cpu_ratio": common.medians(
+            [{"ratio": e / b} for e, b in zip(costs["edge"], costs["bare"], strict=True)]
+        )["ratio"],
+        "edge_us": min(costs["edge"]) * 1e6,
+        "bare_us": min(costs["bare"]) * 1e6,
+    }
+    burst, _ = asyncio.run(open_loop(port, make(2_000), 2_000))
+    calm, took = asyncio.run(open_loop(port, make(int(300 * options.seconds)), 300))
+    took.sort()
+    figures["p50_ms"] = took[len(took) // 2] * 1000
+    figures["p99_ms"] = took[int(len(took) * 0.99)] * 1000
+    figures["refused"] = sum(status != 200 for status in [*burst, *calm])
+    figures["lost"] = lost(valkey, sent)
+    return figures
+
+
+def lost(valkey: Valkey, sent: set[str], within_s: float = 30.0) -> int:
+    """How many of `sent` are not in the stream, once the pump has had time. Raises where others are."""
+    found: set[str] = set()
+    total = 0
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        with valkey.client() as client:
+            entries = [fields for name in KEYS for _, fields in streamed(client, name)]
+        total = len(entries)
+        found = {decode(fields[b"d"])[0].event_key for fields in entries}
+        if len(found) >= len(sent):
+            break
+        time.sleep(0.5)
+    if found - sent or total != len(found):
+        raise common.LedgerBroken(f"the stream holds {total} entries of {len(found)} keys; {len(sent)} were sent")
+    return len(sent - found)
+
+
+def streamed(client: redis.Redis, name: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    return list(client.xrange(name))  # type: ignore[arg-type]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long the open loop lasts")
+
+
+BENCH = common.Bench(
+    name="accept",
+    about="a signed webhook of 600 bytes into journal and stream",
+    run=run,
+    aims={"cpu_ratio": "<= 2.0", "p99_ms": "< 50", "refused": "0", "lost": "0"},
+    repeat=3,
+    options=options,
+)
+
+if __name__ == "__main__":
+    BENCH.main()
