@@ -174,8 +174,8 @@ class Agents:
 
 def main(settings: Settings) -> int:
     """Run until told to stop."""
-    stop = processes.begin(settings, "demo")
     url = processes.redis_url(settings)
+    stop = processes.begin(settings, "demo")
     store = processes.open_store(settings, stop, "demo", pool_size=2)
     asyncio.run(_run(settings, url, store, stop))
     store.close()

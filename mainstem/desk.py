@@ -43,8 +43,8 @@ class Known:
 
 def main(settings: Settings) -> int:
     """Run until told to stop."""
-    stop = processes.begin(settings, "desk")
     url = processes.redis_url(settings)
+    stop = processes.begin(settings, "desk")
     store = processes.open_store(settings, stop, "desk", pool_size=10)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_run(settings, url, store, stop))

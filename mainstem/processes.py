@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hub import log
 from hub.errors import MainstemError, Unavailable
@@ -120,20 +120,23 @@ def _waits(error: Exception) -> bool:
 
 def router(settings: Settings) -> int:
     """The `router` process: until told to stop."""
+    url = redis_url(settings)
     stop = begin(settings, "router")
-    from crm_store.db import Store  # noqa: F401 - everything below needs it; import it before the waiting
     from hub import jobs
     from hub.redis import connect
     from router import consume
     from router.rules import compile_rules
 
-    url = redis_url(settings)
     store = open_store(settings, stop, "router")
     rules = follow(store, compile_rules, stop, "router")
     config = follow(store, _same, stop, "router")
     redis = connect(url)
+
+    def wake(job: str) -> None:
+        jobs.enqueue(redis, job)
+
     try:
-        consume.run(store, redis, rules.get, config.get, lambda job: _wake(jobs, redis, job), stop)
+        consume.run(store, redis, rules.get, config.get, wake, stop)
     finally:
         rules.close()
         config.close()
@@ -146,23 +149,20 @@ def _same(config: Config) -> Config:
     return config
 
 
-def _wake(jobs: Any, redis: Any, job: str) -> None:
-    jobs.enqueue(redis, job)
-
-
 def worker(settings: Settings) -> int:
     """The `worker` process (rq); its own signals, for rq ends its jobs warmly."""
+    settings = _with_redis(settings)
     log.configure(settings)
     lifeline.watch()
     from workers import run
 
-    stop = threading.Event()
-    run.worker(_with_redis(settings), stop)
+    run.worker(settings, threading.Event())
     return end()
 
 
 def clock(settings: Settings) -> int:
     """The `clock` process."""
+    _with_redis(settings)
     stop = begin(settings, "clock")
     from workers import schedule
 

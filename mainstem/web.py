@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import uvloop
-from hub.inlet import Inlet
 from prometheus_client import CollectorRegistry
 
 from connectors import accounts
@@ -18,6 +17,7 @@ from connectors.web import build_app, serve
 from hub import clock, log
 from hub.blobs import Blobs
 from hub.config import Account, Calendar, Config
+from hub.inlet import Inlet
 from hub.journal import Journal
 from hub.redis import connect, connect_async, connect_writer
 from hub.secrets import load_key
@@ -53,8 +53,8 @@ class EdgeBlobs:
 
 def main(settings: Settings) -> int:
     """Run until told to stop."""
-    stop = processes.begin(settings, "web")
     url = processes.redis_url(settings)
+    stop = processes.begin(settings, "web")
     # The journal first: two web processes over one folder is the mistake to tell before anything else.
     store = processes.open_store(settings, stop, "web")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

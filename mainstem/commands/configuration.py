@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
-from hub.errors import ConfigError, NotFound
+from hub.errors import NotFound
 from mainstem.commands import shared
 
 
@@ -114,23 +112,24 @@ def show(file: str | None) -> None:
 @click.option("--json", "machine", is_flag=True, help="One JSON document.")
 def explain(conversation: int, machine: bool) -> None:
     """Why CONVERSATION (its number) landed in its queue: the rule, what each condition saw, the near misses."""
-    from crm_store import views
-    from hub import clock  # noqa: F401
+    from crm_store import configs, views
+    from hub.configfiles import load
+    from router.explain import explain as why
+    from router.explain import render
+    from router.facts import text_of
+    from router.rules import compile_rules
 
     with shared.store() as opened:
         with opened.read() as tx:
-            view = views.conversation(tx, conversation)
-        if view.decision is None:
+            view = views.conversation(tx, f"#{conversation}")
+        decision = view.decision
+        if decision is None:
             raise NotFound(f"conversation {conversation} was not routed by a rule")
-        told = explanation(opened, view)
+        rules = compile_rules(load(configs.find(opened, decision.config_hash).files))
+    told = why(rules, decision.facts, text_of(view.card.subject, decision.text))
     if machine:
         shared.as_json(told)
         return
-    click.echo(str(told))
-
-
-def explanation(opened: Any, view: Any) -> Any:
-    raise ConfigError([])
-
-
-_ = json
+    click.echo(render(told))
+    if view.card.queue != told.decision.queue:
+        click.secho(f"Since then it was taken to {view.card.queue}.", dim=True)

@@ -1,0 +1,241 @@
+"""The command line: it answers at once, and everything wrong is one clear sentence and a non-zero exit."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from crm_store import configs
+from crm_store.db import Store
+from hub.configfiles import read_folder
+from mainstem import cli
+from mainstem.commands import shared
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run a command in a folder of its own: (exit code, what it printed, what it complained)."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("MAINSTEM_") or name in ("REDIS_URL", "DATABASE_URL", "PORT"):
+            monkeypatch.delenv(name)
+    shared.settings.cache_clear()
+
+    def call(*words: str, **env: str) -> tuple[int, str, str]:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        shared.settings.cache_clear()
+        capsys.readouterr()
+        code = cli.run(list(words))
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    yield call
+    shared.settings.cache_clear()
+
+
+@pytest.fixture
+def hub(sqlite_url: str) -> dict[str, str]:
+    """A migrated database with the configuration that ships in force, as the environment names it."""
+    store = Store.open(sqlite_url)
+    configs.apply(store, read_folder(ROOT / "config"), "test")
+    store.close()
+    return {"DATABASE_URL": sqlite_url, "MAINSTEM_CONFIG": str(ROOT / "config")}
+
+
+EMPTY: dict[str, str] = {}
+
+# What is typed and set -> what the one sentence holds. Nothing runs in this folder, and nothing was ever applied.
+BAD_WITHOUT_A_HUB = [
+    (["frobnicate"], EMPTY, "no command 'frobnicate'"),
+    (["doktor"], EMPTY, "Did you mean 'doctor'?"),
+    (["--frob"], EMPTY, "No such option"),
+    (["up", "extra"], EMPTY, "unexpected extra argument"),
+    (["up", "--dmeo"], EMPTY, "--demo"),
+    (["up"], {"PORT": "abc"}, "PORT: "),
+    (["up"], {"PORT": "70000"}, "PORT: "),
+    (["up"], {"REDIS_URL": "localhost"}, "REDIS_URL: must start with redis://"),
+    (["web"], {"MAINSTEM_PUBLIC_URL": "hub.example.com"}, "MAINSTEM_PUBLIC_URL: must be an address"),
+    (["web"], EMPTY, "no `mainstem up` is running"),
+    (["web", "now"], EMPTY, "unexpected extra argument"),
+    (["router"], EMPTY, "no `mainstem up` is running"),
+    (["router", "--fast"], EMPTY, "No such option"),
+    (["worker"], EMPTY, "no `mainstem up` is running"),
+    (["clock"], EMPTY, "no `mainstem up` is running"),
+    (["desk"], EMPTY, "no `mainstem up` is running"),
+    (["release"], {"MAINSTEM_CONFIG": "nowhere"}, "nowhere"),
+    (["say"], EMPTY, "Missing argument 'TEXT'"),
+    (["say", "hi"], EMPTY, "there is no database at var/mainstem.db yet"),
+    (["chat", "--wait", "soon"], EMPTY, "'soon'"),
+    (["chat"], EMPTY, "there is no database"),
+    (["login"], EMPTY, "there is no database"),
+    (["password"], EMPTY, "Missing argument 'AGENT'"),
+    (["secret"], EMPTY, "Missing argument 'ACCOUNT'"),
+    (["secret", "webhook/main"], EMPTY, "there is no database"),
+    (["queues", "--once"], EMPTY, "there is no database"),
+    (["tail"], EMPTY, "no `mainstem up` is running"),
+    (["tail"], {"REDIS_URL": "redis://127.0.0.1:1/0"}, "Redis does not answer"),
+    (["ledger", "--day", "tomorrow"], EMPTY, "'tomorrow' is no day"),
+    (["explain", "one"], EMPTY, "'one' is not a valid integer"),
+    (["explain", "0"], EMPTY, "0 is not in the range"),
+    (["config", "check"], EMPTY, "config"),
+    (["config", "check", "--folder", "nowhere"], EMPTY, "nowhere"),
+    (["config", "frob"], EMPTY, "No such command 'frob'"),
+    (["config", "apply"], EMPTY, "there is no database"),
+    (["config", "show"], EMPTY, "there is no database"),
+    (["config", "history", "--limit", "0"], EMPTY, "0 is not in the range"),
+    (["config", "rollback"], EMPTY, "Missing argument 'REF'"),
+    (["quarantine", "show", "x"], EMPTY, "'x' is not a valid integer"),
+    (["quarantine", "replay"], EMPTY, "Missing argument 'NUMBERS"),
+    (["quarantine", "list"], EMPTY, "there is no database"),
+    (["customers", "merge", "1"], EMPTY, "Missing argument 'MERGED'"),
+    (["customers", "find", "ann"], EMPTY, "there is no database"),
+    (["ledger"], {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "the database does not answer"),
+    (["ledger"], {"DATABASE_URL": "mysql://x"}, "DATABASE_URL"),
+]
+
+BAD_WITH_A_HUB = [
+    (["login", "zoe"], "no agent 'zoe'; there are admin, bo, cleo"),
+    (["password", "zoe"], "no agent 'zoe'"),
+    (["secret", "webhook/other"], "no account 'webhook/other'; there are "),
+    (["secret", "webhook/main", "token"], "no secret 'token'; there are signing"),
+    (["say", ""], "TEXT is empty"),
+    (["say", "hi", "--account", "console/two"], "no console account 'console/two'; there is console/main"),
+    (["say", "hi"], "no web process answers at"),
+    (["explain", "4711"], "there is no conversation #4711"),
+    (["config", "show", "secrets.yaml"], "has no file 'secrets.yaml'; it has agents.yaml"),
+    (["config", "rollback", "ffffffff"], "no configuration 'ffffffff' was ever applied"),
+    (["quarantine", "show", "7"], "nothing with the number 7"),
+    (["quarantine", "replay", "7"], "nothing with the number 7"),
+    (["quarantine", "drop", "7"], "nothing with the number 7"),
+    (["customers", "find", "nobody@example.com"], "no customer for 'nobody@example.com'"),
+    (["customers", "show", "7"], "no such customer"),
+    (["customers", "merge", "7", "8"], "no such customer"),
+    (["customers", "merge", "7", "7"], "cannot be merged with themselves"),
+    (["customers", "unmerge", "7"], "no such merge"),
+]
+
+
+@pytest.mark.parametrize("words, env, sentence", BAD_WITHOUT_A_HUB, ids=lambda value: str(value)[:40])
+def test_what_cannot_be_done_is_one_sentence(
+    run: Run, words: list[str], env: dict[str, str], sentence: str
+) -> None:
+    code, _, told = run(*words, **env)
+    assert code in (1, 2)
+    assert sentence in told
+    assert "Traceback" not in told
+    assert len(told.strip().splitlines()) <= 3  # a line for each fault of the environment or the folder
+
+
+@pytest.mark.parametrize("words, sentence", BAD_WITH_A_HUB, ids=lambda value: str(value)[:40])
+def test_what_is_not_there_is_one_sentence(
+    run: Run, hub: dict[str, str], words: list[str], sentence: str
+) -> None:
+    code, _, told = run(*words, PORT="1", **hub)
+    assert code in (1, 2)
+    assert sentence.lower() in told.lower()
+    assert "Traceback" not in told
+    assert len(told.strip().splitlines()) == 1
+
+
+def test_every_command_has_a_bad_input_above() -> None:
+    tried = {words[0] for words, *_ in [*BAD_WITHOUT_A_HUB, *BAD_WITH_A_HUB]}
+    assert set(cli.COMMANDS) - set(cli.HIDDEN) - {"doctor"} <= tried
+
+
+def test_every_listed_command_is_there_and_helps(run: Run) -> None:
+    for name in cli.COMMANDS:
+        code, told, _ = run(name, "--help")
+        assert code == 0
+        assert told.startswith(f"Usage: mainstem {name}")
+
+
+def test_help_answers_at_once() -> None:
+    """Nothing heavy may be imported for it: on a busy machine the best of three is what it takes."""
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "mainstem", "--help"], check=True, capture_output=True, cwd=ROOT
+        )
+        took.append(time.monotonic() - began)
+    assert min(took) < 0.3
+
+
+# ------------------------------------------------------------------------------------------------- what goes right
+
+
+def test_a_faulty_folder_is_told_with_every_line(run: Run, hub: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    for name, text in read_folder(ROOT / "config").items():
+        (folder / name).write_text(text.replace("queue: billing", "queue: bilingual"))
+    code, _, told = run("config", "check", **(hub | {"MAINSTEM_CONFIG": str(folder)}))
+    assert code == 1
+    assert 'no queue "bilingual"' in told
+    assert "billing" in told
+    code, _, told = run("config", "apply")
+    assert code == 1
+    assert "routing.yaml:" in told
+
+
+def test_apply_history_and_rollback(run: Run, hub: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    for name, text in read_folder(ROOT / "config").items():
+        (folder / name).write_text(text.replace("title: General", "title: Everything"))
+    assert "nothing changed" in run("config", "apply", **hub)[1]
+    assert "is in force" in run("config", "apply", MAINSTEM_CONFIG=str(folder))[1]
+    rows = json.loads(run("config", "history", "--json")[1])
+    assert [bool(row["generation"]) for row in rows] == [True, False]
+    assert rows[0]["summary"] == "changed: queues.yaml"
+    assert "in force again" in run("config", "rollback", "previous")[1]
+    assert "title: General\n" in run("config", "show", "queues.yaml")[1]
+
+
+def test_secrets_links_and_passwords(run: Run, hub: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    code, secret, _ = run("secret", "webhook/main", **hub)
+    assert code == 0
+    assert len(secret.strip()) == 64
+    assert run("secret", "webhook/main", "signing")[1] == secret
+    assert run("secret", "console/main")[1] != secret
+    assert "http://127.0.0.1:8081/login/" in run("login", "bo")[1]
+    assert "no connector 'mail'" in run("secret", "mail/support")[2]
+
+
+def test_the_ledger_of_a_quiet_day(run: Run, hub: dict[str, str]) -> None:
+    assert run("ledger", "--day", "2026-01-01", **hub)[1] == "Nothing was accepted on 2026-01-01.\n"
+    assert json.loads(run("ledger", "--json")[1])["missing"] == 0
+
+
+def test_doctor_looks_at_everything_and_is_red_without_redis(run: Run, hub: dict[str, str]) -> None:
+    code, told, _ = run("doctor", "--json", PORT="1", REDIS_URL="redis://127.0.0.1:1/0", **hub)
+    found = json.loads(told)
+    assert code == 1
+    assert found["worst"] == "red"
+    by_part = {part: [f for f in found["findings"] if f["part"] == part] for part in
+               ("journal", "redis", "database", "configuration", "processes")}  # fmt: skip
+    assert all(by_part.values())
+    assert "Redis does not answer at 127.0.0.1:1" in by_part["redis"][0]["said"]
+    assert "synchronous FULL" in by_part["database"][0]["said"]
+
+
+def test_doctor_reads_redis_and_postgresql(run: Run, valkey: str, postgresql_url: str, redis: object) -> None:
+    store = Store.open(postgresql_url)
+    configs.apply(store, read_folder(ROOT / "config"), "test")
+    store.close()
+    told = run("doctor", "--json", REDIS_URL=valkey, DATABASE_URL=postgresql_url, PORT="1")[1]
+    said = " ".join(finding["said"] for finding in json.loads(told)["findings"])
+    assert "append-only file (appendfsync always)" in said
+    assert "PostgreSQL 1" in said
+    assert (
+        "synchronous_commit is off" in said
+    )  # the tests' server is quick rather than safe, and doctor sees it
