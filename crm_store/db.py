@@ -115,6 +115,8 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """One write transaction, not repeated: for callers that repeat by themselves."""
+        if not self.postgresql and self._ids is None:
+            _ = self.ids  # leasing a slot is a write of its own: SQLite's one writer would wait for itself
         with self.engine.connect() as connection:
             connection = connection.execution_options(**{_WRITE: True})
             with connection.begin():

@@ -68,6 +68,14 @@ class Settings(BaseSettings):
             raise ValueError("must start with redis://, rediss:// or unix://")
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _database_address(cls, value: SecretStr | None) -> SecretStr | None:
+        schemes = ("sqlite:///", "postgresql://", "postgres://")
+        if value is not None and not value.get_secret_value().startswith(schemes):
+            raise ValueError(f"must start with {', '.join(schemes[:-1])} or {schemes[-1]}")
+        return value
+
     @property
     def desk_port_or_next(self) -> int:
         return self.desk_port if self.desk_port is not None else (self.port + 1 if self.port else 0)
