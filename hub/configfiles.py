@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from hub import configrouting
@@ -23,7 +23,7 @@ from hub.config import (
     Role,
 )
 from hub.confighours import calendar
-from hub.configrouting import NORMAL, Names
+from hub.configrouting import NORMAL, Anything, Names
 from hub.errors import ConfigError, Fault
 from hub.yamlfile import Items, Keys, Node, Reader, Scalar, Section, clip, near
 
@@ -74,8 +74,10 @@ def load(
     checks: Sequence[Callable[[Config], object]] = (),
 ) -> Config:
     """The configuration that `files` (name -> text) say. Raises ConfigError with all faults, those of `checks` too."""
-    config, faults = read(files, folder)
-    for check in checks:
+    config, faults, complete = read(files, folder)
+    for check in (
+        checks if complete else ()
+    ):  # what a file says that cannot be read would be missed everywhere
         try:
             check(config)
         except ConfigError as error:
@@ -85,8 +87,11 @@ def load(
     return config
 
 
-def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list[Fault]]:
-    """The configuration as far as it can be read, and every fault found. Only without faults may it be used."""
+def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list[Fault], bool]:
+    """The configuration as far as it can be read, every fault found, and whether each file could be read at all.
+
+    Only without faults may it be used.
+    """
     missing = [Fault(f"{folder}/{name}", 1, "this file is missing") for name in REQUIRED if name not in files]
     roots: dict[str, Section] = {}
     for name in FILES:
@@ -126,28 +131,38 @@ def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list
     for root in roots.values():
         root.done()
         faults.extend(root.reader.faults)
-    return config, faults
+    complete = not missing and not any(root.broken and root.reader.faults for root in roots.values())
+    return config, faults, complete
 
 
 def _names(roots: Mapping[str, Section]) -> Names:
-    def below(file: str, key: str) -> dict[str, Node]:
+    def below(file: str, key: str) -> dict[str, Node] | None:
+        """What stands below `key`; None where the file cannot be read, so that nothing is known of it."""
+        if roots[file].broken and roots[file].reader.faults:
+            return None
         node = roots[file].node.entries.get(key)
         return node.entries if isinstance(node, Keys) else {}
+
+    def keys(file: str, key: str) -> Collection[str]:
+        found = below(file, key)
+        return Anything() if found is None else tuple(found)
 
     def texts(node: Node | None) -> list[str]:
         nodes = node.items if isinstance(node, Items) else () if node is None else (node,)
         return [n.text.strip() for n in nodes if isinstance(n, Scalar)]
 
-    queues = below("queues.yaml", "queues")
-    agents = below("agents.yaml", "agents").values()
+    queues, agents = below("queues.yaml", "queues"), below("agents.yaml", "agents")
+    skills = [
+        s for a in (agents or {}).values() if isinstance(a, Keys) for s in texts(a.entries.get("skills"))
+    ]
     return Names(
-        brands=tuple(below("channels.yaml", "brands")),
-        queues=tuple(q for q, n in queues.items() if not (isinstance(n, Keys) and "moved_to" in n.entries)),
-        priorities=tuple(below("queues.yaml", "priorities")),
-        calendars=tuple(below("calendars.yaml", "calendars")),
-        skills=tuple(
-            dict.fromkeys(s for a in agents if isinstance(a, Keys) for s in texts(a.entries.get("skills")))
-        ),
+        brands=keys("channels.yaml", "brands"),
+        queues=Anything()
+        if queues is None
+        else tuple(q for q, n in queues.items() if not (isinstance(n, Keys) and "moved_to" in n.entries)),
+        priorities=keys("queues.yaml", "priorities"),
+        calendars=keys("calendars.yaml", "calendars"),
+        skills=Anything() if agents is None else tuple(dict.fromkeys(skills)),
     )
 
 

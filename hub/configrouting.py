@@ -14,6 +14,15 @@ DEFAULT = "default"  # the name under which the default decides
 NAME_CHARS = 60  # a rule's name: `rule:<name>` stands in columns of 80
 
 
+class Anything(tuple[str, ...]):
+    """The names in a file that could not be read: whatever is asked for may be among them."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What is declared anywhere, known before anything is read, so that the order of files is of no account."""

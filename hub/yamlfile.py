@@ -234,7 +234,9 @@ class Section:
         if not isinstance(node, Keys):
             self.fault(key, f'{self.what}: "{key}" must hold keys (name: value)')
             return None
-        return Section(self.reader, node, f"{self.what}: {key}")
+        below = Section(self.reader, node, f"{self.what}: {key}")
+        below.line = self.line_of(key)
+        return below
 
     def entries(self, key: str, what: str, pattern: re.Pattern[str] = KEY) -> Iterator[tuple[str, Section]]:
         """Each named entry below `key` as a section that calls itself `what "name"`."""

@@ -29,7 +29,6 @@ _CURES = (
     ("did not find expected '-' indicator", "check the indentation of the list"),
     ("did not find expected", "check that brackets and quotes are closed"),
     ("found unexpected end of stream", "a quote is opened and never closed"),
-    ("special characters are not allowed", "there is a control character in the text"),
 )
 
 
@@ -71,17 +70,17 @@ Node = Scalar | Items | Keys
 def near(word: str, among: Collection[str]) -> str:
     """`; did you mean "billing"?` where one is near, else the first few that there are."""
     if found := process.extractOne(word, list(among), scorer=fuzz.ratio, score_cutoff=60):
-        return f'; did you mean "{found[0]}"?'
+        return f'; did you mean "{clip(found[0])}"?'
     if not among:
         return "; there is none"
-    some = list(among)[:8]
+    some = [clip(name) for name in list(among)[:8]]
     return f"; there {'is' if len(among) == 1 else 'are'} {', '.join(some)}{', …' if len(among) > 8 else ''}"
 
 
-def clip(text: str) -> str:
+def clip(text: str, chars: int = 40) -> str:
     """A value as complaints show it: short, on one line."""
     text = " ".join(text.split())
-    return text if len(text) <= 40 else text[:39] + "…"
+    return text if len(text) <= chars else text[: chars - 1] + "…"
 
 
 @dataclass(slots=True)
@@ -211,4 +210,4 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Fault]]:
 
 def _cured(problem: str) -> str:
     cure = next((cure for sign, cure in _CURES if sign in problem), "")
-    return f"this is not YAML: {clip(problem)}" + (f" ({cure})" if cure else "")
+    return f"this is not YAML: {clip(problem, 100)}" + (f" ({cure})" if cure else "")
