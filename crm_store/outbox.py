@@ -15,12 +15,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, select, text
 
 from crm_store import delivery_states as states
-from crm_store.delivery_states import Happened, Moved, note
+from crm_store.delivery_states import Happened, Moved, note, put
 from crm_store.pauses import paused
 from crm_store.receipts import Name, lock, name_of, take_parked
 from crm_store.schema import interaction_attachments
@@ -37,7 +38,7 @@ _UNFINISHED = "state IN ('held', 'queued', 'sending', 'unknown')"
 # for bulk, nothing waits for one that an agent must confirm first, and for an unknown one only a minute.
 _DUE = f"""
     q.account = {{account}} AND q.{_UNFINISHED} AND q.state IN ('held', 'queued')
-    AND q.due_at <= :now AND (q.lease_until IS NULL OR q.lease_until < :now)
+    AND q.due_at <= :due_by AND (q.lease_until IS NULL OR q.lease_until < :now)
     AND NOT (q.state = 'held' AND q.code IS NOT NULL)
     AND NOT EXISTS (
         SELECT 1 FROM deliveries e
@@ -74,7 +75,7 @@ _LOAD = """
 """
 _BEGIN = """
     UPDATE deliveries SET state = 'sending', attempts = attempts + 1, lease_until = :until, updated_at = :now
-    WHERE id {among} AND lease_owner = :owner AND state IN ('held', 'queued') RETURNING id
+    WHERE id {among} AND lease_owner = :owner AND due_at <= :now AND state IN ('held', 'queued') RETURNING id
 """
 _SENT = """
     UPDATE deliveries SET state = :state, sent_at = :now, updated_at = :now, code = NULL, provider_code = NULL,
@@ -143,9 +144,12 @@ def _among(tx: Connection, ids: Sequence[int]) -> tuple[str, Any]:
     return "IN (SELECT value FROM json_each(:ids))", json.dumps(ids)
 
 
+_said = cache(text)  # reading a statement's parameters takes longer than running it
+
+
 def _on(tx: Connection, statement: str, ids: Sequence[int], **values: Any) -> Any:
     among, bound = _among(tx, ids)
-    return tx.execute(text(statement.format(among=among)), {"ids": bound, **values})
+    return tx.execute(_said(statement.format(among=among)), {"ids": bound, **values})
 
 
 # --------------------------------------------------------------------------------------------------------- claim
@@ -159,8 +163,9 @@ def claim(
     now: datetime,
     lease: timedelta,
     stopped: Mapping[str, datetime] | None = None,
+    ahead: timedelta = timedelta(0),
 ) -> list[Claimed]:
-    """Lease up to `rooms[account]` deliveries that are due, of each account: replies before bulk, oldest first.
+    """Lease up to `rooms[account]` deliveries that are due, or will be within `ahead`; replies first, then by age.
 
     Of every conversation only the lowest unfinished one. Accounts that are paused (`stopped`, where the caller has
     looked) give nothing.
@@ -174,14 +179,15 @@ def claim(
         "now": to_us(now),
         "until": to_us(now + lease),
         "held_from": to_us(now - UNKNOWN_HOLDS),
+        "due_by": to_us(now + ahead),
     }
     if tx.dialect.name == "postgresql":
         accounts, sizes = [a for a, _ in open_now], [room for _, room in open_now]
-        rows = tx.execute(text(_CLAIM_POSTGRESQL), {**values, "accounts": accounts, "rooms": sizes})
+        rows = tx.execute(_said(_CLAIM_POSTGRESQL), {**values, "accounts": accounts, "rooms": sizes})
         return load(tx, [int(row.id) for row in rows])
     claimed: list[int] = []
     for account, room in open_now:
-        rows = tx.execute(text(_CLAIM_SQLITE), {**values, "account": account, "room": room})
+        rows = tx.execute(_said(_CLAIM_SQLITE), {**values, "account": account, "room": room})
         claimed += [int(row.id) for row in rows]
     return load(tx, claimed)
 
@@ -251,20 +257,21 @@ def give_back(tx: Connection, delivery_ids: Sequence[int], owner: str) -> None:
 def next_due(tx: Connection, accounts: Sequence[str], now: datetime) -> datetime | None:
     """When the next delivery of these accounts may be sent, or the next unknown one looked for; None: nothing waits.
 
-    A paused account's time is the end of its pause. Deliveries behind an earlier one of their conversation count
-    with their own time, so this may be too early, never too late.
+    A paused account's time is the end of its pause. What somebody has claimed does not count. Deliveries behind an
+    earlier one of their conversation count with their own time, so this may be too early, never too late.
     """
     stopped = paused(tx, now)
     times: list[datetime] = []
     for account in accounts:
         for bulk in (False, True):
             first = tx.execute(
-                text(
+                _said(
                     f"SELECT q.due_at FROM deliveries q WHERE q.account = :account AND q.bulk = :bulk"  # noqa: S608
                     f" AND q.{_UNFINISHED} AND q.state IN ('held', 'queued')"
+                    " AND (q.lease_until IS NULL OR q.lease_until < :now)"
                     " AND NOT (q.state = 'held' AND q.code IS NOT NULL) ORDER BY q.due_at LIMIT 1"
                 ),
-                {"account": account, "bulk": bulk},
+                {"account": account, "bulk": bulk, "now": to_us(now)},
             ).scalar()
             if first is not None:
                 times.append(max(from_us(first), stopped.get(account, from_us(first))))
@@ -322,7 +329,8 @@ def finish(
     """Note what became of tries. A success counts even where the lease was lost meanwhile; a failure does not."""
     if not outcomes:
         return []
-    lock(tx, [name for outcome in outcomes for name in _names(outcome)])
+    names = [name for outcome in outcomes for name in _names(outcome)]
+    lock(tx, names)
     done: list[Outcome] = []
     by_state: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
@@ -336,14 +344,13 @@ def finish(
         done += [outcome for outcome in sent if outcome.delivery.id in moved]
     _insert_parts(tx, outcomes)
     result = noted(tx, ids, done)
-    names = [name for outcome in outcomes for name in _names(outcome)]
     return result + take_parked(tx, ids, names, now)
 
 
 def _not_sent(tx: Connection, outcome: Outcome, owner: str) -> bool:
     due_at = outcome.due_at or outcome.at
     row = tx.execute(
-        text(_NOT_SENT),
+        _said(_NOT_SENT),
         {
             "id": outcome.delivery.id,
             "owner": owner,
@@ -381,15 +388,13 @@ def _insert_parts(tx: Connection, outcomes: Sequence[Outcome]) -> None:
     ]
     if not rows:
         return
-    into = "INSERT INTO delivery_parts (delivery_id, part, account, external_id, state, at)"
-    clash = "ON CONFLICT (delivery_id, part) DO NOTHING"
-    if tx.dialect.name == "postgresql":
-        kinds = ("bigint", "smallint", "text", "text", "text", "bigint")
-        arrays = ", ".join(f"CAST(%s AS {kind}[])" for kind in kinds)
-        columns = tuple(list(column) for column in zip(*rows, strict=True))
-        tx.exec_driver_sql(f"{into} SELECT * FROM unnest({arrays}) {clash}", columns)  # noqa: S608
-    else:
-        tx.exec_driver_sql(f"{into} VALUES (?, ?, ?, ?, ?, ?) {clash}", rows)
+    put(
+        tx,
+        "INSERT INTO delivery_parts (delivery_id, part, account, external_id, state, at)",
+        ("bigint", "smallint", "text", "text", "text", "bigint"),
+        rows,
+        "ON CONFLICT (delivery_id, part) DO NOTHING",
+    )
 
 
 def noted(tx: Connection, ids: Ids, done: Sequence[Outcome]) -> list[Moved]:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -48,7 +48,8 @@ class Context:
     settings: Settings
     store: Store
     redis: redis.Redis | None
-    follower: Follower[Mapping[str, Account]]
+    follower: Follower[Mapping[str, Account]]  # the accounts that can send now
+    config: Callable[[], Config]
     rates: Rates
     blobs: Reader
     runner: asyncio.Runner
@@ -90,11 +91,20 @@ class Context:
 _open: Context | None = None
 
 
+_settings: Settings | None = None
+
+
+def use(settings: Settings) -> None:
+    """Open this process's from these settings, not from the environment."""
+    global _settings
+    _settings = settings
+
+
 def get() -> Context:
-    """This process's, opened from the environment at the first call."""
+    """This process's, opened at the first call. Raises NotFound while no configuration is in force."""
     global _open
     if _open is None:
-        _open = opened(load())
+        _open = opened(_settings or load())
     return _open
 
 
@@ -109,11 +119,18 @@ def opened(settings: Settings) -> Context:
     """A new context; who asks for one closes it."""
     store = Store.open(settings.database)
     key = load_key(settings)
+    configs: list[Config] = []
 
     def sendable(config: Config) -> Mapping[str, Account]:
+        configs[:] = [config]
         ready, _troubles = accounts.resolve(config, os.environ, key)
         return {name: account for name, account in ready.items() if account.connector in CONNECTORS}
 
+    try:
+        follower = Follower(store, sendable)
+    except BaseException:
+        store.close()
+        raise
     url = settings.redis_url
     quick = (
         None
@@ -129,7 +146,8 @@ def opened(settings: Settings) -> Context:
         settings=settings,
         store=store,
         redis=None if url is None else wires.connect(url),
-        follower=Follower(store, sendable),
+        follower=follower,
+        config=lambda: configs[0],
         rates=Rates(quick),
         blobs=Reader(Blobs(settings.blob_folder)),
         runner=asyncio.Runner(loop_factory=uvloop.new_event_loop),

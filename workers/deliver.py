@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from crm_store.delivery_states import Moved
-from hub import clock, jobs, notices
+from hub import jobs, notices
 from workers import context
-from workers.drain import Drain, Drained, Tuning
+from workers.drain import Drain, Drained
 
 
 def job() -> None:
@@ -27,8 +25,7 @@ def job() -> None:
         ).run()
 
     drained = held.run(work())
-    soon = clock.system() + timedelta(seconds=Tuning().lasts_s)
-    if drained.next_due is not None and drained.next_due <= soon and held.redis is not None:
+    if drained.more and not context.stopping.is_set() and held.redis is not None:
         jobs.enqueue(held.redis, jobs.DELIVER)
 
 

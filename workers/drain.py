@@ -20,8 +20,8 @@ from datetime import datetime, timedelta
 from connectors import CONNECTORS
 from connectors.base import Connector, Wire
 from crm_store.db import Store
-from crm_store.delivery_states import Moved
-from crm_store.outbox import Claimed
+from crm_store.delivery_states import QUEUED, Moved
+from crm_store.outbox import Claimed, Outcome
 from hub import clock, failpoints, log
 from hub.config import Account
 from hub.errors import SendCode, SendError, Unavailable
@@ -34,11 +34,18 @@ _log = log.get("deliver")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tuning:
-    """Seconds, and numbers of sends. `per_account` in flight at a provider of 20 ms are 1,000 a second."""
+    """Seconds, and numbers of sends.
+
+    per_account: how many an account may have in flight; one whose rate is high and whose provider is far gets as many
+    as its rate needs, up to `most`. marked: how many more of it are marked as `sending` ahead, so that a slot that
+    falls free waits for no commit; a crash makes those unknown too, so they are few, and none where sends are slow.
+    """
 
     lasts_s: float = 30.0
-    per_account: int = 20
-    batch_s: float = 0.02  # statuses of what finished in this time share a transaction
+    per_account: int = 10
+    most: int = 50
+    marked: int = 10
+    batch_s: float = 0.01  # statuses of what finished in this time share a transaction
     poll_s: float = 0.25  # how soon a reply that nobody announced is seen by a drain that waits
     look_s: float = 2.0  # how often leases that ended and unknown deliveries are looked at
     slow_s: float = 2.0  # a send older than this is not waited for before the drain ends
@@ -50,9 +57,10 @@ class Tuning:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drained:
-    """What a drain did. `next_due`: when there is more, None for nothing."""
+    """What a drain did. more: its time was over before its work was. next_due: None where nothing waits."""
 
     tried: int
+    more: bool
     next_due: datetime | None
 
 
@@ -62,9 +70,19 @@ class _Lane:
 
     account: Account
     ready: deque[Claimed] = field(default_factory=deque)
+    marked: deque[Claimed] = field(default_factory=deque)  # `sending` in the store, waiting for a slot
     flying: dict[int, float] = field(default_factory=dict)  # delivery -> when its send began
+    takes_s: float = 0.0  # of late, on average
     hungry: bool = True  # its last claim was filled, so there may be more
     token_at: float = 0.0  # no token before
+
+    def due(self, now: datetime) -> list[Claimed]:
+        """Those whose time has come, replies first."""
+        return sorted((d for d in self.ready if d.due_at <= now), key=lambda d: (d.bulk, d.due_at, d.id))
+
+    def slots(self, t: Tuning) -> int:
+        """How many may be in flight at once: what its rate needs at the time its sends take (Little's law)."""
+        return max(t.per_account, min(t.most, math.ceil(self.account.rate_per_s * self.takes_s)))
 
     def oldest_s(self, now: float) -> float:
         return now - min(self.flying.values(), default=now)
@@ -139,7 +157,7 @@ class Drain:
                     await self._rest()
             finally:
                 await self._abandon(pool)
-        return Drained(tried=self._tried, next_due=self._next_due)
+        return Drained(tried=self._tried, more=self._closing, next_due=self._next_due)
 
     def _follow(self) -> None:
         """The accounts as configured now, and whether it is time to end."""
@@ -147,7 +165,9 @@ class Drain:
         for key, account in accounts.items():
             lane = self._lanes.setdefault(key, _Lane(account))
             lane.account = account
-        for key in [k for k, lane in self._lanes.items() if k not in accounts and not lane.flying]:
+        for key in [
+            k for k, lane in self._lanes.items() if k not in accounts and not lane.flying and not lane.marked
+        ]:
             if not self._lanes[key].ready:
                 del self._lanes[key]
         now = time.monotonic()
@@ -156,37 +176,45 @@ class Drain:
         self._closing = self._stopped_at is not None or now - self._began >= self._tuning.lasts_s
 
     def _ask(self) -> turn.Ask:
-        t, now = self._tuning, time.monotonic()
-        poll = now - self._polled >= t.poll_s
+        t, now, wall = self._tuning, time.monotonic(), self._now()
+        idle = not (self._tasks or self._results or any(lane.ready for lane in self._lanes.values()))
+        poll = idle or now - self._polled >= t.poll_s
         wants: dict[str, Want] = {}
+        ready: dict[str, list[Claimed]] = {}
         rooms: dict[str, int] = {}
         back: list[int] = []
         for key, lane in self._lanes.items():
+            slow = lane.oldest_s(now) > t.slow_s
+            if lane.marked and (slow or not self._may_start(lane, now)):
+                self._unmark(lane, wall)
             if not self._may_start(lane, now):
                 back += [delivery.id for delivery in lane.ready]
                 lane.ready.clear()
                 continue
             account = lane.account
-            free = min(len(lane.ready), t.per_account - len(lane.flying))
+            due = lane.due(wall)
+            slots = lane.slots(t)
+            open_slots = slots - len(lane.flying) - len(lane.marked) + (0 if slow else min(t.marked, slots))
+            free = min(len(due), open_slots)
             if free > 0 and now >= lane.token_at:
                 wants[key] = Want(account.rate_per_s, account.burst, free)
+                ready[key] = due
             else:
                 free = 0
-            ahead = max(1, min(t.per_account, math.ceil(account.rate_per_s * t.ahead_s)))
+            ahead = max(1, min(2 * slots, math.ceil(account.rate_per_s * t.ahead_s)))
             room = ahead - (len(lane.ready) - free)
             if room > 0 and (lane.hungry or poll):
                 rooms[key] = room
         look = now - self._looked >= t.look_s and not self._closing
-        idle = not (self._tasks or self._results or wants)
         if poll:
             self._polled = now
         if look:
             self._looked = now
         return turn.Ask(
             owner=self._owner,
-            now=self._now(),
+            now=wall,
             results=tuple(self._results),
-            ready={key: tuple(self._lanes[key].ready) for key in wants},
+            ready=ready,
             wants=wants,
             rooms=rooms,
             give_back=tuple(back),
@@ -219,7 +247,9 @@ class Drain:
         if told.begun:
             failpoints.here("deliver.before_send")
         for delivery in told.begun:
-            self._start(delivery, now)
+            lane = self._lanes[delivery.account]
+            lane.marked.append(delivery)
+            self._fill(lane, now)
         left = told.gone | {delivery.id for delivery in told.begun}
         for key in ask.wants:
             lane = self._lanes[key]
@@ -258,22 +288,28 @@ class Drain:
             return True
         if not self._asked_next or any(lane.hungry for lane in self._lanes.values()):
             return False
-        left_s = self._tuning.lasts_s - (now - self._began)
-        return self._next_due is None or self._next_due > self._now() + timedelta(seconds=left_s)
+        # What is due and was not claimed is another's, or waits for one that an agent must settle: not for us.
+        wall = self._now()
+        ends = wall + timedelta(seconds=self._tuning.lasts_s - (now - self._began))
+        return self._next_due is None or not wall < self._next_due <= ends
 
     async def _rest(self) -> None:
         """Until something ended (and a moment more, for others to end as well), falls due or may go by its rate."""
         t, now = self._tuning, time.monotonic()
+        wall = self._now()
         waits = [t.poll_s]
         for lane in self._lanes.values():
-            if lane.ready and len(lane.flying) < t.per_account:
-                waits.append(lane.token_at - now)
+            if lane.ready and len(lane.flying) + len(lane.marked) < lane.slots(t):
+                first = min(delivery.due_at for delivery in lane.ready)
+                waits.append(max(lane.token_at - now, (first - wall).total_seconds()))
             elif lane.hungry and not lane.ready:
                 waits.append(0.0)
         if not self._tasks and not self._asked_next:
             waits.append(0.0)
         elif self._next_due is not None and not self._tasks:
-            waits.append((self._next_due - self._now()).total_seconds())
+            early_s = (self._next_due - wall - turn.AHEAD).total_seconds()
+            if early_s > 0:  # what is nearer and was not claimed is not ours to claim yet
+                waits.append(early_s)
         self._woken.clear()
         if not self._results:
             with contextlib.suppress(TimeoutError):
@@ -284,18 +320,27 @@ class Drain:
 
     # ----------------------------------------------------------------------------------------------- the sends
 
-    def _start(self, delivery: Claimed, now: float) -> None:
-        self._lanes[delivery.account].flying[delivery.id] = now
-        self._tried += 1
-        self._spawn(self._send(delivery))
+    def _fill(self, lane: _Lane, now: float) -> None:
+        """Start what is marked, as far as there are slots."""
+        while lane.marked and len(lane.flying) < lane.slots(self._tuning):
+            delivery = lane.marked.popleft()
+            lane.flying[delivery.id] = now
+            self._tried += 1
+            self._spawn(self._send(delivery, lane))
+
+    def _unmark(self, lane: _Lane, now: datetime) -> None:
+        """Put back what was marked and not begun: that it did not go out is certain."""
+        for delivery in lane.marked:
+            outcome = Outcome(delivery=delivery, state=QUEUED, at=now, due_at=delivery.due_at, counted=False)
+            self._results.append(Result(outcome=outcome))
+        lane.marked.clear()
 
     def _spawn(self, work: object) -> None:
         task = asyncio.ensure_future(work)  # type: ignore[call-overload]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, delivery: Claimed) -> None:
-        lane = self._lanes[delivery.account]
+    async def _send(self, delivery: Claimed, lane: _Lane) -> None:
         connector = self._connectors[lane.account.connector]
         try:
             result = await sending.attempt(
@@ -305,7 +350,11 @@ class Drain:
             left = SendError(SendCode.UNKNOWN, "the sender had to end before an answer came")
             result = sending.judge(delivery, left, delivery.attempts + 1, self._now())
         failpoints.here("deliver.after_send")
-        del lane.flying[delivery.id]
+        now = time.monotonic()
+        took_s = now - lane.flying.pop(delivery.id)
+        if took_s < self._tuning.slow_s:
+            lane.takes_s += 0.1 * (took_s - lane.takes_s)
+        self._fill(lane, now)
         self._results.append(result)
         self._woken.set()
 
@@ -323,6 +372,8 @@ class Drain:
 
     async def _abandon(self, pool: ThreadPoolExecutor) -> None:
         """End what is still in flight as unknown, and note it; what cannot be noted, the leases tell."""
+        for lane in self._lanes.values():
+            self._unmark(lane, self._now())
         if not self._tasks and not self._results:
             return
         tasks = list(self._tasks)

@@ -28,6 +28,7 @@ _log = log.get("deliver")
 
 LEASE = timedelta(seconds=90)  # twice a send's deadline: whose lease ends is dead or frozen
 LOOKS_AT_ONCE = 20
+AHEAD = timedelta(seconds=0.5)  # claimed so long before they are due, to go at that very moment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,11 +125,13 @@ def _work(
     begun = outbox.begin(tx, [d.id for d in tried], owner=ask.owner, now=ask.now, lease=LEASE)
     told.begun = [delivery for delivery in tried if delivery.id in begun]
     told.gone = out | {delivery.id for delivery in tried if delivery.id not in begun}
-    outbox.give_back(tx, ask.give_back, ask.owner)
+    outbox.give_back(tx, [*ask.give_back, *(d.id for d in tried if d.id not in begun)], ask.owner)
     if ask.look:
         told.moved += doubts.expire(tx, ids, ask.now)
         told.looks = doubts.looks(tx, ask.now, again_after=LOOK_AGAIN, room=LOOKS_AT_ONCE)
-    told.claimed = outbox.claim(tx, ask.rooms, owner=ask.owner, now=ask.now, lease=LEASE, stopped=told.paused)
+    told.claimed = outbox.claim(
+        tx, ask.rooms, owner=ask.owner, now=ask.now, lease=LEASE, stopped=told.paused, ahead=AHEAD
+    )
     if ask.accounts is not None:
         told.next_due = outbox.next_due(tx, ask.accounts, ask.now)
     return told

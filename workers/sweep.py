@@ -1,0 +1,147 @@
+"""The rows whose wake-up was lost, the leases whose holder died, and what is too old to be kept. All of it is harmless
+when done twice, or by two at once: each step is a set of compare-and-set statements of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, or_, select, update
+
+from crm_store import delivery_states as states
+from crm_store import doubts, receipts
+from crm_store.db import Store
+from crm_store.delivery_states import Happened, Moved, note
+from crm_store.schema import (
+    deliveries,
+    desk_sessions,
+    intake_tries,
+    login_links,
+    presence_changes,
+)
+from hub import clock, log, notices
+from hub.errors import MainstemError
+from hub.ids import Ids
+from workers import context
+
+_log = log.get("sweep")
+
+PARKED_FOR = timedelta(days=7)  # a provider repeats for at most so long (WhatsApp: 7 days)
+TRIES_FOR = timedelta(days=30)
+LOGINS_FOR = timedelta(days=1)
+PRESENCE_FOR = timedelta(days=400)  # a year's occupancy, and the month to report on it
+HOMELESS_AFTER = timedelta(minutes=15)  # a typo in the configuration is put right sooner than that
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What was found: how many by name, and the deliveries that moved."""
+
+    counts: dict[str, int]
+    moved: list[Moved]
+
+
+def look(store: Store, accounts: Collection[str], now: datetime) -> Swept:
+    """Everything that is looked at a few times a minute. A step that fails is logged and does not stop the others."""
+    ids = store.ids
+    moved: list[Moved] = []
+    counts: dict[str, int] = {}
+    steps: dict[str, Callable[[Connection], list[Moved]]] = {
+        "leases": lambda tx: doubts.expire(tx, ids, now),
+        "reports": lambda tx: receipts.take_late(tx, ids, now),
+        "homeless": lambda tx: homeless(tx, ids, accounts, now),
+    }
+    for name, step in steps.items():
+        try:
+            found = store.run(step)
+        except MainstemError as error:
+            _log.warning("step failed", step=name, error=str(error))
+            continue
+        counts[name] = len(found)
+        moved += found
+    if found_any := {name: count for name, count in counts.items() if count}:
+        _log.info("swept", **found_any)
+    return Swept(counts, moved)
+
+
+def homeless(tx: Connection, ids: Ids, accounts: Collection[str], now: datetime) -> list[Moved]:
+    """Fail, visibly, what is due over an account that no longer exists or cannot work."""
+    d = deliveries.c
+    rows = tx.execute(
+        select(d.id, d.conversation_id, d.account)
+        .where(
+            d.state.in_((states.HELD, states.QUEUED)),
+            or_(d.state == states.QUEUED, d.code.is_(None)),
+            d.account.not_in(sorted(accounts)),
+            d.due_at <= now - HOMELESS_AFTER,
+        )
+        .order_by(d.id)
+        .limit(_AT_ONCE)
+    ).all()
+    moved = []
+    history = []
+    for row in rows:
+        why = f"the account {row.account} is not there or cannot work: mainstem doctor says why"
+        done = tx.execute(
+            update(deliveries)
+            .where(d.id == row.id, d.state.in_((states.HELD, states.QUEUED)))
+            .values(
+                state=states.FAILED,
+                code="channel_config",
+                detail=why,
+                updated_at=now,
+                lease_owner=None,
+                lease_until=None,
+            )
+        )
+        if done.rowcount == 1:
+            moved.append(Moved(delivery_id=row.id, conversation_id=row.conversation_id, state=states.FAILED))
+            history.append(
+                Happened(delivery_id=row.id, state=states.FAILED, at=now, code="channel_config", detail=why)
+            )
+    note(tx, ids, history)
+    return moved
+
+
+def forget(store: Store, now: datetime) -> dict[str, int]:
+    """Once a night: what nobody will ask for any more. How many rows of each kind."""
+
+    def work(tx: Connection) -> dict[str, int]:
+        return {
+            "parked reports": receipts.forget_parked(tx, now - PARKED_FOR),
+            "tries": tx.execute(
+                delete(intake_tries).where(intake_tries.c.last_at < now - TRIES_FOR)
+            ).rowcount,
+            "login links": tx.execute(
+                delete(login_links).where(login_links.c.expires_at < now - LOGINS_FOR)
+            ).rowcount,
+            "sessions": tx.execute(
+                delete(desk_sessions).where(desk_sessions.c.expires_at < now - LOGINS_FOR)
+            ).rowcount,
+            "presence": tx.execute(
+                delete(presence_changes).where(presence_changes.c.at < now - PRESENCE_FOR)
+            ).rowcount,
+        }
+
+    counts = store.run(work)
+    _log.info("forgotten", **{name.replace(" ", "_"): count for name, count in counts.items()})
+    return counts
+
+
+def job() -> None:
+    """rq calls this."""
+    run(context.get())
+
+
+def run(held: context.Context) -> None:
+    """One look over a process's store, and a notice of what moved."""
+    swept = look(held.store, held.follower.get(), clock.system())
+    if swept.moved:
+        notices.publish(
+            held.redis,
+            notices.DELIVERY,
+            deliveries=[m.delivery_id for m in swept.moved],
+            conversations=sorted({m.conversation_id for m in swept.moved}),
+        )
