@@ -140,9 +140,9 @@ def run(store: Store, work: Callable[[Connection], T]) -> T:
     or ours, a key that is still taken at the last try among them.
     """
     last: BaseException | None = None
-    _ = store.ids  # leased in a transaction of its own, which on SQLite could not begin within ours
     for attempt in range(TRIES):
         try:
+            _ = store.ids  # leased in a transaction of its own, which on SQLite could not begin within ours
             with store.begin() as tx:
                 return work(tx)
         except Exception as error:

@@ -64,6 +64,7 @@ def put(
 ) -> None:
     """Set an entry aside, with its row of intake. Twice is once. An event whose key is taken was told before: it is a
     duplicate, and ends there."""
+    account, event_key, event_kind = _clean(account)[:80], _clean(event_key), _clean(event_kind)[:24]
     place = (intake.c.producer == producer, intake.c.seq == seq)
     if tx.execute(select(intake.c.seq).where(*place)).first() is not None:
         return
@@ -82,10 +83,15 @@ def put(
     if not taken:
         tx.execute(
             insert(quarantine).values(
-                id=ids(), producer=producer, seq=seq, account=account, kind=kind, reason=reason, entry=raw, blob=blob,
-                state=WAITING, at=now,
+                id=ids(), producer=producer, seq=seq, account=account, kind=kind, reason=_clean(reason), entry=raw,
+                blob=blob, state=WAITING, at=now,
             )
         )  # fmt: skip
+
+
+def _clean(text: str) -> str:
+    """PostgreSQL's text has no NUL; what brings one must be kept all the more."""
+    return text.replace("\x00", "\ufffd")
 
 
 def listed(store: Store, *, state: str | None = WAITING, limit: int = 100) -> list[Held]:
