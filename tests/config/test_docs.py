@@ -19,12 +19,11 @@ EXAMPLES = re.findall(r"^\| `(\w+)` \|.*\| `(\w+: .*)` \|$", DOC, re.MULTILINE)
 
 
 def keys_read() -> set[str]:
-    """Every key that the readers ask for, found by handing them files in which none is known."""
-    sources = [
-        Path(configfiles.__file__).parent / f"{name}.py"
-        for name in ("configfiles", "configrouting", "confighours")
-    ]
-    asked = r"\.(?:text|flag|whole|number|duration|days|items|words|one_of|refer|refers|section|entries|get|need)\(\s*\"(\w+)\""
+    """Every key that the readers ask for, as their code names them."""
+    here = Path(configfiles.__file__).parent
+    sources = [here / f"{name}.py" for name in ("configfiles", "configrouting", "confighours")]
+    getters = "text|flag|whole|number|duration|days|items|words|one_of|refers?|section|entries|get|need"
+    asked = rf"\.(?:{getters})\(\s*\"(\w+)\""
     return {key for source in sources for key in re.findall(asked, source.read_text())}
 
 
