@@ -79,7 +79,7 @@ class Decided:
     facts_version: int
     facts: dict[str, Any]
     outcome: dict[str, Any]
-    text: str  # of the interaction decided on; the facts hold it by reference
+    text: str  # of the interaction decided on, below its subject, as router/facts.py gave it to the rules
     at: datetime
 
 
@@ -240,7 +240,7 @@ def happenings(tx: Connection, conversation_id: int, limit: int = 200) -> tuple[
 def latest_decision(tx: Connection, conversation_id: int) -> Decided | None:
     """Why it is where it is, as the rules last saw it; None where no rule ever ran."""
     query = (
-        select(decisions, _n.text)
+        select(decisions, _n.subject, _n.text)
         .outerjoin(interactions, _n.id == decisions.c.interaction_id)
         .where(decisions.c.conversation_id == conversation_id)
         .order_by(decisions.c.id.desc())
@@ -257,7 +257,7 @@ def latest_decision(tx: Connection, conversation_id: int) -> Decided | None:
         facts_version=row.facts_version,
         facts=json.loads(row.facts),
         outcome=json.loads(row.outcome),
-        text=row.text or "",
+        text=f"{row.subject}\n{row.text}" if row.subject else row.text or "",
         at=row.at,
     )
 
