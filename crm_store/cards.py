@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Row,
+    Select,
+    case,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+    union_all,
+)
 
-from crm_store import presence
-from crm_store.conversations import find
+from crm_store import presence, schema
+from crm_store.conversations import HELD, LIVE, find
 from crm_store.schema import conversations, customers, deliveries, identities, interactions
-from hub.config import Config
+from hub.clock import to_us
+from hub.config import Config, Queue
 from hub.errors import NotFound
 
 PREVIEW_CHARS = 160
@@ -20,9 +34,7 @@ PREVIEW_CHARS = 160
 _c = conversations.c
 _d = deliveries.c
 
-NEEDS_SOMEBODY = or_(
-    _d.state.in_(("failed", "unknown", "opted_out")), and_(_d.state == "held", _d.code.is_not(None))
-)
+NEEDS_SOMEBODY = literal_column(f"({schema.NEEDS_SOMEBODY})", Boolean)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,65 +91,69 @@ class Card:
 
 def queue_list(tx: Connection, config: Config, now: datetime) -> list[QueueRow]:
     """Every configured queue in the configuration's order, and any other in which conversations still stand."""
-    counts: dict[str, dict[str, int]] = {}
-    oldest: dict[str, datetime] = {}
-    query = (
-        select(_c.queue, _c.state, func.count(), func.min(_c.waiting_since, type_=_c.waiting_since.type))
-        .where(_c.state != "closed")
-        .group_by(_c.queue, _c.state)
-    )
-    for queue, state, count, since in tx.execute(query):
-        counts.setdefault(queue, {})[state] = count
-        if since is not None and state in ("waiting", "offered"):
-            oldest[queue] = min(since, oldest.get(queue, since))
-    late = _late(tx, config, now)
+    counted: dict[str, dict[str, Row[Any]]] = {}
+    # Two statements: only so does either database go by its index, past a million closed ones.
+    known = _c.queue.in_(list(config.queues)) & _c.state.in_(LIVE)
+    unknown = (_c.slot > "") & _c.queue.not_in(list(config.queues)) & (_c.state != "closed")
+    for which in (known, unknown):
+        for row in tx.execute(_counts(config, now).where(which)):
+            counted.setdefault(row.queue, {})[row.state] = row
     here = {who.agent for who in presence.everyone(tx, now).values() if who.status in presence.HERE}
-    rows = []
-    for key in [*config.queues, *sorted(counts.keys() - config.queues.keys())]:
-        queue_config = config.queues.get(key)
-        count_of = counts.get(key, {})
-        rows.append(
-            QueueRow(
-                key=key,
-                title=queue_config.title if queue_config else key,
-                waiting=count_of.get("waiting", 0),
-                offered=count_of.get("offered", 0),
-                open=count_of.get("open", 0),
-                pending=count_of.get("pending", 0),
-                snoozed=count_of.get("snoozed", 0),
-                late=late.get(key, 0),
-                longest_wait_s=(now - oldest[key]).total_seconds() if key in oldest else 0.0,
-                service_within_s=queue_config.service_within_s if queue_config else 0.0,
-                agents_here=sum(
-                    1 for agent in config.agents.values() if key in agent.queues and agent.key in here
-                ),
-            )
-        )
-    return rows
-
-
-def _late(tx: Connection, config: Config, now: datetime) -> dict[str, int]:
-    """How many wait for longer than their queue's service level allows. One statement for all queues."""
-    limits = [
-        and_(_c.queue == queue.key, _c.waiting_since < now - timedelta(seconds=queue.service_within_s))
-        for queue in config.queues.values()
+    agents = {key: {a.key for a in config.agents.values() if key in a.queues} for key in config.queues}
+    order = [*config.queues, *sorted(counted.keys() - config.queues.keys())]
+    return [
+        _queue_row(config.queues.get(key), key, counted.get(key, {}), len(agents.get(key, set()) & here), now)
+        for key in order
     ]
-    if not limits:
-        return {}
-    query = select(_c.queue, func.count()).where(_c.state.in_(("waiting", "offered")), or_(*limits))
-    return dict(tx.execute(query.group_by(_c.queue)).all())
+
+
+def _counts(config: Config, now: datetime) -> Select[Any]:
+    limits = {key: now - timedelta(seconds=queue.service_within_s) for key, queue in config.queues.items()}
+    limit = case({key: to_us(at) for key, at in limits.items()} or {"": 0}, value=_c.queue, else_=0)
+    late = func.sum(case((type_coerce(_c.waiting_since, BigInteger) < limit, 1), else_=0))
+    oldest = func.min(_c.waiting_since, type_=_c.waiting_since.type)
+    columns = (_c.queue, _c.state, func.count().label("number"), late.label("late"), oldest.label("oldest"))
+    return select(*columns).group_by(_c.queue, _c.state)
+
+
+def _queue_row(
+    queue: Queue | None, key: str, counted: Mapping[str, Row[Any]], agents_here: int, now: datetime
+) -> QueueRow:
+    standing = [counted[state] for state in ("waiting", "offered") if state in counted]
+    oldest = min((row.oldest for row in standing if row.oldest is not None), default=now)
+    number = {state: int(row.number) for state, row in counted.items()}
+    return QueueRow(
+        key=key,
+        title=queue.title if queue else key,
+        waiting=number.get("waiting", 0),
+        offered=number.get("offered", 0),
+        open=number.get("open", 0),
+        pending=number.get("pending", 0),
+        snoozed=number.get("snoozed", 0),
+        late=sum(int(row.late) for row in standing),
+        longest_wait_s=(now - oldest).total_seconds(),
+        service_within_s=queue.service_within_s if queue else 0.0,
+        agents_here=agents_here,
+    )
 
 
 def waiting(tx: Connection, queue: str, limit: int = 50) -> list[Card]:
     """Who waits in a queue, in the order in which they will be answered; those being offered keep their place."""
-    query = _cards().where(_c.queue == queue, _c.state.in_(("waiting", "offered")))
-    return _listed(tx, query.order_by(_c.rank_at, _c.id).limit(limit))
+    firsts = [
+        select(_c.id).where(_c.queue == queue, _c.state == state).order_by(_c.rank_at, _c.id).limit(limit)
+        for state in ("waiting", "offered")
+    ]
+    picked = union_all(*(select(first.subquery().c.id) for first in firsts))
+    return _listed(tx, _cards().where(_c.id.in_(picked)).order_by(_c.rank_at, _c.id).limit(limit))
 
 
 def mine(tx: Connection, agent: str, limit: int = 200) -> list[Card]:
     """What an agent has, and what is offered to them: the longest unanswered first, then the latest."""
-    has = and_(_c.assignee == agent, _c.state.in_(("open", "pending", "snoozed")))
-    query = _cards().where(or_(has, and_(_c.offered_to == agent, _c.state == "offered")))
+    has = select(_c.id).where(_c.assignee == agent, _c.state.in_(HELD))
+    offered = select(_c.id).where(
+        _c.offer_expires_at.is_not(None), _c.offered_to == agent, _c.state == "offered"
+    )
+    query = _cards().where(_c.id.in_(union_all(has, offered)))
     cards = _listed(tx, query.order_by(_c.last_at.desc()).limit(limit))
     unanswered = [one for one in cards if one.waiting_since is not None]
     unanswered.sort(key=lambda one: one.waiting_since or one.last_at)

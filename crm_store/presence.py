@@ -75,8 +75,10 @@ def loads(tx: Connection, agents: Iterable[str]) -> dict[str, int]:
     wanted = sorted(set(agents))
     counts = dict.fromkeys(wanted, 0)
     c = conversations.c
-    for column, state in ((c.assignee, "open"), (c.offered_to, "offered")):
-        query = select(column, func.count()).where(column.in_(wanted), c.state == state).group_by(column)
-        for agent, count in tx.execute(query):
+    open_ones = c.assignee.in_(wanted) & (c.state == "open")
+    # asked for by its time as well, which alone has an index
+    offers = c.offer_expires_at.is_not(None) & c.offered_to.in_(wanted) & (c.state == "offered")
+    for column, which in ((c.assignee, open_ones), (c.offered_to, offers)):
+        for agent, count in tx.execute(select(column, func.count()).where(which).group_by(column)):
             counts[agent] += count
     return counts

@@ -15,6 +15,7 @@ from hub.ids import EPOCH_MS
 _c = conversations.c
 _n = interactions.c
 _HOUR = timedelta(hours=1)
+_LATE = 100  # replies to one visitor that were on their way at one moment; far more than there ever are
 WENT_OUT = ("sending", "unknown", "sent", "delivered", "read")  # what the visitor may have on the screen
 
 
@@ -37,26 +38,25 @@ def made_at(some_id: int) -> datetime:
 
 
 def history_since(tx: Connection, account: str, urn: str, after: int, limit: int = 200) -> list[Past]:
-    """What was said with this address on this account, after the entry `after`, oldest first.
+    """What was said with this address on this account, after the entry `after`, oldest first: up to `limit` of them.
 
     A reply gets its id when it is written and goes out later, so it can be older than what the visitor saw last.
-    Those that went out since `after` was made are given as well; who reads this knows them again by `seq`.
+    Those that went out since `after` was made are given as well, in front and beyond `limit`, so that whoever pages
+    always comes forward; who reads this knows what was shown already by `seq`.
     """
     owners = select(identities.c.id).where(identities.c.urn == urn)
-    since = made_at(after) if after > 0 else None
-    ours = and_(_n.direction == "out", deliveries.c.state.in_(WENT_OUT))
-    later = _n.id > after
-    if since is not None:
-        later = or_(later, and_(_n.direction == "out", deliveries.c.updated_at >= since))
     query = (
         select(_n.id)
         .outerjoin(deliveries, deliveries.c.interaction_id == _n.id)
-        .where(_n.identity_id.in_(owners), _n.account == account, later)
-        .where(or_(_n.direction == "in", ours))
-        .order_by(_n.id)
-        .limit(max(1, min(limit, 1000)))
+        .where(_n.identity_id.in_(owners), _n.account == account)
     )
-    wanted = list(tx.execute(query).scalars())
+    ours = and_(_n.direction == "out", deliveries.c.state.in_(WENT_OUT))
+    newer = query.where(_n.id > after, or_(_n.direction == "in", ours)).order_by(_n.id)
+    wanted = list(tx.execute(newer.limit(max(1, min(limit, 1000)))).scalars())
+    if after > 0:
+        since = func.coalesce(deliveries.c.sent_at, deliveries.c.updated_at, type_=deliveries.c.sent_at.type)
+        late = query.where(_n.id < after, ours, since >= made_at(after)).order_by(_n.id.desc())
+        wanted += tx.execute(late.limit(_LATE)).scalars()
     clients = _client_ids(tx, wanted)
     return [
         Past(
