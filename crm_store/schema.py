@@ -586,12 +586,16 @@ Index(
     postgresql_where=text(_IN_DOUBT),
 )
 Index("ix_deliveries_conversation_id", deliveries.c.conversation_id, deliveries.c.id)
-_IN_TROUBLE = "state IN ('failed', 'unknown', 'opted_out')"
+# What an agent must look at; asked for in these very words, or the index is not used (crm_store/cards.py).
+NEEDS_SOMEBODY = (
+    "deliveries.state IN ('failed', 'unknown', 'opted_out')"
+    " OR (deliveries.state = 'held' AND deliveries.code IS NOT NULL)"
+)
 Index(
-    "ix_deliveries_trouble",  # what an agent must look at
+    "ix_deliveries_needs_somebody",
     deliveries.c.updated_at,
-    sqlite_where=text(_IN_TROUBLE),
-    postgresql_where=text(_IN_TROUBLE),
+    sqlite_where=text(NEEDS_SOMEBODY.replace("deliveries.", "")),
+    postgresql_where=text(NEEDS_SOMEBODY.replace("deliveries.", "")),
 )
 
 delivery_parts = Table(

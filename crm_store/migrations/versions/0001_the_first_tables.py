@@ -282,12 +282,16 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('sending', 'unknown')"),
     )
     op.create_index(
-        "ix_deliveries_trouble",
+        "ix_deliveries_needs_somebody",
         "deliveries",
         ["updated_at"],
         unique=False,
-        sqlite_where=sa.text("state IN ('failed', 'unknown', 'opted_out')"),
-        postgresql_where=sa.text("state IN ('failed', 'unknown', 'opted_out')"),
+        sqlite_where=sa.text(
+            "state IN ('failed', 'unknown', 'opted_out') OR (state = 'held' AND code IS NOT NULL)"
+        ),
+        postgresql_where=sa.text(
+            "state IN ('failed', 'unknown', 'opted_out') OR (state = 'held' AND code IS NOT NULL)"
+        ),
     )
     op.create_index(
         "ix_deliveries_waiting",
