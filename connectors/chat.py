@@ -272,13 +272,13 @@ class Chat:
 
     async def _frame(self, session: Session, data: str) -> bool:
         """One frame of the browser's. False: the connection is to end."""
-        if data == '{"type":"ping"}':
-            await session.say(type="pong")
-            return True
         account = self._edge.accounts().get(session.account)
         if account is None:
             return False
         peek = _peek(data)
+        if peek.type == "ping":
+            await session.say(type="pong")
+            return True
         limited = self._receipts if peek.type == "receipt" else self._messages
         mine = f"{session.account} {session.visitor}"
         if not limited.take(mine):
@@ -337,7 +337,7 @@ class Chat:
     async def _sweep(self) -> None:
         """Should a nudge be lost, its message is found a few seconds later; so is a stream that was lost whole."""
         while True:
-            await asyncio.sleep(chat_feed.SWEEP_S)
+            await asyncio.sleep(self._edge.sweep_s)
             await self._wake_all()
             await self._tell_waits()
 

@@ -21,7 +21,6 @@ from connectors.edge import Edge
 from hub import log
 from hub.errors import MainstemError
 
-SWEEP_S = 10.0
 STORE_PAGE = 200
 STORE_PAGES = 20  # 4,000 messages; nobody scrolls farther in a chat window
 ASKED_AFTER_LOSS = 3  # a send may reach the stream just before it is lost and the store a moment after

@@ -85,6 +85,7 @@ class Edge:
     accounts and troubles: as connectors.accounts.resolve gives them, read anew for every request. public_url: how the
     world reaches us, without a trailing slash. trusted_proxies: how many hops of X-Forwarded-For are ours.
     is_open: whether an account's calendar is open now. health: is this process well? ready: can it take requests?
+    sweep_s: how often open chats look for what no nudge told them.
     count: told of every outcome at /in/ (accepted, unreadable, forged, too_large, unavailable, limited, unknown).
     """
 
@@ -104,6 +105,7 @@ class Edge:
     trusted_proxies: int = 0
     header_s: float = 10.0
     body_s: float = 15.0
+    sweep_s: float = 10.0
     limits: Limits = field(default_factory=Limits)
     clock: clock.Clock = clock.system
 

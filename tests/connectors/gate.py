@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ class Gate:
 
 @asynccontextmanager
 async def gate(
-    folder: Path, valkey: str, *, accounts: Mapping[str, Account] = ACCOUNTS, **settings: Any
+    folder: Path, valkey: str, *, accounts: Mapping[str, Account] = ACCOUNTS, port: int = 0, **settings: Any
 ) -> AsyncIterator[Gate]:
     client = redis.asyncio.Redis.from_url(valkey)
     journal = Journal.open(folder / "journal")
@@ -124,13 +124,18 @@ async def gate(
             **settings,
         }
     )
-    async with aiohttp.ClientSession() as http, serve(build_app(edge), "127.0.0.1", 0, shutdown_s=0.1) as url:
+    async with (
+        aiohttp.ClientSession() as http,
+        serve(build_app(edge), "127.0.0.1", port, shutdown_s=0.1) as url,
+    ):
         yield Gate(url, edge, journal, blobs, client, past, http, known, counts)
     journal.close()
     await client.aclose()
 
 
-def reply(visitor: str, seq: int, text: str, key: str = "webchat/main", **more: Any) -> Outgoing:
+def reply(
+    visitor: str, seq: int, text: str, key: str = "webchat/main", written_s: float = 0, **more: Any
+) -> Outgoing:
     """What a worker is asked to send."""
     scheme = key.partition("/")[0]
     return Outgoing(
@@ -140,7 +145,7 @@ def reply(visitor: str, seq: int, text: str, key: str = "webchat/main", **more: 
         text=text,
         idem_key=f"k{seq}",
         interaction_id=seq,
-        created_at=datetime.now(UTC),
+        created_at=datetime(2026, 11, 21, 10, tzinfo=UTC) + timedelta(seconds=written_s),
         author_name="Bo",
         **more,
     )
