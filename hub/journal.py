@@ -112,7 +112,9 @@ class Journal:
         is kept. Raises InUse while another process has it open, Unavailable where the disk refuses.
         """
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                sync_folder(folder.parent)
             return cls(folder, segment_bytes=segment_bytes, linger_s=linger_s)
         except OSError as error:
             raise Unavailable(f"the journal in {folder} cannot be opened: {error.strerror}") from error

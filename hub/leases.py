@@ -15,7 +15,7 @@ import redis
 
 from hub.parts import PARTS
 
-LEASE_S = 10.0
+LEASE_S = 6.0  # how long a dead router's parts wait; renewed every two seconds
 ROUTERS = "ms:routers"  # sorted set: name -> when it was last heard of, ms of Redis's clock
 
 
