@@ -50,17 +50,19 @@ async def home(request: web.Request) -> web.StreamResponse:
 
 async def queue(request: web.Request) -> web.StreamResponse:
     desk, key = request.app[DESK], request.match_info["key"]
-    if key not in queues_of(desk, request[AGENT]) and not leads(request[AGENT]):
-        raise NotFound("There is no such queue, or it is not one of yours.")
+    unknown = NotFound("There is no such queue, or it is not one of yours.")
+    if key not in request[AGENT].queues and not leads(request[AGENT]):
+        raise unknown
     config, now = desk.config(), desk.now()
 
-    def look(tx: Connection) -> tuple[list[Card], list[views.QueueRow]]:
-        return views.waiting(tx, key, QUEUE_ROWS), views.queue_list(tx, config, now)
+    def look(tx: Connection) -> tuple[views.QueueRow | None, list[Card]]:
+        # A queue that left the configuration stands there as long as conversations do.
+        row = next((row for row in views.queue_list(tx, config, now) if row.key == key), None)
+        return row, views.waiting(tx, row.key, QUEUE_ROWS) if row else []
 
-    cards, rows = await desk.read(look)
-    row = next((row for row in rows if row.key == key), None)
+    row, cards = await desk.read(look)
     if row is None:
-        raise NotFound("There is no such queue, or it is not one of yours.")
+        raise unknown
     return render.html(request, "queue.html", row=row, cards=cards)
 
 

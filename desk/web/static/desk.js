@@ -254,7 +254,9 @@
   };
   if (scroller && getComputedStyle(scroller).overflowY === "visible" && !location.hash) {
     newest();
-    addEventListener("load", newest);
+    let moved = false;
+    for (const how of ["wheel", "touchmove", "keydown"]) addEventListener(how, () => { moved = true; }, { once: true, passive: true });
+    document.addEventListener("load", () => { if (!moved) newest(); }, true);  // a picture that came late
   }
   setInterval(tick, 10000); setInterval(undos, 500);
   if (topics.length) listen();
