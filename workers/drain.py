@@ -304,7 +304,8 @@ class Drain:
                 waits.append(max(lane.token_at - now, (first - wall).total_seconds()))
             elif lane.hungry and not lane.ready:
                 waits.append(0.0)
-        if not self._tasks and not self._asked_next:
+        ready = any(lane.ready or lane.marked for lane in self._lanes.values())
+        if not (self._tasks or ready or self._asked_next):
             waits.append(0.0)
         elif self._next_due is not None and not self._tasks:
             early_s = (self._next_due - wall - turn.AHEAD).total_seconds()

@@ -1,0 +1,281 @@
+"""Deliveries at the store: reports in any order, before and after our own commit, and by two at once (F17)."""
+
+import itertools
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from crm_store import deliveries, doubts, outbox, receipts
+from crm_store.db import Store
+from crm_store.schema import parked_reports
+from hub.errors import NotFound
+from hub.model import DeliveryReported, DeliveryStatus
+from tests.workers.office import START, Office
+
+LEASE = timedelta(seconds=90)
+ACCOUNT = "webhook/main"
+
+
+@pytest.fixture
+def office(store: Store) -> Office:
+    return Office(store)
+
+
+def report(status: str, external_id: str | None = "x1", **more: object) -> DeliveryReported:
+    return DeliveryReported(
+        account=ACCOUNT,
+        event_key=f"{external_id}-{status}",
+        received_at=START,
+        status=DeliveryStatus(status),
+        external_id=external_id,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def tell(office: Office, *reports: DeliveryReported) -> None:
+    office.store.run(lambda tx: deliveries.apply_reports(tx, office.store.ids, reports, office.now))
+
+
+def begin(office: Office, owner: str = "w") -> list[outbox.Claimed]:
+    """Claim and mark whatever is due."""
+
+    def work(tx: sa.Connection) -> list[outbox.Claimed]:
+        claimed = outbox.claim(tx, {ACCOUNT: 10}, owner=owner, now=office.now, lease=LEASE)
+        begun = outbox.begin(tx, [c.id for c in claimed], owner=owner, now=office.now, lease=LEASE)
+        return [c for c in claimed if c.id in begun]
+
+    return office.store.run(work)
+
+
+def commit(
+    office: Office, delivery: outbox.Claimed, external_ids: Sequence[str] = ("x1",), owner: str = "w"
+) -> None:
+    sent = outbox.Outcome(delivery=delivery, state="sent", at=office.now, sent_ids=tuple(external_ids))
+    office.store.run(lambda tx: outbox.finish(tx, office.store.ids, [sent], owner=owner, now=office.now))
+
+
+def parked(office: Office) -> int:
+    with office.store.read() as tx:
+        return int(tx.execute(sa.select(sa.func.count()).select_from(parked_reports)).scalar_one())
+
+
+def test_the_same_key_is_the_same_delivery(office: Office) -> None:
+    conversation = office.conversation()
+    first = office.reply(conversation, idem_key="view-1")
+    assert office.reply(conversation, "again", idem_key="view-1") == first
+    assert office.events(first) == ["queued"]
+
+
+def test_a_delivery_that_is_not_there(office: Office) -> None:
+    with pytest.raises(NotFound, match="no delivery 7"):
+        office.store.run(lambda tx: deliveries.cancel(tx, office.store.ids, 7, by="agent:bo", now=office.now))
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["commit", "sent", "delivered", "read"])))
+def test_reports_and_our_commit_in_any_order(office: Office, order: tuple[str, ...]) -> None:
+    """All 24 orders, each report twice: the end is the same, and no state ever goes back."""
+    delivery = office.reply()
+    [claimed] = begin(office)
+    rank = ["sending", "sent", "delivered", "read"]
+    reached = 0
+    for what in order:
+        for _ in range(1 if what == "commit" else 2):
+            commit(office, claimed) if what == "commit" else tell(office, report(what))
+            now = rank.index(office.state(delivery))
+            assert now >= reached
+            reached = now
+    assert office.state(delivery) == "read"
+    assert office.parts(delivery) == {"x1": "read"}
+    assert parked(office) == 0
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["commit", "delivered", "failed"])))
+def test_a_failure_is_not_lost_whatever_came_first(office: Office, order: tuple[str, ...]) -> None:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    for what in order:
+        if what == "commit":
+            commit(office, claimed)
+        else:
+            tell(office, report(what, code="5.1.1", detail="no such mailbox" if what == "failed" else ""))
+    row = office.row(delivery)
+    assert (row.state, row.provider_code, row.detail) == ("failed", "5.1.1", "no such mailbox")
+
+
+def test_a_delivery_is_delivered_when_all_its_parts_are(office: Office) -> None:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    commit(office, claimed, ("a", "b", "c"))
+    tell(office, report("delivered", "c"), report("read", "a"))
+    assert office.state(delivery) == "sent"
+    tell(office, report("delivered", "b"))
+    assert office.state(delivery) == "delivered"
+    tell(office, report("read", "b"), report("read", "c"))
+    assert office.state(delivery) == "read"
+
+
+def test_a_report_by_our_own_id_waits_for_the_send_and_then_counts(office: Office) -> None:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    tell(office, report("delivered", None, delivery_id=delivery))
+    assert (office.state(delivery), parked(office)) == ("sending", 1)
+    commit(office, claimed, ("a",))
+    assert (office.state(delivery), office.parts(delivery)) == ("delivered", {"a": "delivered"})
+
+
+def test_an_unknown_send_that_is_reported_was_sent(office: Office) -> None:
+    delivery = office.reply()
+    begin(office)
+    office.later(minutes=5)
+    office.store.run(lambda tx: doubts.expire(tx, office.store.ids, office.now))
+    assert office.state(delivery) == "unknown"
+    tell(office, report("sent", "x1", delivery_id=delivery))
+    assert (office.state(delivery), office.parts(delivery)) == ("sent", {"x1": "sent"})
+    tell(office, report("delivered", "x1"))
+    assert office.state(delivery) == "delivered"
+
+
+def test_a_report_that_came_before_the_lease_ended_settles_it(office: Office) -> None:
+    delivery = office.reply()
+    begin(office)
+    tell(office, report("delivered", "x1", delivery_id=delivery))
+    office.later(minutes=5)
+    office.store.run(lambda tx: doubts.expire(tx, office.store.ids, office.now))
+    assert office.state(delivery) == "delivered"
+
+
+def test_what_was_reported_as_sent_is_not_tried_again(office: Office) -> None:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    failed = outbox.Outcome(delivery=claimed, state="queued", at=office.now, code="response_status")
+    office.store.run(lambda tx: outbox.finish(tx, office.store.ids, [failed], owner="w", now=office.now))
+    tell(office, report("delivered", "x1", delivery_id=delivery))
+    assert office.state(delivery) == "delivered"
+    assert begin(office) == []
+
+
+def test_a_report_of_another_account_moves_nothing(office: Office) -> None:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    commit(office, claimed)
+    from dataclasses import replace
+
+    stranger = replace(report("failed", "x1", delivery_id=delivery), account="webhook/stranger")
+    tell(office, stranger)
+    assert office.state(delivery) == "sent"
+
+
+def test_a_report_of_what_never_comes_is_forgotten_in_time(office: Office) -> None:
+    tell(office, report("delivered", "nobody"))
+    assert parked(office) == 1
+    office.store.run(lambda tx: receipts.take_late(tx, office.store.ids, office.now))
+    assert parked(office) == 1
+    assert office.store.run(lambda tx: receipts.forget_parked(tx, office.now + timedelta(days=8))) == 1
+
+
+def test_the_sweeper_applies_what_was_parked_too_late(office: Office) -> None:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    tell(office, report("delivered", "x1"))
+    with office.store.begin() as tx:  # as if an older version had committed the ids and not looked
+        rows = tx.execute(sa.select(parked_reports)).mappings().all()
+        tx.execute(sa.delete(parked_reports))
+    commit(office, claimed)
+    with office.store.begin() as tx:
+        tx.execute(sa.insert(parked_reports), [dict(row) for row in rows])
+    assert office.state(delivery) == "sent"
+    office.store.run(lambda tx: receipts.take_late(tx, office.store.ids, office.now))
+    assert (office.state(delivery), parked(office)) == ("delivered", 0)
+
+
+def test_a_report_and_the_commit_at_the_same_moment_never_miss_each_other(office: Office) -> None:
+    """Fifteen rounds of both starting together; either order, the report is applied and nothing stays parked."""
+    for round_ in range(15):
+        delivery = office.reply(to=f"webhook:c{round_}")
+        [claimed] = begin(office)
+        external_id = f"e{round_}"
+        gate = threading.Barrier(2)
+
+        def send(claimed: outbox.Claimed = claimed, external_id: str = external_id) -> None:
+            gate.wait()  # noqa: B023
+            commit(office, claimed, (external_id,))
+
+        def hear(external_id: str = external_id) -> None:
+            gate.wait()  # noqa: B023
+            tell(office, report("delivered", external_id))
+
+        threads = [threading.Thread(target=work) for work in (send, hear)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert office.state(delivery) == "delivered"
+    assert parked(office) == 0
+
+
+@pytest.mark.postgres
+def test_the_commit_waits_for_a_report_that_is_just_being_parked(postgresql_url: str) -> None:
+    """The very race, held open: the report has looked and parked, and has not committed."""
+    store = Store.open(postgresql_url)
+    office = Office(store)
+    delivery = office.reply()
+    [claimed] = begin(office)
+    sending = threading.Thread(target=commit, args=(office, claimed))
+    with store.begin() as tx:
+        deliveries.apply_reports(tx, store.ids, [report("read")], office.now)
+        sending.start()
+        sending.join(0.3)
+        assert sending.is_alive()
+    sending.join(10)
+    assert office.state(delivery) == "read"
+    store.close()
+
+
+def test_what_is_known_moves_and_what_is_not_is_parked_in_one_batch(office: Office) -> None:
+    known = [office.reply(to=f"webhook:c{n}") for n in range(8)]
+    for claimed in begin(office):
+        commit(office, claimed, (f"k{claimed.id}",))
+    batch = [report("delivered", f"k{d}") for d in known] + [report("read", f"u{n}") for n in range(5)]
+    tell(office, *batch, *batch)
+    assert {office.state(d) for d in known} == {"delivered"}
+    assert parked(office) == 10
+
+
+def test_a_late_success_counts_though_its_lease_was_lost(office: Office) -> None:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    office.later(minutes=5)
+    office.store.run(lambda tx: doubts.expire(tx, office.store.ids, office.now))
+    commit(office, claimed)
+    assert office.state(delivery) == "sent"
+
+
+def test_a_late_failure_does_not(office: Office) -> None:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    office.later(minutes=5)
+    office.store.run(lambda tx: doubts.expire(tx, office.store.ids, office.now))
+    failed = outbox.Outcome(delivery=claimed, state="failed", at=office.now, code="rejected")
+    office.store.run(lambda tx: outbox.finish(tx, office.store.ids, [failed], owner="w", now=office.now))
+    assert office.state(delivery) == "unknown"
+
+
+def test_of_many_who_claim_at_once_each_delivery_has_one(office: Office) -> None:
+    replies = [office.reply(to=f"webhook:c{n}") for n in range(30)]
+    won: list[list[int]] = []
+
+    def take(name: str) -> None:
+        mine: list[int] = []
+        for _ in range(10):
+            mine += [c.id for c in begin(office, name)]
+        won.append(mine)
+
+    threads = [threading.Thread(target=take, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(itertools.chain(*won)) == sorted(replies)
