@@ -1,0 +1,261 @@
+"""The desk in a real Chromium: no script of a stranger's runs, the keyboard works, nothing typed is lost.
+
+Playwright's interface here is synchronous and holds a loop of its own, so the desk is served from another thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from crm_store import logins
+from crm_store.db import Store
+from desk.web.app import build_app
+from tests.desk.room import PNG, Room, make
+
+pytestmark = pytest.mark.browser
+
+PAYLOADS = [
+    "<script>window.ran=1</script>",
+    "<img src=x onerror=window.ran=1>",
+    "<svg/onload=window.ran=1>",
+    "<svg><script>window.ran=1</script></svg>",
+    '"><script>window.ran=1</script>',
+    "'><img src=x onerror='window.ran=1'>",
+    "</title><script>window.ran=1</script>",
+    "</textarea><script>window.ran=1</script>",
+    "</option></select><img src=x onerror=window.ran=1>",
+    '" autofocus onfocus="window.ran=1" x="',
+    "javascript:window.ran=1",
+    "https://x.example/\"onmouseover='window.ran=1'",
+    "https://x.example/'><script>window.ran=1</script>",
+    "<a href='javascript:window.ran=1'>click</a>",
+    "<iframe srcdoc='<script>parent.ran=1</script>'></iframe>",
+    "<body onload=window.ran=1>",
+    "<details open ontoggle=window.ran=1>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=window.ran=1>",
+    "<noscript><p title='</noscript><img src=x onerror=window.ran=1>'>",
+    "<style>@import 'http://127.0.0.1:9/x.css';</style>",
+    "<link rel=stylesheet href=http://127.0.0.1:9/x.css>",
+    "<meta http-equiv=refresh content='0;url=javascript:window.ran=1'>",
+    "<base href=http://127.0.0.1:9/>",
+    "<form action=http://127.0.0.1:9/><button>go</button></form>",
+    "{{constructor.constructor('window.ran=1')()}}",
+    "${window.ran=1}",
+    "<!--<img src='--><img src=x onerror=window.ran=1>'>",
+    "\x00<script>window.ran=1</script>",
+    "\u202e<script>window.ran=1</script>",
+    "&lt;script&gt;window.ran=1&lt;/script&gt;",
+    "<scr\x00ipt>window.ran=1</scr\x00ipt>",
+    "<x onclick=window.ran=1 style=position:fixed;inset:0>click",
+]
+
+
+@pytest.fixture
+def room(sqlite_url: str, tmp_path: Path) -> Iterator[Room]:
+    store = Store.open(sqlite_url)
+    yield make(store, tmp_path / "blobs")
+    store.close()
+
+
+@pytest.fixture
+def address(room: Room) -> Iterator[str]:
+    loop = asyncio.new_event_loop()
+    started = threading.Event()
+    runner = web.AppRunner(build_app(room.desk), access_log=None, shutdown_timeout=1)
+    port: list[int] = []
+
+    async def up() -> None:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port.append(runner.addresses[0][1])
+        started.set()
+
+    def serve() -> None:
+        loop.run_until_complete(up())
+        loop.run_forever()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    assert started.wait(10)
+    yield f"http://127.0.0.1:{port[0]}"
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+def enter(page: Any, room: Room, address: str, agent: str) -> None:
+    page.goto(f"{address}/login/{logins.make_link(room.store, agent, room.now)}")
+    page.click("button.main")
+    page.wait_for_url(f"{address}/")
+
+
+def test_no_script_of_a_customers_runs_anywhere(room: Room, address: str, page: Any) -> None:
+    number = 0
+    for at, payload in enumerate(PAYLOADS):
+        number = room.writes(
+            f"webchat:v{at % 3}{payload.replace(' ', '')[:40] if at == 5 else ''}",
+            payload,
+            name=payload[:190],
+            subject=payload,
+            fields=((payload[:60], payload),),
+            files=((payload[:100], "image/png", PNG),),
+        )
+    numbers = {room.row(n).number for n in range(1001, number + 1)}
+    for each in numbers:
+        room.known_as(
+            each, name=PAYLOADS[0], tier=PAYLOADS[3][:40], notes="\n".join(PAYLOADS), tags='["<script>"]'
+        )
+        room.actions.claim(room.id_of(each), "ada")
+        room.actions.note(room.id_of(each), "ada", "\n".join(PAYLOADS))
+        room.actions.tag(room.id_of(each), "ada", add=PAYLOADS[:3])
+        sent = room.actions.reply(room.id_of(each), "ada", PAYLOADS[4], idem_key=f"k{each}")
+        room.becomes(sent.delivery_id, "failed", "rejected", PAYLOADS[5])
+    paths = ["/", "/queues/general", "/failed", "/presence", "/search?q=%3Cscript%3Ewindow.ran%3D1"]
+    paths += [f"/conversations/{each}{more}" for each in numbers for more in ("", "/why")]
+    paths += [f"/customers/{room.customer_of(each)}" for each in numbers]
+    paths += [
+        "/?done=%3Cscript%3E",
+        "/login?to=/%22%3E%3Cscript%3Ewindow.ran=1%3C/script%3E",
+        "/%3Cscript%3Ewindow.ran=1",
+    ]
+    outside: list[str] = []
+    page.on(
+        "request",
+        lambda request: outside.append(request.url) if not request.url.startswith(address) else None,
+    )
+    page.on("dialog", lambda dialog: outside.append(f"dialog {dialog.message}"))
+    enter(page, room, address, "ada")
+    for path in paths:
+        page.goto(address + path)
+        for hover in page.query_selector_all(".text a")[:1]:
+            hover.hover(force=True, timeout=1000)
+        assert page.evaluate("window.ran") is None, path
+        assert (
+            page.evaluate(
+                "document.querySelectorAll('iframe, object, embed, base, style, [onerror], [onload]').length"
+            )
+            == 0
+        )
+        assert page.evaluate("document.scripts.length") == 1, path
+        assert page.evaluate("[...document.links].every(a => /^https?:$/.test(a.protocol))"), path
+    assert outside == []
+
+
+def test_the_policy_alone_would_stop_a_script(room: Room, address: str, page: Any) -> None:
+    enter(page, room, address, "ada")
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=window.ran=1>')")
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran=1'}))"
+    )
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.ran") is None
+
+
+def test_claim_reply_and_undo_by_keyboard(room: Room, address: str, page: Any) -> None:
+    number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
+    enter(page, room, address, "bo")
+    page.goto(f"{address}/queues/support")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/conversations/{number}")
+    page.keyboard.press("c")
+    page.wait_for_selector("#reply-text")
+    assert room.row(number).assignee == "bo"
+    page.keyboard.press("r")
+    page.keyboard.type("Oh dear. It is jcu?")  # letters that are keys elsewhere
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=Goes out in a moment")
+    assert room.delivery_of(number).state == "held"
+    page.keyboard.press("u")
+    page.wait_for_selector("text=Your reply was taken back")
+    assert room.delivery_of(number).state == "cancelled"
+    assert page.input_value("#reply-text") == "Oh dear. It is jcu?"
+    page.keyboard.press("n")
+    assert page.evaluate("document.activeElement.id") == "note-text"
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    assert page.is_visible("#help")
+
+
+def test_an_update_never_takes_what_is_being_typed(room: Room, address: str, page: Any) -> None:
+    number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
+    room.actions.claim(room.id_of(number), "bo")
+    enter(page, room, address, "bo")
+    page.goto(f"{address}/conversations/{number}")
+    page.keyboard.press("r")
+    page.keyboard.type("I am so sor")
+    page.wait_for_timeout(2500)  # until the page's stream has followed the store once
+    room.later(seconds=5)
+    room.writes("webchat:ann", "Are you there?", name="Ann")
+    page.wait_for_selector("text=Are you there?", timeout=10_000)
+    assert page.input_value("#reply-text") == "I am so sor"
+    assert page.evaluate("document.activeElement.id") == "reply-text"
+    assert page.is_visible("#wrote"), "says that there is a new message above"
+    page.goto(f"{address}/")
+    page.goto(f"{address}/conversations/{number}")
+    assert page.input_value("#reply-text") == "I am so sor", "kept when the page was left"
+
+
+def test_a_reply_over_an_unread_message_asks_first(room: Room, address: str, page: Any) -> None:
+    number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
+    room.actions.claim(room.id_of(number), "bo")
+    enter(page, room, address, "bo")
+    page.goto(f"{address}/conversations/{number}")
+    page.fill("#reply-text", "Send it back, please.")
+    room.later(seconds=5)
+    room.writes("webchat:ann", "It works again!", name="Ann")
+    page.click("#send")
+    page.wait_for_selector("text=Waits for your word")
+    assert "The customer wrote while you were writing" in page.content()
+    delivery = room.delivery_of(number)
+    assert (delivery.state, delivery.code) == ("held", "customer_wrote")
+    page.click("text=Send it anyway")
+    page.wait_for_selector("text=It goes out now")
+    assert room.delivery_of(number).state == "queued"
+
+
+def test_everything_works_without_javascript(room: Room, address: str, browser: Any) -> None:
+    number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    enter(page, room, address, "bo")
+    page.click("text=Next who waits")
+    page.wait_for_url(f"**/conversations/{number}*")
+    page.fill("#reply-text", "Without a script.")
+    page.click("#send")
+    page.wait_for_selector("text=Without a script.")
+    page.click("text=Undo")
+    assert room.delivery_of(number).state == "cancelled"
+    page.fill("#note-text", "Called them.")
+    page.click("text=Keep the note")
+    page.wait_for_selector("text=Note by Bo Lindqvist")
+    page.click("summary:has-text('Close')")
+    page.fill("input[name=disposition]", "solved")
+    page.click("#act-close button")
+    page.wait_for_url("**/?done=closed")
+    assert (room.row(number).state, room.row(number).disposition) == ("closed", "solved")
+    context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_is_wider_than_its_screen(room: Room, address: str, browser: Any, width: int) -> None:
+    number = room.writes("webchat:ann", "x" * 500 + " https://example.com/" + "y" * 500, name="N" * 190)
+    room.actions.claim(room.id_of(number), "ada")
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    enter(page, room, address, "ada")
+    customer = room.customer_of(number)
+    for path in ("/", "/queues/general", f"/conversations/{number}", f"/conversations/{number}/why",
+                 f"/customers/{customer}", "/presence", "/failed", "/quarantine",
+                 "/search?q=xxx", "/account"):  # fmt: skip
+        page.goto(address + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    context.close()
