@@ -45,7 +45,8 @@
 @media (prefers-color-scheme: dark) {
   .root { --paper: #182325; --ink: #e7efee; --soft: #9aaeaf; --line: #2c3b3e; --theirs: #263437; } }
 button { border: 0; background: none; color: inherit; cursor: pointer; padding: 0; }
-button:focus-visible, textarea:focus-visible, input:focus-visible, a:focus-visible { outline: 2px solid var(--main); outline-offset: 2px; }
+button:focus-visible, a:focus-visible { outline: 2px solid var(--main); outline-offset: 2px; }
+textarea:focus, input:focus { outline: none; border-color: var(--main); box-shadow: 0 0 0 1px var(--main); }
 [hidden] { display: none !important; }
 .launch { width: 60px; height: 60px; border-radius: 50%; background: var(--main); color: var(--on); display: grid; place-items: center;
   box-shadow: 0 6px 22px #0b2b2a55; margin-left: auto; position: relative; transition: transform .15s; }
@@ -79,6 +80,8 @@ header div { flex: 1; min-width: 0; }
 .note { padding: 6px 16px; font-size: 13px; color: var(--soft); text-align: center; }
 .chips { display: flex; flex-wrap: wrap; gap: 6px; padding: 8px 12px 0; }
 .chip { display: flex; gap: 6px; align-items: center; max-width: 100%; padding: 3px 6px 3px 10px; border-radius: 12px; background: var(--theirs); font-size: 13px; }
+.chip button { display: grid; place-items: center; width: 24px; height: 24px; }
+.empty { margin: auto; padding: 0 30px; text-align: center; color: var(--soft); }
 .chip span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 form { border-top: 1px solid var(--line); }
 .write { display: flex; align-items: flex-end; gap: 6px; padding: 10px 10px max(10px, env(safe-area-inset-bottom)); }
@@ -185,6 +188,7 @@ textarea::placeholder, input::placeholder { color: var(--soft); opacity: 1; }
     let day = "", by = null;
     const all = ordered();
     if (greeting) out.push(make("div", { class: "message out" }, greeting));
+    else if (!all.length && connected && away.hidden) out.push(make("p", { class: "empty" }, "Write to us, and the answer will appear here."));
     all.forEach((message, at) => {
       const today = calendar.format(message.at);
       if (today !== day) { out.push(make("div", { class: "day" }, today)); day = today; by = null; }

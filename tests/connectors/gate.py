@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,12 @@ async def gate(
 
 
 def reply(
-    visitor: str, seq: int, text: str, key: str = "webchat/main", written_s: float = 0, **more: Any
+    visitor: str,
+    seq: int,
+    text: str,
+    key: str = "webchat/main",
+    written_at: datetime | None = None,
+    **more: Any,
 ) -> Outgoing:
     """What a worker is asked to send."""
     scheme = key.partition("/")[0]
@@ -145,7 +150,7 @@ def reply(
         text=text,
         idem_key=f"k{seq}",
         interaction_id=seq,
-        created_at=datetime(2026, 11, 21, 10, tzinfo=UTC) + timedelta(seconds=written_s),
+        created_at=written_at or datetime.now(UTC),
         author_name="Bo",
         **more,
     )

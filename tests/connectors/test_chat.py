@@ -96,7 +96,9 @@ class Page:
 
 async def answer(g: Gate, page: Page, number: int, text: str) -> None:
     """A worker sends."""
-    await visitor.append(g.redis, reply(page.visitor, ID + number, text, written_s=number), page.visitor)
+    written_at = datetime(2026, 11, 21, 10, 0, number, tzinfo=UTC)
+    message = reply(page.visitor, ID + number, text, written_at=written_at)
+    await visitor.append(g.redis, message, page.visitor)
 
 
 def remembered(number: int, direction: str, text: str, client_id: str | None = None) -> PastMessage:

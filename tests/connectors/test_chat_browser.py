@@ -50,17 +50,17 @@ class Hub:
 
     def remembers(self, *said: tuple[int, str, str]) -> None:
         """What a router and a worker would have written."""
-        clients = {e.text: e.external_id for e in self.received()}
+        events = {e.text: e for e in self.received()}
         self.gate.past.rows = [
             PastMessage(
                 seq=seq,
                 direction=direction,
                 text=text,
-                at=datetime(2026, 11, 21, 10, 0, at, tzinfo=UTC),
+                at=events[text].received_at if text in events else datetime.now(UTC),
                 author_name="Bo" if direction == "out" else "",
-                client_id=clients.get(text),
+                client_id=events[text].external_id if text in events else None,
             )
-            for at, (seq, direction, text) in enumerate(said)
+            for seq, direction, text in said
         ]
 
     def stop(self) -> None:
