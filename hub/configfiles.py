@@ -127,7 +127,7 @@ def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list
         default=configrouting.default(routing, names),
         files=dict(files),
     )
-    faults = missing
+    faults = list(missing)
     for root in roots.values():
         root.done()
         faults.extend(root.reader.faults)

@@ -39,7 +39,7 @@ def paths(data: object, path: Path = ()) -> Iterator[Path]:
 
 
 def changed(text: str, path: Path, value: object, *, delete: bool = False) -> str:
-    data = yaml.load(text, yaml.BaseLoader)
+    data = yaml.load(text, yaml.CBaseLoader)
     at = data
     for key in path[:-1]:
         at = at[key]
@@ -47,10 +47,10 @@ def changed(text: str, path: Path, value: object, *, delete: bool = False) -> st
         del at[path[-1]]
     else:
         at[path[-1]] = value
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
 
 
-CASES = [(name, path) for name, text in FILES.items() for path in paths(yaml.load(text, yaml.BaseLoader))]
+CASES = [(name, path) for name, text in FILES.items() for path in paths(yaml.load(text, yaml.CBaseLoader))]
 
 
 def loaded(files: dict[str, str]) -> tuple[Config | None, tuple[Fault, ...]]:
