@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
 from sqlalchemy import inspect, select, text
 
 from crm_store.db import engine_for
 from crm_store.schema import MIN_CODE, VERSION, schema_info
 from hub.errors import MainstemError
+
+if TYPE_CHECKING:
+    from alembic.config import Config as AlembicConfig
 
 
 class WrongSchema(MainstemError):
@@ -21,6 +23,8 @@ _LOCK = 0x6D61696E  # any number of ours, for PostgreSQL's advisory lock: one mi
 
 
 def alembic_config() -> AlembicConfig:
+    from alembic.config import Config as AlembicConfig
+
     config = AlembicConfig()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
@@ -31,6 +35,9 @@ def migrate(url: str) -> None:
 
     Raises WrongSchema where the database was made by a version that this code is too old for.
     """
+    # Here and not above: every process checks the schema, and only a release needs the 12 MB of Alembic.
+    from alembic import command
+
     engine = engine_for(url)
     try:
         with engine.connect() as connection:

@@ -14,10 +14,15 @@ from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-import structlog
+# structlog.dev, of which we use nothing, imports rich where it finds it: 6 MB in every process.
+_hidden = sys.modules.setdefault("rich", None) is None  # type: ignore[arg-type]
+import structlog  # noqa: E402
 
-from hub import urn
-from hub.settings import Settings
+if _hidden:
+    del sys.modules["rich"]
+
+from hub import urn  # noqa: E402
+from hub.settings import Settings  # noqa: E402
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _REDACTED = "[redacted]"

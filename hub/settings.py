@@ -1,80 +1,78 @@
-"""The environment -> Settings. All faults are reported at once, each with its variable's name."""
+"""The environment -> Settings. All faults are reported at once, each with its variable's name.
+
+A dataclass and a table, not pydantic-settings: that took 14 MB and 0.13 s in each of seven processes
+(docs/decisions/0006).
+"""
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any
 from urllib.parse import urlsplit
-
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hub.errors import MainstemError
 
-Port = Annotated[int, Field(ge=0, le=65535)]
+_PLATFORM = (
+    "redis_url",
+    "database_url",
+    "port",
+)  # these variables are everybody's; ours begin with MAINSTEM_
 
 
 class SettingsError(MainstemError):
     """The environment cannot be used; the text names every variable that is wrong."""
 
 
-class Settings(BaseSettings):
+class Secret:
+    """Text that does not show itself in logs, tracebacks and the repr of what holds it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_secret_value(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
     """How this process is to run. Every field's variable is MAINSTEM_<FIELD>, but for the platform's own three.
 
     Times in seconds, sizes in bytes. docs/operations.md lists them all (a test holds it to that).
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="MAINSTEM_", extra="ignore", frozen=True, env_ignore_empty=True
-    )
-
-    redis_url: str | None = Field(default=None, validation_alias=AliasChoices("REDIS_URL", "redis_url"))
-    database_url: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
-    )
-    port: Port = Field(default=8080, validation_alias=AliasChoices("PORT", "port"))
+    redis_url: str | None = field(default=None, repr=False)  # may hold a password
+    database_url: Secret | None = None
+    port: int = 8080
 
     host: str = "127.0.0.1"
-    desk_port: Port | None = None  # None: port + 1
+    desk_port: int | None = None  # None: port + 1
     public_url: str | None = None  # how the world reaches the edge; signatures are checked against it
     desk_url: str | None = None  # how agents reach the desk; cookies are Secure when it is https
-    trusted_proxies: int = Field(default=0, ge=0, le=8)  # how many X-Forwarded-For hops are ours
+    trusted_proxies: int = 0  # how many X-Forwarded-For hops are ours
     data: Path = Path("var")
     config: Path = Path("config")
     blobs: Path | None = None  # None: data / "blobs"
-    secret_key: SecretStr | None = None  # None: made once in data / "secret.key", 0600
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
-    undo_s: float = Field(default=10.0, ge=0, le=300)  # how long a reply is held so that it can be undone
-    body_limit_bytes: int = Field(
-        default=5 * 1024 * 1024, ge=1024
-    )  # Meta sends up to 3 MB; Twilio's media come by URL
+    secret_key: Secret | None = None  # None: made once in data / "secret.key", 0600
+    log_level: str = "info"
+    log_format: str = "text"
+    undo_s: float = 10.0  # how long a reply is held so that it can be undone
+    body_limit_bytes: int = 5 * 1024 * 1024  # Meta sends up to 3 MB; Twilio's media come by URL
     allow_private_targets: bool = False  # let outbound webhooks reach loopback and private addresses
-
-    @field_validator("public_url", "desk_url")
-    @classmethod
-    def _web_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an address like https://hub.example.com")
-        return value.rstrip("/")
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_address(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must start with redis://, rediss:// or unix://")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _database_address(cls, value: SecretStr | None) -> SecretStr | None:
-        schemes = ("sqlite:///", "postgresql://", "postgres://")
-        if value is not None and not value.get_secret_value().startswith(schemes):
-            raise ValueError(f"must start with {', '.join(schemes[:-1])} or {schemes[-1]}")
-        return value
 
     @property
     def desk_port_or_next(self) -> int:
@@ -101,18 +99,126 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.data / 'mainstem.db'}"
 
 
-def load() -> Settings:
-    """Read the environment. Raises SettingsError with one line a fault."""
+# ------------------------------------------------------------------------------------------------ text -> values
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if (
+            not text.strip().isdecimal()
+            or (value := int(text)) < least
+            or (most is not None and value > most)
+        ):
+            span = f"from {least} to {most}" if most is not None else f"of at least {least}"
+            raise ValueError(f"must be a whole number {span}, not {text[:40]!r}")
+        return value
+
+    return read
+
+
+def _seconds(most: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= most:
+            raise ValueError(f"must be a number of seconds from 0 to {most:g}, not {text[:40]!r}")
+        return value
+
+    return read
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}, not {text[:40]!r}")
+        return text.lower()
+
+    return read
+
+
+def _address(*schemes: str) -> Callable[[str], str]:
+    """Its beginning alone: the rest may be a password, and is never repeated."""
+
+    def read(text: str) -> str:
+        if not text.startswith(schemes):
+            raise ValueError(f"must start with {', '.join(schemes[:-1])} or {schemes[-1]}")
+        return text
+
+    return read
+
+
+def _web_address(text: str) -> str:
     try:
-        return Settings()
-    except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            field = str(fault["loc"][0])
-            name = (
-                field.upper()
-                if field.upper() in ("REDIS_URL", "DATABASE_URL", "PORT")
-                else f"MAINSTEM_{field.upper()}"
-            )
-            lines.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
-        raise SettingsError("\n".join(lines)) from None
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("must be an address like https://hub.example.com")
+    return text.rstrip("/")
+
+
+def _flag(text: str) -> bool:
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    if text.lower() not in words:
+        raise ValueError(f"must be true or false, not {text[:40]!r}")
+    return words[text.lower()]
+
+
+def _database(text: str) -> Secret:
+    return Secret(_address("sqlite:///", "postgresql://", "postgres://")(text))
+
+
+_port = _whole(0, 65535)
+_READ: dict[str, Callable[[str], Any]] = {
+    "redis_url": _address("redis://", "rediss://", "unix://"),
+    "database_url": _database,
+    "port": _port,
+    "host": str,
+    "desk_port": _port,
+    "public_url": _web_address,
+    "desk_url": _web_address,
+    "trusted_proxies": _whole(0, 8),
+    "data": Path,
+    "config": Path,
+    "blobs": Path,
+    "secret_key": Secret,
+    "log_level": _one_of("debug", "info", "warning", "error"),
+    "log_format": _one_of("text", "json"),
+    "undo_s": _seconds(300),
+    "body_limit_bytes": _whole(1024),
+    "allow_private_targets": _flag,
+}
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return name.upper() if name in _PLATFORM else f"MAINSTEM_{name.upper()}"
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the environment; an empty variable counts as not set. Raises SettingsError with one line a fault."""
+    values: dict[str, Any] = {}
+    faults = []
+    for known in fields(Settings):
+        text = environ.get(variable(known.name), "")
+        if text == "":
+            continue
+        try:
+            values[known.name] = _READ[known.name](text)
+        except ValueError as fault:
+            faults.append(f"{variable(known.name)}: {fault}")
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return Settings(**values)

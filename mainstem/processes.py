@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -187,4 +188,4 @@ def _with_redis(settings: Settings) -> Settings:
     """The same settings with the embedded server's address where REDIS_URL is not set; for children too."""
     url = redis_url(settings)
     os.environ["REDIS_URL"] = url
-    return settings.model_copy(update={"redis_url": url})
+    return replace(settings, redis_url=url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -46,7 +47,7 @@ def apply_(folder: Path | None) -> None:
 
     settings = shared.settings()
     if folder is not None:
-        settings = settings.model_copy(update={"config": folder})
+        settings = replace(settings, config=folder)
     with shared.store() as opened:
         click.echo(apply(settings, opened, shared.who()))
 

@@ -59,7 +59,9 @@ def secret(account: str, purpose: str | None) -> None:
         raise NotFound(f"no account {account!r}; there are {', '.join(sorted(config.accounts)) or 'none'}")
     connector = CONNECTORS.get(found.connector)
     if connector is None:
-        raise NotFound(f"there is no connector {found.connector!r}; there are {', '.join(sorted(CONNECTORS))}")
+        raise NotFound(
+            f"there is no connector {found.connector!r}; there are {', '.join(sorted(CONNECTORS))}"
+        )
     wanted = purpose or next(iter(connector.secrets), None)
     if wanted not in connector.secrets:
         raise NotFound(

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 import redis.asyncio
-from pydantic import SecretStr
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
@@ -18,7 +17,7 @@ from hub import jobs, notices, secrets, text
 from hub.blobs import Blobs, Damaged, Reader
 from hub.errors import NotFound, Unavailable
 from hub.redis import connect
-from hub.settings import Settings
+from hub.settings import Secret, Settings
 from tests.servers.valkey import Valkey
 
 # ------------------------------------------------------------------------------------------------------ secrets
@@ -44,7 +43,7 @@ def test_a_key_that_is_no_secret_is_refused(tmp_path: Path) -> None:
     with pytest.raises(secrets.KeyUnusable, match="chmod 600"):
         secrets.load_key(Settings(data=tmp_path))
     with pytest.raises(secrets.KeyUnusable, match="needs 32"):
-        secrets.load_key(Settings(data=tmp_path, secret_key=SecretStr("short")))
+        secrets.load_key(Settings(data=tmp_path, secret_key=Secret("short")))
 
 
 def test_derived_secrets_differ_by_every_label() -> None:
