@@ -52,7 +52,7 @@ def _give_back(store: Store, ids: Ids, queue: str, cutoff: datetime, now: dateti
             c.queue == queue,
             c.waiting_since.is_not(None),
             c.waiting_since <= cutoff,
-            func.coalesce(claimed_at, c.opened_at) <= clock.to_us(cutoff),
+            func.coalesce(claimed_at, c.opened_at) <= cutoff,
         )
         .order_by(c.id)
         .limit(_AT_ONCE)
