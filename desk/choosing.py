@@ -87,10 +87,10 @@ def _reaches(
     schemes: Mapping[str, str],
     used: Mapping[tuple[int, str], _Used],
 ) -> bool:
-    scheme = schemes.get(account.connector)
-    if scheme is None:
-        return (identity.id, account.key) in used
-    return urns.scheme(identity.urn) == scheme
+    scheme = urns.scheme(identity.urn)
+    if scheme in urns.PUBLIC and schemes.get(account.connector) == scheme:
+        return True
+    return (identity.id, account.key) in used
 
 
 def _address(

@@ -262,11 +262,10 @@ def _identity(tx: Connection, row: Row[Any], to: str | None) -> Row[Any]:
 
 
 def _check_reach(tx: Connection, terms: Terms, account: Account, identity: Row[Any]) -> None:
-    """Can this account write to that address? By its scheme; where that is unknown, if it ever wrote to us there."""
-    scheme = terms.schemes.get(account.connector)
-    if scheme is not None:
-        if urns.scheme(identity.urn) != scheme:
-            raise Refused(f"{account.title} cannot write to {urns.display(identity.urn)}.")
+    """Can this account write to that address? A number or a mailbox can be written to by whoever speaks its scheme; any
+    other address by the account that it wrote to, and a form's e-mail address by the account that took the form."""
+    scheme = urns.scheme(identity.urn)
+    if scheme in urns.PUBLIC and terms.schemes.get(account.connector) == scheme:
         return
     if _last_inbound_at(tx, account.key, identity.id) is None:
         raise Refused(f"{urns.display(identity.urn)} has never written to {account.title}.")

@@ -24,6 +24,9 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = [
 ]
 _SHORT = re.compile(r"[0-9]{3,6}")  # short codes have 3 to 6 digits, and no country code
 
+# Schemes whose addresses can be written to unasked; all others only by the account that they wrote to.
+PUBLIC = frozenset({"tel", "mailto"})
+
 
 def scheme(urn: str) -> str:
     """`tel` of `tel:+1555…`; empty where there is none."""

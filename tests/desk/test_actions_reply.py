@@ -158,7 +158,7 @@ def test_where_it_may_go(office: Office, act: Any, talk: int) -> None:
         ("mail/main", "mailto:eve@example.com", "not one of this customer's"),
         ("mail/other", "mailto:ann@example.com", "another brand's"),
         ("fax/main", None, "There is no account 'fax/main'"),
-        ("mail/main", "webchat:ann", "Mail cannot write to"),
+        ("mail/main", "webchat:ann", "never written to Mail"),
         ("window/main", "tel:+15551230001", "only within 24 hours"),
     ):
         with pytest.raises(Refused, match=why):

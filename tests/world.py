@@ -1,0 +1,382 @@
+"""The hub as people see it: Ann types on a page or sends a form, Bo claims and replies, Ann's page shows it.
+
+Everything between them is the real thing, in one process: edge, journal, stream, router, store, outbox, connectors. Only
+the far ends are doubles: a browser's tab that speaks the chat's protocol, and a company's server that checks
+our signatures as strictly as its owner would. The clock moves when the story says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import redis
+import redis.asyncio
+from sqlalchemy import func, select
+
+from connectors import CONNECTORS, accounts, signing
+from connectors.base import Wire
+from connectors.edge import Edge
+from connectors.http import guarded_session
+from connectors.web import build_app, serve
+from crm_store import configs, intake, ledger, schema, views
+from crm_store.db import Store
+from desk.actions import Actions
+from desk.replying import ReplyResult
+from hub.blobs import Blobs, Reader
+from hub.config import Account
+from hub.configfiles import load
+from hub.inlet import Inlet, ProducerReport
+from hub.journal import Journal
+from hub.stream import Reader as StreamReader
+from mainstem import ports
+from mainstem.pool import Pool
+from router import consume
+from router.rules import compile_rules
+from tests.servers.http import Provider, Say, Seen
+from workers.drain import Drain, Tuning
+from workers.rates import Rates
+
+KEY = b"the installation's key, made for this test"
+CONFIG = {
+    "channels.yaml": """
+brands: {main: {name: Example Ltd}}
+accounts:
+  webchat/main: {title: Chat on our site}
+  webhook/main: {title: Forms and letters, settings: {url: "URL"}}
+""",
+    "queues.yaml": """
+priorities: {high: 10m, normal: 0s}
+queues:
+  general: {title: General}
+  support: {title: Support}
+  billing: {title: Billing}
+""",
+    "agents.yaml": """
+agents:
+  bo: {name: Bo, queues: [general, support]}
+  cleo: {name: Cleo, role: lead, queues: all}
+""",
+    "routing.yaml": """
+rules:
+  - {name: money, when: {text: [invoice, refund]}, then: {queue: billing}}
+  - {name: trouble, when: {text: [broken]}, then: {queue: support, priority: high}}
+default: {queue: general}
+""",
+}
+
+
+class StoreReceipts:
+    """The journal's question to the store, asked at once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def known(self, producer: str, seqs: Any) -> set[int]:
+        return await asyncio.to_thread(intake.known, self.store, producer, list(seqs))
+
+    async def report(self, report: ProducerReport) -> None:
+        await asyncio.to_thread(intake.report, self.store, report)
+
+
+class World:
+    """One hub and the people around it. `settle` lets everything run until nothing moves."""
+
+    def __init__(self, folder: Path, store: Store, valkey: str, company: Company) -> None:
+        self.store, self.company = store, company
+        self.started = datetime.now(UTC)
+        self.ahead = timedelta()
+        files = dict(CONFIG)
+        files["channels.yaml"] = files["channels.yaml"].replace("URL", f"{company.url}/answers")
+        configs.apply(store, files, "system", lambda config: None)
+        self.config = load(files)
+        self.rules = compile_rules(self.config)
+        self.accounts, troubles = accounts.resolve(self.config, {}, KEY)
+        assert not troubles
+        company.secret = self.accounts["webhook/main"].secrets["signing"][0]
+        self.redis = redis.Redis.from_url(valkey)
+        self.redis_async = redis.asyncio.Redis.from_url(valkey)
+        self.blobs = Blobs(folder / "blobs")
+        self.journal = Journal.open(folder / "journal")
+        self.inlet = Inlet(self.journal, self.redis_async, StoreReceipts(store), clock=self.clock)
+        self.reader = StreamReader(self.redis)
+        self.pool = Pool("world", threads=2)
+        self.desk = Actions(
+            store=store,
+            config=lambda: self.config,
+            limits={name: connector.limits for name, connector in CONNECTORS.items()},
+            schemes={name: connector.urn_scheme for name, connector in CONNECTORS.items()},
+            wake=lambda job: None,
+            notify=lambda kind, **ids: None,
+            clock=self.clock,
+        )
+        self.url = ""
+        self.http: aiohttp.ClientSession
+
+    def clock(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def passes(self, **time: float) -> None:
+        """Time goes by for the hub; nobody waits for it."""
+        self.ahead += timedelta(**time)
+
+    def edge(self) -> Edge:
+        class EdgeBlobs:
+            read = staticmethod(self.blobs.aread)
+            aput = staticmethod(self.blobs.aput)
+
+        return Edge(
+            accounts=lambda: self.accounts,
+            accept=self.inlet.accept,
+            blobs=EdgeBlobs(),
+            public_url="http://127.0.0.1",
+            redis=self.redis_async,
+            history=ports.StoreHistory(self.store, self.pool),
+            live=ports.StoreLive(self.store, self.pool),
+            clock=self.clock,
+        )
+
+    # ------------------------------------------------------------------------------------------------- machinery
+
+    async def settle(self) -> None:
+        """Journal to stream, stream to store, outbox to the far ends, until nothing moves (bounded)."""
+        for _ in range(50):
+            routed = await self.route()
+            sent = await self.deliver()
+            waiting = [s for s in self.journal.pending_seqs(0, self.journal.next_seq)]
+            known = intake.known(self.store, self.journal.producer, waiting) if waiting else set()
+            if not routed and not sent and len(known) == len(waiting):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("the hub does not come to rest")
+
+    async def route(self) -> int:
+        return await asyncio.to_thread(
+            consume.once,
+            self.store,
+            self.reader,
+            lambda: self.rules,
+            lambda: self.config,
+            client=self.redis,
+            clock=self.clock,
+        )
+
+    async def deliver(self) -> int:
+        """One drain of the outbox at the world's time."""
+
+        def wire() -> Wire:
+            return Wire(
+                http=self._outbound,
+                redis=self.redis_async,
+                blobs=Reader(self.blobs),
+                public_url="http://127.0.0.1",
+                now=self.clock(),
+            )
+
+        async with guarded_session(allow_private=True) as self._outbound:
+            drained = await Drain(
+                self.store,
+                lambda: self.accounts,
+                rates=Rates(None),
+                wire=wire,
+                owner="world",
+                now=self.clock,
+                tuning=Tuning(lasts_s=0.3, poll_s=0.01),
+            ).run()
+        return drained.tried
+
+    # ---------------------------------------------------------------------------------------------------- people
+
+    @asynccontextmanager
+    async def page(self, token: str = "") -> AsyncIterator[Page]:
+        """A tab with our chat in it; with `token`, the same visitor's after a reload."""
+        page = Page(self, token)
+        async with self.http.ws_connect(
+            f"{self.url}/chat/main/ws", headers={"Origin": "http://127.0.0.1"}
+        ) as socket:
+            await page.hello(socket)
+            yield page
+
+    async def form(self, *, status: int = 200, **body: Any) -> None:
+        """The company's website posts a form, signed."""
+        data = json.dumps(body).encode()
+        stamp = int(self.clock().timestamp())
+        headers = {signing.HEADER: signing.sign(self.company.secret, data, stamp)}
+        async with self.http.post(f"{self.url}/in/webhook/main", data=data, headers=headers) as answer:
+            assert answer.status == status, await answer.text()
+
+    @property
+    def bo(self) -> Agent:
+        return Agent(self, "bo")
+
+    @property
+    def cleo(self) -> Agent:
+        return Agent(self, "cleo")
+
+    # ----------------------------------------------------------------------------------------------- what is known
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """(queue, customer's name) of every conversation that waits, first in line first."""
+        c, who = schema.conversations.c, schema.customers.c
+        with self.store.read() as tx:
+            rows = tx.execute(
+                select(c.queue, who.name)
+                .join(schema.customers, who.id == c.customer_id)
+                .where(c.state == "waiting")
+                .order_by(c.rank_at)
+            )
+            return [(row.queue, row.name) for row in rows]
+
+    def deliveries(self) -> list[str]:
+        with self.store.read() as tx:
+            return list(
+                tx.execute(select(schema.deliveries.c.state).order_by(schema.deliveries.c.id)).scalars()
+            )
+
+    def count(self, table: Any, *where: Any) -> int:
+        with self.store.read() as tx:
+            return int(tx.execute(select(func.count()).select_from(table).where(*where)).scalar_one())
+
+    async def ledger(self) -> ledger.LedgerRow:
+        """Today's, all accounts added up, after the journal has reported."""
+        await self.inlet.recover()
+        await self.inlet.report()
+        rows = ledger.day(self.store, self.started.date())
+        assert rows
+        names = ("journalled", "stored", "duplicates", "quarantined", "on_the_way", "missing")
+        return ledger.LedgerRow(
+            account="all", **{name: sum(getattr(row, name) for row in rows) for name in names}
+        )
+
+
+class Page:
+    """A browser's tab: what it remembers, and what it shows. It acknowledges what it shows, as a browser does."""
+
+    def __init__(self, world: World, token: str) -> None:
+        self.world, self.token = world, token
+        self.shown: list[tuple[str, str]] = []
+        self._ids: set[Any] = set()
+        self._socket: aiohttp.ClientWebSocketResponse
+        self._said = 0
+
+    async def hello(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        await socket.send_json({"type": "hello", "token": self.token})
+        await self._until("messages")
+
+    async def _until(self, kind: str) -> dict[str, Any]:
+        while True:
+            frame: dict[str, Any] = await self._socket.receive_json(timeout=10)
+            if frame["type"] == "welcome":
+                self.token = frame["token"]
+            if frame["type"] == "messages":
+                await self._show(frame)
+            assert frame["type"] not in ("error", "later"), frame
+            if frame["type"] == kind:
+                return frame
+
+    async def _show(self, frame: dict[str, Any]) -> None:
+        for item in frame["items"]:
+            if self._ids & {item["id"], item.get("cid")}:
+                continue
+            self._ids |= {item["id"], item.get("cid", item["id"])}
+            self.shown.append(("you" if item["dir"] == "in" else item["by"], item["text"]))
+            if item["dir"] == "out":
+                await self._socket.send_json({"type": "receipt", "ids": [item["id"]], "status": "delivered"})
+
+    async def types(self, text: str) -> None:
+        """She types and sees her words taken; the hub has them on disk then."""
+        self._said += 1
+        mine = f"tab-{len(self._ids):04}-{self._said:04}"
+        await self._socket.send_json({"type": "message", "id": mine, "text": text})
+        await self._until("ok")
+        self._ids.add(mine)
+        self.shown.append(("you", text))
+
+    async def shows(self, *lines: tuple[str, str]) -> None:
+        """Wait until the page shows exactly these lines, oldest first."""
+        while self.shown != list(lines):
+            assert len(self.shown) <= len(lines), self.shown
+            await self._until("messages")
+
+    async def stays_so(self) -> None:
+        """Nothing more is on its way: the answer to a ping has overtaken nothing."""
+        before = list(self.shown)
+        await self._socket.send_json({"type": "ping"})
+        await self._until("pong")
+        assert self.shown == before
+
+
+class Agent:
+    """Somebody at a desk, by what they can do there."""
+
+    def __init__(self, world: World, key: str) -> None:
+        self.world, self.key = world, key
+
+    def takes_next(self) -> int:
+        taken = self.world.desk.next(self.key)
+        assert taken is not None, "nobody waits"
+        return taken
+
+    def sees(self, conversation: int) -> views.ConversationView:
+        with self.world.store.read() as tx:
+            return views.conversation(tx, conversation)
+
+    def replies(self, conversation: int, text: str, **how: Any) -> ReplyResult:
+        how.setdefault("idem_key", f"{conversation}:{text}")
+        return self.world.desk.reply(conversation, self.key, text, **how)
+
+
+class Company(Provider):
+    """The server behind `webhook/main`: refuses what is not signed, keeps what it was sent by idempotency key."""
+
+    def __init__(self) -> None:
+        super().__init__(check=self._check)
+        self.secret = ""
+        self.received: dict[str, dict[str, Any]] = {}
+        self.doubled = 0
+
+    def _check(self, seen: Seen) -> Say | None:
+        if seen.method != "POST":
+            return Say(status=404)
+        try:
+            now = float(seen.headers[signing.HEADER.lower()].split(",")[0].removeprefix("t="))
+            signing.check(seen.headers[signing.HEADER.lower()], [self.secret], seen.body, now)
+        except Exception:
+            return Say(status=401)
+        key = seen.headers.get("idempotency-key", "")
+        if not key:
+            return Say(status=400)
+        if key in self.received:
+            self.doubled += 1
+            return Say(status=409)
+        self.received[key] = json.loads(seen.body)
+        return None
+
+    @property
+    def answers(self) -> list[str]:
+        return [str(body["text"]) for body in self.received.values()]
+
+
+@asynccontextmanager
+async def world(folder: Path, store: Store, valkey: str) -> AsyncIterator[World]:
+    """Everything started, and ended in order."""
+    with Company() as company:
+        made = World(folder, store, valkey, company)
+        pump = asyncio.create_task(made.inlet.run())
+        async with aiohttp.ClientSession() as made.http:
+            async with serve(build_app(made.edge()), "127.0.0.1", 0, shutdown_s=0.1) as made.url:
+                yield made
+        pump.cancel()
+        await asyncio.gather(pump, return_exceptions=True)
+        await asyncio.to_thread(made.reader.close)
+        made.journal.close()
+        made.pool.close()
+        made.redis.close()
+        await made.redis_async.aclose()
