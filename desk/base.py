@@ -37,8 +37,9 @@ def short(reason: str) -> str:
 
 
 class Base:
-    """limits: connector name -> what its channel takes. schemes: connector name -> the scheme of its addresses;
-    beyond numbers and mailboxes (hub.urn.PUBLIC) an account writes only to addresses that wrote to it. wake: given a job's name (hub/jobs.py).
+    """limits: connector name -> what its channel takes. schemes: connector name -> the scheme of its
+    addresses; beyond numbers and mailboxes (hub.urn.PUBLIC) an account writes only to addresses that wrote to it.
+    wake: given a job's name (hub/jobs.py).
     notify: hub.notices.publish without its client. undo_s: how long a reply can be undone. live: which of these
     (account, URN) are in a chat at this moment; it must answer quickly and never raise.
     """

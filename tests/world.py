@@ -1,7 +1,7 @@
 """The hub as people see it: Ann types on a page or sends a form, Bo claims and replies, Ann's page shows it.
 
-Everything between them is the real thing, in one process: edge, journal, stream, router, store, outbox, connectors. Only
-the far ends are doubles: a browser's tab that speaks the chat's protocol, and a company's server that checks
+Everything between them is the real thing, in one process: edge, journal, stream, router, store, outbox, connectors.
+Only the far ends are doubles: a browser's tab that speaks the chat's protocol, and a company's server that checks
 our signatures as strictly as its owner would. The clock moves when the story says so.
 """
 
@@ -30,7 +30,6 @@ from crm_store.db import Store
 from desk.actions import Actions
 from desk.replying import ReplyResult
 from hub.blobs import Blobs, Reader
-from hub.config import Account
 from hub.configfiles import load
 from hub.inlet import Inlet, ProducerReport
 from hub.journal import Journal
@@ -149,7 +148,7 @@ class World:
         for _ in range(50):
             routed = await self.route()
             sent = await self.deliver()
-            waiting = [s for s in self.journal.pending_seqs(0, self.journal.next_seq)]
+            waiting = list(self.journal.pending_seqs(0, self.journal.next_seq))
             known = intake.known(self.store, self.journal.producer, waiting) if waiting else set()
             if not routed and not sent and len(known) == len(waiting):
                 return
@@ -203,13 +202,13 @@ class World:
             await page.hello(socket)
             yield page
 
-    async def form(self, *, status: int = 200, **body: Any) -> None:
+    async def form(self, **body: Any) -> None:
         """The company's website posts a form, signed."""
         data = json.dumps(body).encode()
         stamp = int(self.clock().timestamp())
         headers = {signing.HEADER: signing.sign(self.company.secret, data, stamp)}
         async with self.http.post(f"{self.url}/in/webhook/main", data=data, headers=headers) as answer:
-            assert answer.status == status, await answer.text()
+            assert answer.status == 200, await answer.text()
 
     @property
     def bo(self) -> Agent:
@@ -370,9 +369,11 @@ async def world(folder: Path, store: Store, valkey: str) -> AsyncIterator[World]
     with Company() as company:
         made = World(folder, store, valkey, company)
         pump = asyncio.create_task(made.inlet.run())
-        async with aiohttp.ClientSession() as made.http:
-            async with serve(build_app(made.edge()), "127.0.0.1", 0, shutdown_s=0.1) as made.url:
-                yield made
+        async with (
+            aiohttp.ClientSession() as made.http,
+            serve(build_app(made.edge()), "127.0.0.1", 0, shutdown_s=0.1) as made.url,
+        ):
+            yield made
         pump.cancel()
         await asyncio.gather(pump, return_exceptions=True)
         await asyncio.to_thread(made.reader.close)
