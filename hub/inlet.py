@@ -24,6 +24,7 @@ from hub.errors import Unavailable
 from hub.journal import Journal, New
 from hub.model import Cursor, Event
 from hub.parts import part_of
+from hub.redis import stop_if_cancelled
 from hub.writer import Writer
 
 _log = log.get("inlet")
@@ -121,6 +122,7 @@ class Inlet:
 
     async def _recover_for_ever(self) -> None:
         while True:
+            stop_if_cancelled()
             await asyncio.sleep(self._every_s)
             try:
                 await self.recover()

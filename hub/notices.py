@@ -12,6 +12,8 @@ from typing import Any
 import redis
 import redis.asyncio
 
+from hub.redis import stop_if_cancelled
+
 CHANNEL = "ms:notices"
 
 CONVERSATION = "conversation"
@@ -58,6 +60,7 @@ async def subscribe(client: redis.asyncio.Redis) -> AsyncIterator[Notice]:
                     failures = 0
                     yield Notice(RESYNC)
                 while True:
+                    stop_if_cancelled()
                     message = await pubsub.get_message(timeout=_POLL_S)
                     if message is not None and (notice := _read(message.get("data"))) is not None:
                         yield notice

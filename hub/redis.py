@@ -6,6 +6,7 @@ try more, at once and on a new connection, is kept for a pooled connection that 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import redis
@@ -55,3 +56,13 @@ def where(client: Any) -> str:
     """The server's address without its password, for people and logs."""
     kwargs = client.connection_pool.connection_kwargs
     return str(kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}")
+
+
+def stop_if_cancelled() -> None:
+    """Raises CancelledError where this task was cancelled and somebody swallowed it.
+
+    redis-py sends under asyncio.wait_for, which on Python 3.11 forgets a cancellation that meets its own success.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -24,6 +24,7 @@ from hub import log
 from hub.errors import Unavailable
 from hub.journal import Journal, New
 from hub.parts import EPOCH, GROUP, KEYS, part_of_payload
+from hub.redis import stop_if_cancelled
 
 _log = log.get("stream")
 
@@ -71,6 +72,7 @@ class Writer:
 
     def __init__(self, journal: Journal, client: redis.asyncio.Redis, ask: Ask) -> None:
         self.next = 1
+        self.idle = False  # everything journalled was in the stream once
         self.away_since: float | None = None  # time.monotonic(), while Redis takes nothing
         self._journal, self._redis, self._ask = journal, client, ask
         self._ask_below = journal.next_seq  # what an earlier process may have sent already
@@ -106,6 +108,7 @@ class Writer:
         failures = 0
         try:
             while True:
+                stop_if_cancelled()
                 try:
                     if not self._epoch:
                         await self._join()
@@ -155,7 +158,9 @@ class Writer:
             self.next = seqs[-1] + 1 if len(seqs) == BATCH else below
             return await self._from_disk(seqs)
         self._wake.clear()
+        self.idle = True
         await self._wake.wait()
+        self.idle = False
         return []
 
     def _take_ready(self) -> list[_Sending]:

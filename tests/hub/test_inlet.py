@@ -63,7 +63,7 @@ async def recover(inlet: Inlet) -> None:
 
 
 def sent(inlet: Inlet, journal: Journal) -> bool:
-    return inlet.writer.next == journal.next_seq and not inlet.writer._in_hand and not inlet.writer._again
+    return inlet.writer.idle and inlet.writer.next == journal.next_seq
 
 
 async def test_accepted_events_reach_their_part_in_order(
