@@ -94,7 +94,8 @@ def queue_list(tx: Connection, config: Config, now: datetime) -> list[QueueRow]:
     counted: dict[str, dict[str, Row[Any]]] = {}
     # Two statements: only so does either database go by its index, past a million closed ones.
     known = _c.queue.in_(list(config.queues)) & _c.state.in_(LIVE)
-    unknown = (_c.slot > "") & _c.queue.not_in(list(config.queues)) & (_c.state != "closed")
+    live = select(_c.id).where(_c.slot > "", _c.queue.not_in(list(config.queues)), _c.state != "closed")
+    unknown = _c.id.in_(live)
     for which in (known, unknown):
         for row in tx.execute(_counts(config, now).where(which)):
             counted.setdefault(row.queue, {})[row.state] = row

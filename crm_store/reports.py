@@ -16,9 +16,9 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Connection, case, func, select, type_coerce
 
 from crm_store.schema import assignments, conversation_events, conversations, interactions, presence_changes
+from crm_store.timeline import floor_id
 from hub.clock import EPOCH, to_us
 from hub.config import Config
-from hub.ids import EPOCH_MS
 
 _c = conversations.c
 _n = interactions.c
@@ -68,11 +68,6 @@ class Volume:
     received: int
     sent: int
     notes: int
-
-
-def floor_id(at: datetime) -> int:
-    """No id that was made at `at` or later is smaller."""
-    return max(0, to_us(at) // 1000 - EPOCH_MS) << 22
 
 
 def queues(

@@ -23,6 +23,8 @@ from crm_store.schema import (
     interaction_changes,
     interactions,
 )
+from hub.clock import from_us, to_us
+from hub.ids import EPOCH_MS
 
 _n = interactions.c
 
@@ -88,6 +90,16 @@ class Entry:
     reactions: tuple[str, ...]
     attachments: tuple[Attached, ...]
     delivery: Delivery | None
+
+
+def made_at(some_id: int) -> datetime:
+    """When an id of ours was made, to the millisecond."""
+    return from_us(((some_id >> 22) + EPOCH_MS) * 1000)
+
+
+def floor_id(at: datetime) -> int:
+    """No id that was made at `at` or later is smaller."""
+    return max(0, to_us(at) // 1000 - EPOCH_MS) << 22
 
 
 def page(

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, func, or_, select
 
 from crm_store import timeline
+from crm_store.customers import has_urn
 from crm_store.schema import assignments, conversations, deliveries, identities, interactions
-from hub.clock import from_us
-from hub.ids import EPOCH_MS
+from crm_store.timeline import floor_id, made_at
 
 _c = conversations.c
 _n = interactions.c
@@ -32,11 +32,6 @@ class Past:
     attachments: tuple[tuple[str, str, int, str], ...] = field(default=())
 
 
-def made_at(some_id: int) -> datetime:
-    """When an id of ours was made, to the millisecond."""
-    return from_us(((some_id >> 22) + EPOCH_MS) * 1000)
-
-
 def history_since(tx: Connection, account: str, urn: str, after: int, limit: int = 200) -> list[Past]:
     """What was said with this address on this account, after the entry `after`, oldest first: up to `limit` of them.
 
@@ -44,7 +39,7 @@ def history_since(tx: Connection, account: str, urn: str, after: int, limit: int
     Those that went out since `after` was made are given as well, in front and beyond `limit`, so that whoever pages
     always comes forward; who reads this knows what was shown already by `seq`.
     """
-    owners = select(identities.c.id).where(identities.c.urn == urn)
+    owners = select(identities.c.id).where(has_urn(tx, [urn]))
     query = (
         select(_n.id)
         .outerjoin(deliveries, deliveries.c.interaction_id == _n.id)
@@ -90,7 +85,7 @@ def wait(tx: Connection, account: str, urn: str, now: datetime) -> tuple[int, fl
     place = tx.execute(
         select(_c.queue, _c.rank_at)
         .join(identities, and_(identities.c.customer_id == _c.customer_id, identities.c.id == _c.identity_id))
-        .where(identities.c.urn == urn, _c.account == account, _c.state.in_(("waiting", "offered")))
+        .where(has_urn(tx, [urn]), _c.account == account, _c.state.in_(("waiting", "offered")))
         .order_by(_c.rank_at)
         .limit(1)
     ).one_or_none()
@@ -106,7 +101,7 @@ def wait(tx: Connection, account: str, urn: str, now: datetime) -> tuple[int, fl
         select(func.count())
         .select_from(assignments)
         .join(conversations, _c.id == a.conversation_id)
-        .where(a.kind == "claim", a.at > now - _HOUR, _c.queue == place.queue)
+        .where(a.id >= floor_id(now - _HOUR), a.kind == "claim", a.at > now - _HOUR, _c.queue == place.queue)
     ).scalar_one()
     if claims == 0:
         return None
