@@ -68,7 +68,7 @@ async def test_a_form_is_routed_and_answered_and_a_signed_post_goes_out(hub: Wor
     hub.passes(seconds=11)
     await hub.settle()
 
-    assert hub.company.answers == ["On its way."]
+    assert hub.company.got == ["On its way."]
     assert hub.company.doubled == 0
     assert hub.deliveries() == ["sent"]
     ledger = await hub.ledger()
@@ -83,7 +83,7 @@ async def test_a_reply_that_is_undone_never_leaves(hub: World) -> None:
     hub.desk.undo(reply.delivery_id, "bo")
     hub.passes(seconds=60)
     await hub.settle()
-    assert hub.company.answers == []
+    assert hub.company.got == []
     assert hub.deliveries() == ["cancelled"]
 
 
@@ -118,6 +118,6 @@ async def test_stop_is_honoured_before_anything_is_sent(hub: World) -> None:
     await hub.form(id="2", **ann, text="STOP")
     hub.passes(seconds=11)
     await hub.settle()
-    assert hub.company.answers == []
+    assert hub.company.got == []
     assert hub.deliveries() == ["opted_out"]
     assert hub.count(schema.consents, schema.consents.c.granted.is_(False)) == 1

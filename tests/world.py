@@ -359,7 +359,7 @@ class Company(Provider):
         return None
 
     @property
-    def answers(self) -> list[str]:
+    def got(self) -> list[str]:
         return [str(body["text"]) for body in self.received.values()]
 
 
