@@ -25,6 +25,7 @@ from hub.errors import Unavailable
 NEEDS: web.AppKey[dict[tuple[str, str], Need]] = web.AppKey("needs")
 TRIES_PER_ADDRESS = 20
 WINDOW = timedelta(minutes=5)
+STRANGERS_BYTES = 16_384  # what somebody who is not logged in may send: a name and a password
 _ADDRESSES = 10_000  # remembered at most; the oldest is forgotten first
 _MACHINES = ("/healthz", "/readyz", "/metrics")  # asked by an address of the machine's own, whatever its name
 _SAFE_METHODS = frozenset(("GET", "HEAD"))
@@ -170,9 +171,9 @@ async def _check_form(request: web.Request) -> None:
     if request.content_type not in ("application/x-www-form-urlencoded", "multipart/form-data"):
         raise web.HTTPUnsupportedMediaType(text="Only forms are taken here.")
     session = request.get(SESSION)
+    if session is None and not 0 < (request.content_length or 0) <= STRANGERS_BYTES:
+        raise web.HTTPRequestEntityTooLarge(STRANGERS_BYTES, request.content_length or 0)
     expected = session.csrf if session else request.cookies.get(cookie_name(desk, "form"), "")
-    if session is None and request.match_info.route.resource is not None:
-        expected = request.cookies.get(cookie_name(desk, "form"), "")
     given = (await request.post()).get("csrf", "")
     if not expected or not isinstance(given, str):
         raise web.HTTPForbidden(text="The page was too old. Load it again and repeat.")

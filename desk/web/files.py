@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from crm_store.schema import conversations, identities, interaction_attachments, interactions
 from desk.web import forms, safe
@@ -25,16 +24,17 @@ async def attachment(request: web.Request) -> web.StreamResponse:
     interaction = forms.whole(request.match_info["interaction"], "message")
     position = forms.whole(request.match_info["position"], "file")
 
-    def look(tx: Connection) -> Row[Any] | None:
+    def look(tx: Connection) -> tuple[str, str] | None:
         return _find(tx, card.conversation_id, card.customer_id, interaction, position)
 
     found = await desk.read(look)
     if found is None:
         raise NotFound("There is no such file in this conversation.")
-    data = await desk.blobs.aread(found.sha256)
+    sha256, saved_as = found
+    data = await desk.blobs.aread(sha256)
     picture = safe.image_type(data[:16])
     inline = picture is not None and request.query.get("show") == "1"
-    name = safe.filename(found.name)
+    name = safe.filename(saved_as)
     return web.Response(
         body=data,
         headers={
@@ -54,7 +54,7 @@ def disposition(how: str, name: str) -> str:
 
 def _find(
     tx: Connection, conversation: int, customer: int, interaction: int, position: int
-) -> Row[Any] | None:
+) -> tuple[str, str] | None:
     """The file, if its message stands in this conversation, or came from an address of this customer's."""
     a, n, i, c = interaction_attachments.c, interactions.c, identities.c, conversations.c
     query = (
@@ -68,7 +68,8 @@ def _find(
             (c.id == conversation) | (i.customer_id == customer),
         )
     )
-    return tx.execute(query).first()
+    found = tx.execute(query).first()
+    return (found.sha256, found.name) if found else None
 
 
 ROUTES = (

@@ -137,10 +137,15 @@ class Live:
             if not self.listeners:
                 self._followed = Followed()  # nobody was told anything: begin again with the next page
                 continue
-            with contextlib.suppress(MainstemError):  # a store that is away comes back
+            try:
                 topics = await self._desk.read(self._followed.look)
-                if topics:
-                    self.tell(*topics)
+            except MainstemError:
+                continue  # a store that is away comes back
+            except Exception as error:  # a loop that serves every page must not end with one bad look
+                _log.exception("poll_failed", error=type(error).__name__)
+                continue
+            if topics:
+                self.tell(*topics)
 
 
 def topics_of(notice: notices.Notice) -> set[str]:
