@@ -1,10 +1,17 @@
-"""The desk's pages as an agent meets them, on both databases."""
+"""The desk's pages as agents and leads meet them, on both databases."""
 
+import asyncio
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, insert, select
 
+from crm_store import views
 from crm_store.db import Store
+from crm_store.schema import deliveries, quarantine
+from hub.model import Attachment
 from tests.desk.room import Room, make
 
 
@@ -34,3 +41,275 @@ async def test_claim_reply_and_undo(room: Room) -> None:
         await bo.post(f"/conversations/{number}/deliveries/{delivery.id}/undo")
         assert room.delivery_of(number).state == "cancelled"
         assert ">Oh dear.</textarea>" in bo.text, "the text comes back to be written anew"
+
+
+async def test_home_shows_queues_waits_and_what_is_mine(room: Room) -> None:
+    room.writes("webchat:ann", "it is broken", name="Ann")
+    room.later(minutes=12)
+    room.writes("webchat:tom", "where are you?", name="Tom")
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get("/")
+        support = re.search(r'href="/queues/support".*?</a>', bo.text, re.DOTALL)
+        assert support is not None
+        assert re.search(r"<b>1</b><span>waiting", support[0])
+        assert '<b class="late">12 min</b>' in support[0], "later than the five minutes of its service level"
+        assert 'href="/queues/billing"' not in bo.text, "not one of Bo's queues"
+        await bo.post("/next")
+        assert "It is yours." in bo.text
+        await bo.get("/")
+        assert "Ann" in bo.text
+        for _ in range(2):
+            await bo.get("/")
+            await bo.post("/next")
+        assert "Nobody is waiting in your queues." in bo.text
+
+
+async def test_a_double_submit_is_one_reply(room: Room) -> None:
+    number = room.writes("webchat:ann", "hello", name="Ann")
+    room.actions.claim(room.id_of(number), "bo")
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get(f"/conversations/{number}")
+        form = {"reply": "Just once.", "key": "0123456789abcdef" * 2, "csrf": bo.token}
+        answers = await asyncio.gather(
+            *(bo.client.post(f"/conversations/{number}/reply", data=form) for _ in range(5))
+        )
+        assert {answer.status for answer in answers} == {200}
+    with room.store.read() as tx:
+        assert tx.scalar(select(func.count()).select_from(deliveries)) == 1
+
+
+async def test_what_cannot_be_done_is_a_sentence_and_keeps_what_was_typed(room: Room) -> None:
+    number = room.writes("webchat:ann", "hello", name="Ann")
+    async with room.browsers() as browse:
+        bo, cleo = await browse("bo"), await browse("cleo")
+        await bo.get(f"/conversations/{number}")
+        await cleo.get(f"/conversations/{number}")
+        await cleo.post(f"/conversations/{number}/claim")
+        late = await bo.post(f"/conversations/{number}/claim")
+        assert late.status == 409
+        assert "Cleo Adeyemi" in bo.text, "says who was faster"
+        refused = await bo.post(f"/conversations/{number}/note", {"note": "   "})
+        assert refused.status == 403
+        assert "The note is empty." in bo.text
+        await cleo.get(f"/conversations/{number}")
+        far = await cleo.post(f"/conversations/{number}/reply", {"reply": "x" * 4001})
+        assert far.status == 403
+        assert "x" * 4001 + "</textarea>" in cleo.text
+
+
+async def test_transfer_snooze_close_reopen(room: Room) -> None:
+    number = room.writes("webchat:ann", "hello", name="Ann")
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get(f"/conversations/{number}")
+        on = f"/conversations/{number}"
+        await bo.post(f"{on}/claim")
+        await bo.post(f"{on}/snooze", {"for": "60"})
+        assert room.row(number).snoozed_until == room.now + timedelta(hours=1)
+        await bo.post(f"{on}/close", {"disposition": "solved", "tags": "kettle, refund"})
+        row = room.row(number)
+        assert (row.state, row.disposition, row.tags) == ("closed", "solved", '["kettle", "refund"]')
+        await bo.get(on)
+        await bo.post(f"{on}/reopen")
+        assert room.row(number).state == "open"
+        await bo.post(f"{on}/tags", {"tags": "refund, vip"})
+        assert room.row(number).tags == '["refund", "vip"]'
+        refused = await bo.post(f"{on}/transfer", {"queue": "billing", "reason": ""})
+        assert refused.status == 403
+        await bo.post(f"{on}/transfer", {"queue": "billing", "reason": "About money", "to_agent": "eva"})
+        row = room.row(number)
+        assert (row.queue, row.state, row.offered_to) == ("billing", "offered", "eva")
+        eva = await browse("eva")
+        await eva.get(on)
+        assert "transferred it from General to Billing, for Eva Marsh: “About money”" in eva.text
+        await eva.post(f"{on}/claim")
+        assert room.row(number).assignee == "eva"
+
+
+async def test_failures_in_words_and_what_to_do_about_them(room: Room) -> None:
+    number = room.writes("webchat:ann", "hello", name="Ann")
+    room.actions.claim(room.id_of(number), "bo")
+    async with room.browsers() as browse:
+        bo, eva = await browse("bo"), await browse("eva")
+        on = f"/conversations/{number}/deliveries"
+        sent = room.actions.reply(room.id_of(number), "bo", "First try", idem_key="1").delivery_id
+        room.becomes(sent, "failed", "connection_failed", "refused on port 443")
+        await bo.get("/failed")
+        assert "The provider could not be reached." in bo.text
+        assert "refused on port 443" in bo.text
+        await eva.get("/failed")
+        assert "Everything went out." in eva.text, "what is Bo's is not Eva's"
+        await bo.post(f"{on}/{sent}/retry")
+        assert room.delivery_of(number).state == "queued"
+        room.becomes(sent, "unknown", "unknown")
+        await bo.get(f"/conversations/{number}")
+        assert "Perhaps sent" in bo.text
+        await bo.post(f"{on}/{sent}/resolve", {"how": "sent"})
+        assert room.delivery_of(number).state == "sent"
+        again = await bo.post(f"{on}/{sent}/resolve", {"how": "again"})
+        assert again.status == 409
+        assert (await bo.post(f"{on}/{sent}/resolve", {"how": "pray"})).status == 403
+
+
+async def test_why_it_landed_there(room: Room) -> None:
+    number = room.writes("webchat:ann", "my password does not work", name="Ann")
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get(f"/conversations/{number}")
+        assert "Rule “problems” put it into Support" in bo.text
+        await bo.get(f"/conversations/{number}/why")
+        assert "config/routing.yaml:13" in bo.text
+        assert "Nearly: one condition was missing" in bo.text
+        assert "urgent words" in bo.text
+
+
+async def test_the_channel_chooser_says_why(room: Room) -> None:
+    number = room.writes("webchat:ann", "hello", name="Ann")
+    room.actions.claim(room.id_of(number), "bo")
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get(f"/conversations/{number}")
+        chosen = re.search(r"<option [^>]*selected>Chat on our site[^<]*", bo.text)
+        assert chosen is not None
+        assert "they wrote from here in this conversation" in chosen[0]
+        await bo.post(
+            f"/conversations/{number}/reply", {"reply": "Hi", "channel": "webchat/main webchat:ann"}
+        )
+        assert room.delivery_of(number).to_urn == "webchat:ann"
+        odd = await bo.post(
+            f"/conversations/{number}/reply", {"reply": "Hi", "channel": "webchat/main webchat:bob"}
+        )
+        assert odd.status in (403, 404), "only to addresses of this customer"
+
+
+async def test_a_lead_merges_and_takes_it_back(room: Room) -> None:
+    one = room.writes("webchat:ann", "hello from the chat", name="Ann")
+    room.later(seconds=5)
+    other = room.writes("mailto:ann@example.com", "hello by letter", name="Ann E", account="webhook/main")
+    async with room.browsers() as browse:
+        cleo, bo = await browse("cleo"), await browse("bo")
+        customer = room.customer_of(one)
+        await cleo.get(f"/customers/{customer}")
+        assert "hello by letter" not in cleo.text
+        form = {"other": f"#{other}", "why": "She said so on the phone"}
+        await bo.get(f"/customers/{customer}")
+        assert (await bo.post(f"/customers/{customer}/merge", form)).status == 403
+        await cleo.post(f"/customers/{customer}/merge", form)
+        assert "Merged." in cleo.text
+        assert "hello by letter" in cleo.text
+        await cleo.get(f"/conversations/{one}")
+        assert "hello by letter" in cleo.text, "one history over all channels"
+        with room.store.read() as tx:
+            merge = views.customer(tx, customer).merges[0].id
+        await cleo.post(f"/customers/{customer}/merges/{merge}/undo")
+        assert "The merge was undone" in cleo.text
+        assert "hello by letter" not in cleo.text
+
+
+async def test_a_colleague_changes_a_record(room: Room) -> None:
+    number = room.writes("webchat:ann", "hello", name="Ann")
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        customer = room.customer_of(number)
+        await bo.get(f"/customers/{customer}")
+        form = {
+            "name": "Ann Example",
+            "tier": "gold",
+            "language": "de",
+            "tags": "boats",
+            "notes": "Line 1\r\nLine 2",
+        }
+        await bo.post(f"/customers/{customer}", form)
+        assert "Saved." in bo.text
+        with room.store.read() as tx:
+            now = views.customer(tx, customer).customer
+        assert (now.name, now.tier, now.language, now.tags) == ("Ann Example", "gold", "de", ("boats",))
+        assert now.notes == "Line 1\nLine 2"
+
+
+async def test_presence(room: Room) -> None:
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get("/presence")
+        await bo.post("/presence", {"status": "away", "for": "60", "stay": "1"})
+        assert "Away" in bo.text
+        assert "until" in bo.text
+        assert (await bo.post("/presence", {"status": "asleep"})).status == 403
+
+
+async def test_quarantine_is_shown_and_replayed(room: Room) -> None:
+    ids = [room.store.ids() for _ in range(2)]
+    raw = room.blobs.put(b'{"text": "<b>hi</b>"}')
+    rows = [
+        {"id": ids[0], "kind": "unreadable", "entry": b"\x00\x01\xff", "blob": raw},
+        {"id": ids[1], "kind": "poison", "entry": b"plain words", "blob": "0" * 64},
+    ]  # fmt: skip
+    common = {"account": "webhook/main", "reason": "no <i>JSON</i>", "state": "waiting", "at": room.now}
+    with room.store.begin() as tx:
+        tx.execute(insert(quarantine), [{**common, **row} for row in rows])
+    async with room.browsers() as browse:
+        cleo, bo = await browse("cleo"), await browse("bo")
+        assert (await bo.get("/quarantine")).status == 403
+        await cleo.get("/quarantine")
+        assert "no &lt;i&gt;JSON&lt;/i&gt;" in cleo.text
+        await cleo.get(f"/quarantine/{ids[0]}")
+        assert "000000  00 01 ff" in cleo.text
+        assert "&lt;b&gt;hi&lt;/b&gt;" in cleo.text
+        await cleo.post(f"/quarantine/{ids[0]}/replay")
+        assert room.replayed == [(ids[0], "agent:cleo")]
+        await cleo.get(f"/quarantine/{ids[1]}")
+        assert "plain words" in cleo.text
+        await cleo.post(f"/quarantine/{ids[1]}/drop")
+        await cleo.get("/quarantine?state=dropped")
+        assert f"/quarantine/{ids[1]}" in cleo.text
+
+
+async def test_search_finds_people_words_and_numbers(room: Room) -> None:
+    number = room.writes("webchat:ann", "the kettle is broken", name="Ann Example")
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        for text in ("kettle", "Ann Ex", str(number), f"%23{number}"):
+            await bo.get(f"/search?q={text}")
+            assert f'href="/conversations/{number}"' in bo.text, text
+        await bo.get("/search?q=%25%25%25")
+        assert f'href="/conversations/{number}"' not in bo.text, "a wildcard stands for itself"
+
+
+async def test_a_reply_with_a_file(room: Room) -> None:
+    number = room.writes("webchat:ann", "hello", name="Ann")
+    room.actions.claim(room.id_of(number), "bo")
+    data = b"%PDF-1.4 a manual"
+    file = Attachment(
+        sha256=room.blobs.put(data), content_type="application/pdf", size_bytes=len(data), name="manual.pdf"
+    )
+    room.actions.reply(room.id_of(number), "bo", "See page 3", idem_key="f", attachments=(file,))
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get(f"/conversations/{number}")
+        link = re.search(r'class="file" href="([^"]+)"', bo.text)
+        assert link is not None
+        answer = await bo.client.get(link[1])
+        assert await answer.read() == data
+
+
+async def test_the_database_away_is_a_sentence(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hub.errors import Unavailable
+
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+
+        def away(*_args: object, **_kwargs: object) -> None:
+            raise Unavailable("the database does not answer")
+
+        monkeypatch.setattr(views, "mine", away)
+        answer = await bo.get("/")
+        assert answer.status == 503
+        assert "the database does not answer" in bo.text
+        monkeypatch.setattr(views, "mine", lambda *_: 1 / 0)
+        answer = await bo.get("/")
+        assert answer.status == 500
+        assert "Something broke here" in bo.text
+        assert "ZeroDivision" not in bo.text
+        assert answer.headers["X-Request-Id"] in bo.text

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from argon2 import PasswordHasher
@@ -406,33 +407,31 @@ ODD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/search?q=",
-        "/conversations/1001?before=",
-        "/conversations/1001?draft=",
-        "/conversations/1001?done=",
-        "/customers/1?before=",
-        "/quarantine?state=",
-        "/login?to=",
-        "/queues/",
-        "/customers/",
-        "/quarantine/",
-        "/conversations/",
-        "/conversations/1001/files/1/",
-    ],
+PARAMETERS = (
+    "/search?q=",
+    "/conversations/1001?before=",
+    "/conversations/1001?draft=",
+    "/conversations/1001?done=",
+    "/customers/1?before=",
+    "/quarantine?state=",
+    "/login?to=",
+    "/queues/",
+    "/customers/",
+    "/quarantine/",
+    "/conversations/",
+    "/conversations/1001/files/1/",
 )
-async def test_odd_parameters_are_never_a_500(store: Store, tmp_path: Path, path: str) -> None:
-    from urllib.parse import quote
 
+
+async def test_odd_parameters_are_never_a_500(store: Store, tmp_path: Path) -> None:
     room = make(store, tmp_path)
     room.writes("webchat:ann", "hello", name="Ann")
     async with room.browsers() as browse:
         ada = await browse("ada")
-        for odd in ODD:
-            answer = await ada.client.get(path + quote(odd, safe=""))
-            assert answer.status in (200, 400, 404), (path, odd, answer.status)
+        for path in PARAMETERS:
+            for odd in ODD:
+                answer = await ada.client.get(path + quote(odd, safe=""))
+                assert answer.status in (200, 400, 404), (path, odd, answer.status)
 
 
 async def test_odd_forms_are_never_a_500(store: Store, tmp_path: Path) -> None:
