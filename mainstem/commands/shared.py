@@ -121,4 +121,5 @@ def console() -> Any:
     """A rich console on standard output."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=160)  # a pipe folds nothing
