@@ -45,6 +45,7 @@ def worker(settings: Settings, stop: threading.Event, *, queue: str = jobs.QUEUE
         raise MainstemError("A worker needs Redis: set REDIS_URL.")
     context.use(settings)
     try:
+        _wait_for_work(stop)
         while not (stop.is_set() or context.stopping.is_set()):
             connection = wires.connect(settings.redis_url)
             try:
@@ -59,6 +60,21 @@ def worker(settings: Settings, stop: threading.Event, *, queue: str = jobs.QUEUE
                 stop.wait(_AWAY_S)
     finally:
         context.close()
+
+
+def _wait_for_work(stop: threading.Event) -> None:
+    """Until the store answers and a configuration is in force: a job could do nothing but fail before."""
+    said = False
+    while not stop.is_set():
+        try:
+            context.get()
+        except MainstemError as error:
+            if not said:
+                _log.warning("waiting", why=str(error))
+                said = True
+            stop.wait(_AWAY_S)
+        else:
+            return
 
 
 def _worker(connection: redis.Redis, queue: str) -> _Worker:

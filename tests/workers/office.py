@@ -241,9 +241,12 @@ class Office:
         )
 
     async def send(self, **by: float) -> Drained:
-        """Let time pass and run a drain until nothing is due any more at that time."""
+        """Let time pass and run drains until one has nothing to send at that time."""
         self.later(**by)
-        return await self.drain(replace(QUICK, lasts_s=0.15)).run()
+        while True:
+            drained = await self.drain(replace(QUICK, lasts_s=0.15)).run()
+            if not (drained.more and drained.tried):
+                return drained
 
     def wire(self) -> Wire:
         return Wire(

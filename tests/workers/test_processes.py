@@ -1,0 +1,193 @@
+"""Real worker and clock processes: killed at every named place (F10), robbed of Redis (F29), asked to end."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+from connectors import accounts
+from crm_store import configs
+from crm_store.db import Store
+from hub import clock, jobs
+from hub.configfiles import load
+from tests.servers.provider import Provider, hangs
+from tests.workers.office import Office
+
+WORKER = """
+from hub.settings import load
+from workers import run
+import threading
+run.worker(load(), threading.Event())
+"""
+CLOCK = "from workers import schedule; from threading import Event; schedule.run(Event())"
+ROOT = Path(__file__).parents[2]
+
+
+def files(url: str, find: bool = False) -> dict[str, str]:
+    found = f"\n      find_url: {url}/find" if find else ""
+    return {
+        "channels.yaml": f"""
+brands:
+  acme:
+    name: Acme
+accounts:
+  webhook/main:
+    title: Webhook
+    rate_per_s: 200
+    burst: 20
+    settings:
+      url: {url}/main{found}
+""",
+        "queues.yaml": "priorities: {normal: 0s}\nqueues:\n  general:\n    title: General\n",
+        "routing.yaml": "rules: []\ndefault: {queue: general}\n",
+        "agents.yaml": "agents: {}\n",
+    }
+
+
+class Machine:
+    """What every process of one installation shares, and those started here."""
+
+    def __init__(self, database_url: str, redis_url: str, data: Path, redis: "redis_py.Redis") -> None:
+        self.env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("MAINSTEM_")},
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "MAINSTEM_DATA": str(data),
+            "MAINSTEM_ALLOW_PRIVATE_TARGETS": "1",
+            "MAINSTEM_SECRET_KEY": "k" * 40,
+            "PYTHONPATH": str(ROOT),
+        }
+        self.redis = redis
+        self.store = Store.open(database_url)
+        self.office = Office(self.store)
+        self.office.now = clock.system()
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def configure(self, url: str, *, find: bool = False) -> None:
+        configs.apply(self.store, files(url, find), "test")
+        key = self.env["MAINSTEM_SECRET_KEY"].encode()
+        good, troubles = accounts.resolve(load(files(url, find)), {}, key)
+        assert not troubles
+        self.office.accounts = dict(good)
+
+    def start(self, program: str, **env: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, "-c", program], env=self.env | env, cwd=ROOT)
+        self.started.append(process)
+        return process
+
+    def wake(self) -> None:
+        assert jobs.enqueue(self.redis, jobs.DELIVER)
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait(10)
+        self.store.close()
+
+
+@pytest.fixture
+def machine(sqlite_url: str, valkey: str, tmp_path: Path, redis: "redis_py.Redis") -> Iterator[Machine]:
+    made = Machine(sqlite_url, valkey, tmp_path / "var", redis)
+    yield made
+    made.close()
+
+
+async def until(what: object, s: float = 30.0) -> None:
+    """Wait for a condition that another process brings about."""
+    end = time.monotonic() + s
+    while not what():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not come about in time"
+        await asyncio.sleep(0.02)
+
+
+# place -> (did the provider have it, state after everything with find_url, without)
+PLACES = {
+    "deliver.after_claim": (0, "sent", "sent"),
+    "deliver.before_send": (0, "sent", "unknown"),
+    "deliver.after_send": (1, "sent", "unknown"),
+}
+
+
+@pytest.mark.parametrize("find", [True, False])
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_worker_killed_anywhere_sends_once_or_says_that_it_does_not_know(
+    machine: Machine, place: str, find: bool
+) -> None:
+    had, with_find, without = PLACES[place]
+    async with Provider() as provider:
+        machine.configure(provider.url, find=find)
+        office = machine.office
+        delivery = office.reply()
+        machine.wake()
+        process = machine.start(WORKER, MAINSTEM_FAIL=place)
+        await until(lambda: process.poll() is not None)
+        assert process.returncode == 137
+        assert provider.times()[str(delivery)] == had
+        async with office:
+            for later_s in (120, 10, 40, 3600):
+                await office.send(seconds=later_s)
+        assert office.state(delivery) == (with_find if find else without)
+        assert provider.times()[str(delivery)] == (1 if office.state(delivery) == "sent" else had)
+
+
+async def test_a_killed_worker_and_an_empty_redis_lose_and_double_nothing(machine: Machine) -> None:
+    async with Provider(takes_s=0.05) as provider:
+        machine.configure(provider.url)
+        office = machine.office
+        replies = [office.reply(to=f"webhook:c{n}") for n in range(120)]
+        machine.wake()
+        worker = machine.start(WORKER)
+        await until(lambda: len(provider.got) >= 30)
+        worker.send_signal(signal.SIGKILL)
+        machine.redis.flushall()
+        machine.start(WORKER)
+        machine.start(CLOCK)  # nobody else says that there is anything to do
+        await until(lambda: office.states(*replies).count("sent") >= 60)
+        await until(lambda: not [d for d in replies if not touched(office, d)])
+        for process in machine.started:
+            process.send_signal(signal.SIGKILL)
+        async with office:
+            for later_s in (120, 60):
+                await office.send(seconds=later_s)
+        states = office.states(*replies)
+        assert set(states) <= {"sent", "unknown"}
+        assert states.count("unknown") <= 40  # what was in flight or marked when it was killed, twice
+        times = provider.times()
+        assert max(times.values()) == 1
+        assert all(times[str(d)] == 1 for d in replies if office.state(d) == "sent")
+
+
+def touched(office: Office, delivery: int) -> bool:
+    row = office.row(delivery)
+    return row.state != "queued" or row.lease_until is not None
+
+
+async def test_a_worker_ends_soon_when_asked_idle_or_busy(machine: Machine) -> None:
+    async with Provider() as provider:
+        machine.configure(provider.url)
+        office = machine.office
+        quick = office.reply()
+        machine.wake()
+        idle = machine.start(WORKER)
+        await until(lambda: office.state(quick) == "sent")
+        idle.send_signal(signal.SIGTERM)
+        await until(lambda: idle.poll() is not None, 5)
+        assert idle.returncode == 0
+        provider.always["main"] = hangs()
+        office.now = clock.system() - timedelta(seconds=1)
+        slow = office.reply(to="webhook:bea")
+        machine.wake()
+        busy = machine.start(WORKER)
+        await until(lambda: len(provider.got) == 2)
+        busy.send_signal(signal.SIGTERM)
+        await until(lambda: busy.poll() is not None, 10)
+        assert (busy.returncode, office.state(slow)) == (0, "unknown")
