@@ -1,13 +1,13 @@
 """The words of a rule's `when`, compiled once into closures. docs/routing.md describes them; a test holds it to that.
 
-A mapping holds when every key in it holds; a list of values means any of them. A condition is a `Check`: it says
-whether it holds, what it saw, and, where it can, which values or words the index of router/rules.py may go by instead.
+A mapping holds when every key in it holds; a list of values means any of them. What
+comes out are checks (router/checks.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import re2
@@ -15,6 +15,7 @@ import re2
 from hub.config import Config, Rule
 from hub.errors import Fault
 from hub.yamltree import clip, near
+from router.checks import Check, either, every, pattern_options, shown, some
 from router.facts import Facts
 from router.said import Said, Wanted
 
@@ -23,28 +24,6 @@ MAX_PATTERN_CHARS = 500
 PATTERN_MEMORY_BYTES = 1 << 20  # of a compiled pattern; re2 refuses what would need more
 
 Path = tuple[str | int, ...]
-Test = Callable[[Facts, Said], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One condition. `wanted` and `saw` are words for people: "channel is webchat", "saw console".
-
-    fact and values: it holds exactly when the fact is one of these values (`many`: when the fact, a list, has one of
-    them); the index needs to know no more. wanted_words: likewise for words in the text. parts: what `all`, `any` and
-    `not` are made of.
-    """
-
-    word: str
-    wanted: str
-    line: int
-    holds: Test
-    saw: Callable[[Facts, Said], str]
-    fact: str | None = None
-    values: frozenset[Any] = frozenset()
-    many: bool = False
-    wanted_words: Wanted | None = None
-    parts: tuple[Check, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +137,10 @@ class _Compiler:
         values = frozenset(wanted)
         return Check(
             word=name,
-            wanted=f"{name} is {_either([_shown(value) for value in wanted])}",
+            wanted=f"{name} is {either([shown(value) for value in wanted])}",
             line=self.line(path),
             holds=lambda facts, said: facts.get(fact) in values,
-            saw=lambda facts, said: _shown(facts.get(fact)),
+            saw=lambda facts, said: shown(facts.get(fact)),
             fact=fact,
             values=values,
         )
@@ -181,10 +160,10 @@ class _Compiler:
         return [
             Check(
                 "language",
-                f"language is {_either(tags)}",
+                f"language is {either(tags)}",
                 self.line(path),
                 holds,
-                lambda facts, said: _shown(facts.get("language")),
+                lambda facts, said: shown(facts.get("language")),
             )
         ]
 
@@ -212,7 +191,7 @@ class _Compiler:
         return [
             Check(
                 "customer tags",
-                f"customer tags have {_either(tags)}",
+                f"customer tags have {either(tags)}",
                 self.line(path),
                 lambda facts, said: not wanted.isdisjoint(facts.get("customer.tags") or ()),
                 lambda facts, said: ", ".join(facts.get("customer.tags") or ()) or "none",
@@ -270,17 +249,16 @@ class _Compiler:
         return [
             Check(
                 "text words",
-                f"text has {_either(texts)}",
+                f"text has {either(texts)}",
                 self.line(path),
                 lambda facts, said: said.has(wanted),
-                lambda facts, said: _either([f'"{found}"' for found in said.which(wanted)]) or "none of them",
+                lambda facts, said: either([f'"{found}"' for found in said.which(wanted)]) or "none of them",
                 wanted_words=wanted,
             )
         ]
 
     def matches(self, data: Any, path: Path) -> list[Check]:
-        options = re2.Options()
-        options.case_sensitive, options.log_errors, options.max_mem = False, False, PATTERN_MEMORY_BYTES
+        options = pattern_options(PATTERN_MEMORY_BYTES)
         patterns = []
         for value, here in self.values(data, path, limit=MAX_PATTERN_CHARS):
             try:
@@ -299,10 +277,11 @@ class _Compiler:
         return [
             Check(
                 "text matches",
-                f"text matches {_either([pattern.pattern for pattern in patterns])}",
+                f"text matches {either([pattern.pattern for pattern in patterns])}",
                 self.line(path),
                 lambda facts, said: any(pattern.search(said.text) for pattern in patterns),
                 saw,
+                patterns=tuple(pattern.pattern for pattern in patterns),
             )
         ]
 
@@ -327,7 +306,7 @@ class _Compiler:
                 key,
                 f"{key} of {len(parts)}",
                 self.line(path),
-                _every(tests) if key == "all" else _some(tests),
+                every(tests) if key == "all" else some(tests),
                 lambda facts, said: f"{sum(part.holds(facts, said) for part in parts)} of {len(parts)} hold",
                 parts=tuple(parts),
             )
@@ -340,7 +319,7 @@ class _Compiler:
             "all",
             " and ".join(check.wanted for check in checks),
             self.line(path),
-            _every(tuple(check.holds for check in checks)),
+            every(tuple(check.holds for check in checks)),
             lambda facts, said: "; ".join(check.saw(facts, said) for check in checks),
             parts=checks,
         )
@@ -368,34 +347,3 @@ _READERS: dict[str, Callable[[_Compiler, Any, Path], list[Check]]] = {
     "hours": _Compiler.hours,
     "text": _Compiler.text,
 }
-
-
-def _every(tests: tuple[Test, ...]) -> Test:
-    def holds(facts: Facts, said: Said) -> bool:
-        for test in tests:  # noqa: SIM110 - a generator costs more than the tests
-            if not test(facts, said):
-                return False
-        return True
-
-    return holds
-
-
-def _some(tests: tuple[Test, ...]) -> Test:
-    def holds(facts: Facts, said: Said) -> bool:
-        for test in tests:  # noqa: SIM110 - likewise
-            if test(facts, said):
-                return True
-        return False
-
-    return holds
-
-
-def _shown(value: Any) -> str:
-    return "unknown" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _either(words: Sequence[str]) -> str:
-    """`a`, `a or b`, `a, b or c`; long lists are cut."""
-    if len(words) > 8:
-        return f"{', '.join(words[:7])} or {len(words) - 7} more"
-    return " or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

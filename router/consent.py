@@ -45,7 +45,8 @@ def wish(text: str) -> Wish | None:
         return None
     if found := _keyword(plain.replace("\n", " ")):
         return found
-    if _plain(own.partition("\n")[0]) in CERTAIN:  # a line of its own, then a name or a reason
+    line = own.partition("\n")[0]
+    if len(line) <= 40 and _plain(line) in CERTAIN:  # a line of its own, then a name or a reason
         return "stop"
     if _ASKS.search(plain) and any(
         _ASKS.search(sentence) and not _EXCEPTIONS.search(sentence) for sentence in plain.split("\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from router.conditions import Check
+from router.checks import Check
 from router.facts import Facts
 from router.rules import Compiled, Decision, RuleSet
 from router.said import Said

@@ -4,7 +4,8 @@ First match wins for the queue. Rules that `continue` adjust on the way there: t
 and skills add up. Where no rule names a queue, the default does, as the last rule would.
 
 Exact conditions and words are not asked rule by rule: for each value of a fact a bit mask tells which rules it leaves
-possible, so that a decision is a few look-ups, an AND, and whatever the few rules left still ask (patterns, any, not).
+possible; patterns are searched all at once. So a decision is a few look-ups, an AND, and whatever the few rules left
+still ask (any, not, languages).
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import re2
+
 from hub.config import Config, Outcome, Rule
 from hub.configrouting import DEFAULT, NORMAL
 from hub.errors import ConfigError, Fault
-from router.conditions import Check, compile_when
+from router.checks import Check, pattern_options
+from router.conditions import compile_when
 from router.facts import Facts
 from router.said import Said
+
+SET_MEMORY_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +70,8 @@ class RuleSet:
         self._exact = self._index_facts(many=False)
         self._lists = self._index_facts(many=True)
         self._index_words()
+        self._patterned = sum(1 << i for i, rule in enumerate(rules) if any(c.patterns for c in rule.checks))
+        self._patterns = _Patterns(rules)
         self._ready = {i: self._decision((), rule.rule.name, rule.rule.then) for i, rule in enumerate(rules)}
         self._ready_default = self._decision((), DEFAULT, Outcome())
 
@@ -133,6 +141,8 @@ class RuleSet:
         said = Said(text)
         if mask & self._wordy:
             mask &= ~self._wordy | self._said_mask(said)
+        if mask & self._patterned:
+            mask &= ~self._patterned | self._patterns.mask(said)
         adjusted: list[Compiled] = []
         while mask:
             low = mask & -mask
@@ -184,4 +194,38 @@ def compile_rules(config: Config) -> RuleSet:
 
 
 def _rest(checks: Sequence[Check]) -> list[Check]:
-    return [check for check in checks if check.fact is None and check.wanted_words is None]
+    return [check for check in checks if check.fact is None and not check.wanted_words and not check.patterns]
+
+
+class _Patterns:
+    """All patterns in one pass: 10 of them cost 2 µs a message together, 20 one by one (measured, 150 characters).
+
+    The set's automaton may run out of memory in the middle of a text, and then reports nothing found. A pattern that
+    always matches stands guard: where even that was not found, they are asked one by one.
+    """
+
+    def __init__(self, rules: Sequence[Compiled]) -> None:
+        self._by_rule = [
+            (1 << i, check) for i, rule in enumerate(rules) for check in rule.checks if check.patterns
+        ]
+        self._bits = [bit for bit, check in self._by_rule for _ in check.patterns]
+        self._set: Any = re2.Set.SearchSet(pattern_options(SET_MEMORY_BYTES))
+        for _, check in self._by_rule:
+            for pattern in check.patterns:
+                self._set.Add(pattern)
+        self._guard = self._set.Add("")
+        try:
+            self._set.Compile()
+        except re2.error:  # too much for one automaton
+            self._set = None
+
+    def mask(self, said: Said) -> int:
+        found = self._set.Match(said.text) if self._set is not None else ()
+        mask = 0
+        if self._guard in found:
+            for index in found:
+                mask |= self._bits[index] if index != self._guard else 0
+        else:
+            for bit, check in self._by_rule:
+                mask |= bit if check.holds({}, said) else 0
+        return mask

@@ -217,3 +217,25 @@ def _timed(compiled: RuleSet, facts: dict[str, Any], text: str) -> float:
     for _ in range(20):
         compiled.decide(facts, text)
     return (time.perf_counter() - started) / 20
+
+
+@pytest.mark.parametrize("memory", [1, 1_000_000, 1_500_000, 1 << 24])
+def test_patterns_that_are_too_much_for_one_pass_are_asked_one_by_one(
+    memory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.rules.SET_MEMORY_BYTES", memory)
+    compiled = rules(
+        "\n".join(
+            f"  - {{name: r{i}, when: {{text: {{matches: '[ab]{{{20 + i}}}x[a-y]{{{i},90}}{i}'}}}},"
+            " then: {queue: a}}"
+            for i in range(10, 40)
+        )
+    )
+    made = random.Random(3)
+    for i in (10, 25, 39):
+        noise = "".join(made.choice("abxy0123456789") for _ in range(5_000))
+        assert compiled.decide(FACTS, noise).rule == naive(compiled, FACTS, noise)
+        wanted = f"{'ab' * 15_0}x{'c' * 40}{i}"
+        assert (
+            compiled.decide(FACTS, noise + wanted).rule == naive(compiled, FACTS, noise + wanted) != "default"
+        )
