@@ -1,0 +1,1 @@
+"""Rows of the fault matrix, with real processes that are killed, frozen and starved."""

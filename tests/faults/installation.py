@@ -1,0 +1,328 @@
+"""A whole installation of real processes that a test may kill, and the ledger that tells whether anything was lost.
+
+Every message carries a token of its own. `accepted` holds those that the edge answered 2xx; at the end each of them
+must stand in exactly one interaction. Replies carry the token too; the company behind the account records what it gets.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+from sqlalchemy import select
+
+from connectors import CONNECTORS, signing
+from crm_store import ledger, schema
+from crm_store.db import Store
+from desk.actions import Actions
+from hub import clock
+from hub.configfiles import load
+from hub.errors import Conflict, Unavailable
+from tests.servers import free_port
+from tests.servers.http import Provider, Say, Seen
+from tests.servers.valkey import Valkey
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = {
+    "channels.yaml": """
+brands: {main: {name: Example Ltd}}
+accounts:
+  webhook/main:
+    title: Forms
+    rate_per_s: 1000
+    burst: 1000
+    settings: {url: "URL/answers"}
+    secrets: {signing: FAULT_SECRET}
+""",
+    "queues.yaml": "priorities: {normal: 0s}\nqueues: {general: {title: General}}\n",
+    "agents.yaml": "agents: {bo: {name: Bo, queues: all, limit: 1000}}\n",
+    "routing.yaml": "rules: []\ndefault: {queue: general}\n",
+}
+SECRET = "a secret that only this test and its company know"
+
+
+class Company(Provider):
+    """Keeps how often each reply came, by its text; answers as `default` or the queue say."""
+
+    def __init__(self) -> None:
+        super().__init__(check=self._note)
+        self.got: Counter[str] = Counter()
+
+    def _note(self, seen: Seen) -> Say | None:
+        if seen.method == "POST":
+            self.got[msgspec.json.decode(seen.body)["text"]] += 1
+        return None
+
+
+@dataclass
+class Load:
+    """What one flood of messages came to. `accepted`: tokens that were answered 2xx."""
+
+    accepted: list[str] = field(default_factory=list)
+    refused: Counter[int | str] = field(default_factory=Counter)
+
+
+class Installation:
+    """`with Installation(folder, database_url) as hub:` then `hub.start("web", "router")`."""
+
+    def __init__(
+        self, folder: Path, database_url: str | None = None, *, appendfsync: str = "everysec"
+    ) -> None:
+        self.folder = folder
+        self.valkey = Valkey(tcp=True, appendfsync=appendfsync)
+        self.company = Company()
+        self.port, self.desk_port = free_port(), free_port()
+        self.database_url = database_url or f"sqlite:///{folder / 'var' / 'mainstem.db'}"
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.settings: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self.valkey.start()
+        self.company.__enter__()
+        config = self.folder / "config"
+        config.mkdir(parents=True, exist_ok=True)
+        for name, text in CONFIG.items():
+            (config / name).write_text(text.replace("URL", self.company.url))
+        self.run("release")
+        self.store = Store.open(self.database_url)
+        self.config = load({name: (config / name).read_text() for name in CONFIG})
+        self.desk = Actions(
+            store=self.store,
+            config=lambda: self.config,
+            limits={name: connector.limits for name, connector in CONNECTORS.items()},
+            wake=lambda job: None,
+            notify=lambda kind, **ids: None,
+            undo_s=0.0,
+            schemes={name: connector.urn_scheme for name, connector in CONNECTORS.items()},
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in list(self.running):
+            self.kill(name)
+        self.company.__exit__(kind, error, trace)
+        self.store.close()
+        self.valkey.close()
+        if error is not None:  # what the processes said belongs beside the failure
+            for log in sorted(self.folder.glob("*.log")):
+                lines = log.read_text(errors="replace").splitlines()
+                print(f"--- {log.name}", *lines[-15:], sep="\n")
+
+    # ---------------------------------------------------------------------------------------------- its processes
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "REDIS_URL": self.valkey.url,
+            "DATABASE_URL": self.database_url,
+            "PORT": str(self.port),
+            "MAINSTEM_DESK_PORT": str(self.desk_port),
+            "MAINSTEM_CONFIG": str(self.folder / "config"),
+            "MAINSTEM_DATA": str(self.folder / "var"),
+            "MAINSTEM_ALLOW_PRIVATE_TARGETS": "true",
+            "FAULT_SECRET": SECRET,
+            **self.settings,
+        }
+
+    def run(self, *words: str) -> str:
+        """A command, to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "mainstem", *words],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self, *names: str, **environment: str) -> None:
+        """Start processes; `web`, or `router:2` for a second one of a kind."""
+        for name in names:
+            with (self.folder / f"{name.replace(':', '-')}.log").open("ab") as log:
+                self.running[name] = subprocess.Popen(
+                    [sys.executable, "-m", "mainstem", name.partition(":")[0]],
+                    cwd=ROOT, env=self.environment | environment, stdout=log, stderr=log,
+                    start_new_session=True,
+                )  # fmt: skip
+
+    def kill(self, name: str) -> None:
+        process = self.running.pop(name)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+    def stop(self, name: str) -> None:
+        process = self.running.pop(name)
+        process.terminate()
+        process.wait(20)
+
+    def freeze(self, name: str) -> None:
+        os.killpg(self.running[name].pid, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        os.killpg(self.running[name].pid, signal.SIGCONT)
+
+    def died(self, name: str, within_s: float = 30.0) -> int:
+        """Wait until a process has ended by itself; its exit code."""
+        return self.running.pop(name).wait(within_s)
+
+    async def ready(self, within_s: float = 20.0) -> None:
+        """Until the edge answers."""
+        await until(self._answers, within_s, "the edge does not answer")
+
+    async def _answers(self) -> bool:
+        async with aiohttp.ClientSession() as http:
+            with suppress(aiohttp.ClientError):
+                async with http.get(f"http://127.0.0.1:{self.port}/healthz") as answer:
+                    return answer.status == 200
+        return False
+
+    # --------------------------------------------------------------------------------------------------- its load
+
+    async def load(
+        self, count: int, *, per_s: float = 200.0, people: int = 20, prefix: str = "m", times: int = 1
+    ) -> Load:
+        """`count` signed messages of `people` people at a steady rate, each `times` times at once."""
+        done = Load()
+        began = time.monotonic()
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=30), connector=aiohttp.TCPConnector(limit=200)
+        ) as http:
+
+            async def one(number: int) -> None:
+                await asyncio.sleep(max(0.0, began + number / per_s - time.monotonic()))
+                for _ in range(times):
+                    await self._post(http, done, f"{prefix}-{number}", number % people)
+
+            await asyncio.gather(*(one(number) for number in range(count)))
+        done.accepted = sorted(set(done.accepted))
+        return done
+
+    async def _post(self, http: aiohttp.ClientSession, done: Load, token: str, person: int) -> None:
+        body = msgspec.json.encode({"id": token, "from": {"email": f"p{person}@example.com"}, "text": token})
+        headers = {signing.HEADER: signing.sign(SECRET, body, int(time.time()))}
+        try:
+            async with http.post(
+                f"http://127.0.0.1:{self.port}/in/webhook/main", data=body, headers=headers
+            ) as answer:
+                if answer.status == 200:
+                    done.accepted.append(token)
+                else:
+                    done.refused[answer.status] += 1
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            done.refused[type(error).__name__] += 1
+
+    # ------------------------------------------------------------------------------------------------- its ledger
+
+    def texts(self, direction: str = "in") -> list[str]:
+        n = schema.interactions.c
+        with self.store.read() as tx:
+            return list(tx.execute(select(n.text).where(n.direction == direction).order_by(n.id)).scalars())
+
+    async def has(self, accepted: list[str], within_s: float = 60.0) -> None:
+        """Until every accepted message is in the store; then, that none of them is there twice."""
+
+        def missing() -> set[str]:
+            try:
+                return set(accepted) - set(self.texts())
+            except Unavailable:
+                return set(accepted)
+
+        async def all_there() -> bool:
+            return not await asyncio.to_thread(missing)
+
+        try:
+            await until(all_there, within_s, "accepted, and not in the store")
+        except AssertionError:
+            lost = sorted(missing())
+            raise AssertionError(f"{len(lost)} accepted messages are not in the store: {lost[:5]}") from None
+        doubled = [token for token, times in Counter(self.texts()).items() if times > 1]
+        assert not doubled, f"stored twice: {doubled[:5]}"
+
+    async def balanced(self, within_s: float = 30.0) -> ledger.LedgerRow:
+        """Until the ledger says that nothing is on the way; it must never say that something is missing."""
+        rows: list[ledger.LedgerRow] = []
+
+        async def quiet() -> bool:
+            nonlocal rows
+            rows = await asyncio.to_thread(ledger.day, self.store, clock.system().date())
+            return bool(rows) and not any(row.on_the_way or row.missing for row in rows)
+
+        await until(quiet, within_s, lambda: f"the ledger: {rows}")
+        (row,) = rows
+        assert row.journalled == row.stored + row.duplicates + row.quarantined
+        return row
+
+    def in_order(self, prefix: str = "m") -> list[str]:
+        """Messages that stand before one that the same person sent earlier; the load is numbered."""
+        n = schema.interactions.c
+        last: dict[int, int] = {}
+        wrong = []
+        with self.store.read() as tx:
+            rows = tx.execute(
+                select(n.identity_id, n.text).where(n.direction == "in").order_by(n.conversation_id, n.id)
+            ).all()
+        for identity, text in rows:
+            if not text.startswith(f"{prefix}-"):
+                continue
+            number = int(text.rpartition("-")[2])
+            if number < last.get(identity, -1):
+                wrong.append(text)
+            last[identity] = max(number, last.get(identity, -1))
+        return wrong
+
+    # ------------------------------------------------------------------------------------------------ its replies
+
+    def answer(self, *, most: int = 1000, prefix: str = "re") -> list[str]:
+        """Bo takes what waits and answers each conversation once; the texts that he sent."""
+        said = []
+        for _ in range(most):
+            try:
+                taken = self.desk.next("bo")
+            except Conflict:
+                continue
+            if taken is None:
+                break
+            said.append(f"{prefix}-{taken}")
+            self.desk.reply(taken, "bo", said[-1], idem_key=said[-1])
+        return said
+
+    def delivery_states(self) -> Counter[str]:
+        with self.store.read() as tx:
+            return Counter(tx.execute(select(schema.deliveries.c.state)).scalars())
+
+    async def sent(self, within_s: float = 60.0) -> Counter[str]:
+        """Until no delivery is held, queued or on its way."""
+        states: Counter[str] = Counter()
+
+        async def settled() -> bool:
+            nonlocal states
+            states = await asyncio.to_thread(self.delivery_states)
+            return not states.keys() & {"held", "queued", "sending"}
+
+        await until(settled, within_s, lambda: f"deliveries: {states}")
+        return states
+
+
+async def until(
+    true: Callable[[], Any], within_s: float, otherwise: str | Callable[[], str] = "it does not happen"
+) -> None:
+    """Look again and again, for at most `within_s`."""
+    end = time.monotonic() + within_s
+    while not await true():
+        if time.monotonic() > end:
+            raise AssertionError(otherwise if isinstance(otherwise, str) else otherwise())
+        await asyncio.sleep(0.1)
