@@ -187,14 +187,13 @@ NASTY = [
 ]
 
 
-@pytest.mark.parametrize("text", NASTY)
-def test_what_is_typed_stands_for_itself(office: Office, text: str) -> None:
+def test_what_is_typed_stands_for_itself(office: Office) -> None:
     office.customer("Ann", "webchat:ann")
     office.writes("webchat:ann", "hello")
-    with office.store.read() as tx:
-        hits = views.search(tx, text)
-        found = customers.find(tx, text)
-    assert (hits.conversations, hits.customers, found) == ((), (), ())
+    for text in NASTY:
+        with office.store.read() as tx:
+            assert customers.find(tx, text) == (), text
+            assert views.search(tx, text) == views.Hits(conversations=(), customers=()), text
 
 
 def test_people_and_words_are_found(office: Office) -> None:
