@@ -63,6 +63,7 @@ class Up:
         self.began = time.monotonic()
         self.stop_asked = asyncio.Event()
         self.env: dict[str, str] = {}
+        self.watching: asyncio.Task[None] | None = None
         self.supervisor = Supervisor(self.data / "logs", terminal.child_ended, self._heard)
 
     # ------------------------------------------------------------------------------------------ from start to end
@@ -86,9 +87,7 @@ class Up:
                 return 0
             asked.cancel()
             started.result()
-            watching = asyncio.create_task(self._apply_on_save())
             await self.stop_asked.wait()
-            watching.cancel()
             return 0
         finally:
             await self._end()
@@ -98,6 +97,7 @@ class Up:
         terminal.note("Starting …")
         await self._redis()
         prepared = await self._prepare()
+        self.watching = asyncio.create_task(self._apply_on_save())  # from here on a save counts
         programs = [self._process(name) for name in PROCESSES]
         self.supervisor.add(*programs)
         await self._ready()
@@ -106,6 +106,8 @@ class Up:
         terminal.summary(self.settings, self.env, prepared, time.monotonic() - self.began, demo=self.demo)
 
     async def _end(self) -> None:
+        if self.watching is not None:
+            self.watching.cancel()
         if self.supervisor.stages:
             terminal.note("Stopping …")
         killed = await self.supervisor.stop(GRACE_S)
