@@ -6,6 +6,7 @@ v1 is HMAC-SHA256 over `t` + `.` + the raw body. docs/channels/webhook.md is the
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable
 
 from hub.errors import Forged
@@ -14,6 +15,7 @@ HEADER = "X-Mainstem-Signature"
 WINDOW_S = 300  # a machine's clock is seconds off, not minutes; what is replayed later is refused unread
 _LONGEST = 1024  # of the header; eight signatures are 560 characters
 _MOST = 8
+_USUAL = re.compile(r"t=(\d{1,12}),v1=([0-9a-f]{64})", re.ASCII)
 
 
 def sign(secret: str, body: bytes, at: int) -> str:
@@ -28,7 +30,8 @@ def check(header: str | None, secrets: Iterable[str], body: bytes, now_s: float)
     """
     if not header:
         raise Forged(f"one {HEADER} header is needed, and there is none or more than one")
-    stamp, given = _read(header)
+    usual = _USUAL.fullmatch(header)
+    stamp, given = (usual[1].encode(), [usual[2].encode()]) if usual else _read(header)
     holds = False
     for secret in secrets:
         expected = _digest(secret, stamp, body)
