@@ -16,6 +16,7 @@ from aiohttp import web
 
 from crm_store import logins
 from crm_store.db import Store
+from desk.web import live
 from desk.web.app import build_app
 from tests.desk.room import PNG, Room, make
 
@@ -65,7 +66,8 @@ def room(sqlite_url: str, tmp_path: Path) -> Iterator[Room]:
 
 
 @pytest.fixture
-def address(room: Room) -> Iterator[str]:
+def address(room: Room, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(live, "POLL_S", 0.1)
     loop = asyncio.new_event_loop()
     started = threading.Event()
     runner = web.AppRunner(build_app(room.desk), access_log=None, shutdown_timeout=1)
@@ -192,7 +194,7 @@ def test_an_update_never_takes_what_is_being_typed(room: Room, address: str, pag
     page.goto(f"{address}/conversations/{number}")
     page.keyboard.press("r")
     page.keyboard.type("I am so sor")
-    page.wait_for_timeout(2500)  # until the page's stream has followed the store once
+    page.wait_for_timeout(500)  # until the page's stream has followed the store once
     room.later(seconds=5)
     room.writes("webchat:ann", "Are you there?", name="Ann")
     page.wait_for_selector("text=Are you there?", timeout=10_000)

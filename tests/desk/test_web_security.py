@@ -429,7 +429,7 @@ async def test_odd_parameters_are_never_a_500(store: Store, tmp_path: Path) -> N
     async with room.browsers() as browse:
         ada = await browse("ada")
         for path in PARAMETERS:
-            for odd in ODD:
+            for odd in ODD if path.startswith("/search") else ODD[::2]:
                 answer = await ada.client.get(path + quote(odd, safe=""))
                 assert answer.status in (200, 400, 404), (path, odd, answer.status)
 
@@ -450,7 +450,7 @@ async def test_odd_forms_are_never_a_500(store: Store, tmp_path: Path) -> None:
         ada = await browse("ada")
         await ada.get(f"/conversations/{number}")
         for action, names in fields.items():
-            for odd in ODD[1::5]:
+            for odd in ("\x00", "' OR '1'='1", "9" * 40, "x" * 5000):
                 for name in names:
                     form = {"reply": "hi", "note": "hi", "reason": "why", "queue": "general", "for": "30"}
                     answer = await ada.client.post(
@@ -462,7 +462,7 @@ async def test_odd_forms_are_never_a_500(store: Store, tmp_path: Path) -> None:
             ("/presence", "for"),
             (f"/customers/{room.customer_of(number)}", "tier"),
         ):
-            for odd in ODD:
+            for odd in ODD[::3]:
                 answer = await ada.client.post(path, data={name: odd, "csrf": ada.token})
                 assert answer.status < 500, (path, name, odd)
 
