@@ -30,7 +30,7 @@ _log = log.get("stream")
 
 BATCH = 256  # entries in one call; Redis is busy with it for about a millisecond
 _BATCH_BYTES = 1024 * 1024
-_PACE_S = 0.002  # between two calls under load, so that more entries share one
+_PACE_S = 0.005  # between two calls under load, so that more entries share one; nobody waits for them
 _CACHE_BYTES = 8 * 1024 * 1024  # of entries that wait here; beyond that they are read again from the journal
 _BACK_OFF_S = (0.02, 0.1, 0.3, 1.0, 2.0)
 _PATIENCE_S = (
