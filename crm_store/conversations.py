@@ -9,7 +9,7 @@ the conversation stands in `assignments`. `rank_at` is set exactly while a conve
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -28,16 +28,17 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import insert as plain_insert
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from crm_store.schema import (
     assignments,
-    conversation_events,
-    conversation_links,
     conversations,
     presence,
 )
+from crm_store.traces import link as link  # so that who changes conversations needs one name
+from crm_store.traces import log as log
+from crm_store.traces import tags_json as tags_json
+from crm_store.traces import touch as touch
 from hub.clock import to_us
 from hub.errors import Conflict, NotFound
 from hub.ids import Ids
@@ -399,53 +400,6 @@ def unanswered(
                 _begin(tx, ids, conversation_id, row.assignee, "claim", now)
     _set(tx, conversation_id, _c.state == row.state, **values)
     log(tx, ids, conversation_id, "reply_undone", by, now, data={"delivery": delivery_id})
-
-
-def link(tx: Connection, pairs: Sequence[tuple[int, int]], why: str, now: datetime) -> None:
-    """Show each of a pair on the other. Twice is once."""
-    rows = sorted({(a, b) for one, other in pairs if one != other for a, b in ((one, other), (other, one))})
-    if not rows:
-        return
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    tx.execute(
-        make(conversation_links).on_conflict_do_nothing(),
-        [{"conversation_id": a, "other_id": b, "why": why, "at": now} for a, b in rows],
-    )
-
-
-def log(
-    tx: Connection,
-    ids: Ids,
-    conversation_id: int,
-    what: str,
-    by: str,
-    now: datetime,
-    why: str = "",
-    data: Mapping[str, Any] | None = None,
-) -> None:
-    """One row of what happened to it: who, what, when, why."""
-    tx.execute(
-        plain_insert(conversation_events).values(
-            id=ids(),
-            conversation_id=conversation_id,
-            at=now,
-            by=by,
-            what=what,
-            why=why,
-            data=json.dumps(data or {}, ensure_ascii=False),
-        )
-    )
-
-
-def touch(tx: Connection, conversation_ids: Iterable[int]) -> None:
-    """Grow the version of conversations of which something else changed, so that every view of them is redrawn."""
-    wanted = sorted(set(conversation_ids))
-    if wanted:
-        tx.execute(update(conversations).where(_c.id.in_(wanted)).values(version=_c.version + 1))
-
-
-def tags_json(tags: Iterable[str]) -> str:
-    return json.dumps(sorted(set(tags)), ensure_ascii=False)
 
 
 def _set(tx: Connection, conversation_id: int, expected: ColumnElement[bool], **values: Any) -> bool:
