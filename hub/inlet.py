@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,7 +34,7 @@ EVERY_S = 3.0
 _CHUNK = 1024  # entries in one question to the store
 _CHUNKS = 48  # in one round: 49,000 entries, 16,000 a second, and the rest in the next
 _AHEAD = 64  # seqs not yet given out, that the store must not know
-CHECK_TRIES, CHECK_EVERY_S = 10, 1.0
+CHECK_S, CHECK_EVERY_S = 10.0, 1.0  # for how long a store that is away is asked, and how often
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,7 +185,8 @@ class Inlet:
         """
         ahead = range(self._opened_at, self._opened_at + _AHEAD)
         old = self._journal.producer
-        for _ in range(CHECK_TRIES) if self._opened_at > 1 else ():
+        until = time.monotonic() + CHECK_S
+        while self._opened_at > 1 and time.monotonic() < until:
             try:
                 if await self._receipts.known(old, ahead):
                     self._journal.rename()

@@ -205,6 +205,7 @@ async def test_a_store_that_is_away_at_the_start_is_not_waited_for_for_ever(
     tmp_path: Path, valkey: str, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inlets, "CHECK_EVERY_S", 0.01)
+    monkeypatch.setattr(inlets, "CHECK_S", 0.05)
     monkeypatch.setattr(writers, "_PATIENCE_S", 0.01)
     receipts = Receipts()
     receipts.away = True
