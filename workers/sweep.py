@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, or_, select, update
 
+from crm_store import configs, doubts, receipts
 from crm_store import delivery_states as states
-from crm_store import doubts, receipts
 from crm_store.db import Store
 from crm_store.delivery_states import Happened, Moved, note
 from crm_store.schema import (
@@ -137,7 +137,12 @@ def job() -> None:
 
 def run(held: context.Context) -> None:
     """One look over a process's store, and a notice of what moved."""
-    swept = look(held.store, held.follower.get(), clock.system())
+    now = clock.system()
+    try:
+        configs.settle_again(held.store, now)
+    except MainstemError as error:
+        _log.warning("step failed", step="settle", error=str(error))
+    swept = look(held.store, held.follower.get(), now)
     if swept.moved:
         notices.publish(
             held.redis,

@@ -40,7 +40,7 @@ class Office:
         self, store: Store, url: str = "http://127.0.0.1:1", names: Sequence[str] = ("main",)
     ) -> None:
         self.store = store
-        assert store.ids  # leases its slot now, outside of any transaction
+        store.ids.take(1)  # leases its slot now, outside of any transaction
         self.now = START
         self.url = url
         self.accounts: dict[str, Account] = {}
