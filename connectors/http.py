@@ -100,12 +100,17 @@ def refusal(error: BaseException) -> TargetRefused | None:
 
 
 def guarded_session(
-    *, allow_private: bool = False, resolver: AbstractResolver | None = None, total_s: float = TOTAL_S
+    *,
+    allow_private: bool = False,
+    resolver: AbstractResolver | None = None,
+    total_s: float = TOTAL_S,
+    connections: int = 200,
 ) -> aiohttp.ClientSession:
     """A session for everything that goes out. Make one a process, in its event loop, and close it.
 
     Every hop of a redirect is checked like the first; credentials do not follow to another origin (aiohttp's rule).
     No cookies, no proxy from the environment. `allow_private` is for tests and for hubs whose systems live inside.
+    connections: at once; 0 for a caller that bounds its requests itself, so that hung hosts cannot use up the others'.
     """
 
     async def check_hop(
@@ -124,7 +129,7 @@ def guarded_session(
         return opened
 
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=resolver, socket_factory=dial, limit=200),
+        connector=aiohttp.TCPConnector(resolver=resolver, socket_factory=dial, limit=connections),
         middlewares=(check_hop,),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S),

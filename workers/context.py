@@ -64,7 +64,7 @@ class Context:
     def wire(self) -> Wire:
         """What a send may use; to be called on the event loop."""
         if self.http is None:
-            self.http = guarded_session(allow_private=self.settings.allow_private_targets)
+            self.http = guarded_session(allow_private=self.settings.allow_private_targets, connections=0)
         if self.redis_async is None and self.settings.redis_url is not None:
             self.redis_async = wires.connect_async(self.settings.redis_url)
         return Wire(
