@@ -143,11 +143,22 @@ def rollback(
     return apply(store, find(store, ref).files, by, check, now)
 
 
+def settle_again(store: Store, now: datetime) -> int:
+    """`settle` with what is in force, for the sweeper: a process that had not yet heard of a change may have put
+    something into a queue that is no more. Whoever applies waits meanwhile, so nothing newer is overruled."""
+    ids = store.ids
+
+    def work(tx: Connection) -> int:
+        version = _locked(tx)
+        return settle(tx, ids, configfiles.load(version.files), "system", now) if version else 0
+
+    return store.run(work)
+
+
 def settle(tx: Connection, ids: Ids, config: Config, by: str, now: datetime) -> int:
     """Take what is in queues with `moved_to`, or with agents that are no more, to where it belongs; how many.
 
-    Twice is harmless. The sweeper calls it too: a process that had not yet heard of the change may have put one there
-    meanwhile.
+    Twice is harmless.
     """
     orphans = tx.execute(
         select(conversations.c.id)

@@ -125,6 +125,13 @@ def test_a_queue_with_conversations_goes_only_with_moved_to(store: Store) -> Non
         said = tx.execute(select(conversation_events)).all()
     assert rows == {waiting: "general", closed: "billing"}
     assert [(e.conversation_id, e.what, e.by) for e in said] == [(waiting, "transferred", "agent:cleo")]
+    late = converse(store, 3, "billing")  # by a router that had not yet heard
+    assert configs.settle_again(store, clock.system()) == 1
+    assert configs.settle_again(store, clock.system()) == 0
+    with store.read() as tx:
+        assert (
+            tx.execute(select(conversations.c.queue).where(conversations.c.id == late)).scalar() == "general"
+        )
     assert configs.apply(store, gone, "system").changed  # now it may go
 
 
