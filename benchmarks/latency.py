@@ -27,7 +27,7 @@ WORDS = ("Where is my invoice?", "It does not work.", "What is the price?", "Hel
 
 
 class Watch:
-    """Sees rows of intake as they are committed. One that comes 3 s after its successors is not seen, and breaks the run."""
+    """Sees rows of intake as they are committed. One that comes 3 s after its successors breaks the run."""
 
     def __init__(self, database: Path) -> None:
         self._database = database

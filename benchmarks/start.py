@@ -1,7 +1,7 @@
 """start: `mainstem up` from nothing to ready, and the memory of all its processes at rest.
 
-ready_s: from the call to both pages saying that they are ready, in an empty folder. rss_mb: the resident memory of every
-process, shared pages counted in each of them, once caches are warm and nothing happens. Before the figures are
+ready_s: from the call to both pages saying that they are ready, in an empty folder. rss_mb: the resident memory of
+every process, shared pages counted in each of them, once caches are warm and nothing happens. Before the figures are
 printed a message goes in and the ledger has it.
 """
 

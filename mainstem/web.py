@@ -55,7 +55,6 @@ def main(settings: Settings) -> int:
     """Run until told to stop."""
     url = processes.redis_url(settings)
     stop = processes.begin(settings, "web")
-    # The journal first: two web processes over one folder is the mistake to tell before anything else.
     store = processes.open_store(settings, stop, "web")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_run(settings, url, store, stop))
