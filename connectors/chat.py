@@ -393,7 +393,7 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     while waiting:
         for task in waiting:
             task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=0.1)
+        _, waiting = await asyncio.wait(waiting, timeout=0.02)
 
 
 class _Peek(msgspec.Struct, gc=False):

@@ -18,4 +18,6 @@ def text(value: str) -> str:
 
 def line(value: str, limit_chars: int = 200) -> str:
     """One line: a name or a subject, its controls and line breaks turned into spaces, cut at `limit_chars`."""
-    return " ".join(text(value).split())[:limit_chars] if value else ""
+    if value.isascii() and value.isprintable() and "  " not in value and value.strip() == value:
+        return value[:limit_chars]
+    return " ".join(text(value).split())[:limit_chars]

@@ -128,11 +128,19 @@ class Buckets:
     def take(self, key: str) -> bool:
         """Take one token, if there is one."""
         now = self._now()
-        tokens = self._tokens(key, now)
-        if key not in self._state and len(self._state) >= self._size:
-            del self._state[next(iter(self._state))]
-        self._state[key] = (tokens - 1 if tokens >= 1 else tokens, now)
-        return tokens >= 1
+        state = self._state
+        found = state.get(key)
+        if found is not None:
+            tokens = min(self._burst, found[0] + (now - found[1]) * self._per_s)
+        else:
+            tokens = self._burst
+            if len(state) >= self._size:
+                del state[next(iter(state))]
+        if tokens < 1:
+            state[key] = (tokens, now)
+            return False
+        state[key] = (tokens - 1, now)
+        return True
 
     def spent(self, key: str) -> bool:
         """Is there no token left? Takes none, and remembers nothing."""

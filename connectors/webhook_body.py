@@ -100,16 +100,12 @@ def _sentence(error: Exception) -> str:
 
 def _message(body: Body, raw: Raw, account: Account) -> Parsed:
     sender, claims, name = _who(body.sender, account)
-    attachments: list[Attachment] = []
-    blobs: list[bytes] = []
-    for file in body.attachments or ():
-        attachment, data = _file(file)
-        attachments.append(attachment)
-        blobs.append(data)
+    files = [_file(file) for file in body.attachments] if body.attachments else ()
+    key = clean.text(body.id)
     event = MessageReceived(
         account=account.key,
-        event_key=clean.text(body.id),
-        external_id=clean.text(body.id),
+        event_key=key,
+        external_id=key,
         received_at=raw.received_at,
         sender=sender,
         sender_name=name,
@@ -124,9 +120,9 @@ def _message(body: Body, raw: Raw, account: Account) -> Parsed:
         in_reply_to=_or_none(body.in_reply_to),
         language=_or_none(body.language),
         automatic=body.automatic,
-        attachments=tuple(attachments),
+        attachments=tuple(attachment for attachment, _ in files) if files else (),
     )
-    return Parsed(events=(event,), blobs=tuple(blobs))
+    return Parsed(events=(event,), blobs=tuple(data for _, data in files) if files else ())
 
 
 def _changed(change: Change) -> Callable[[Body, Raw, Account], Parsed]:
@@ -270,11 +266,11 @@ def _flat(value: str | float | bool | None) -> str:
 
 
 def _utc(at: datetime | None) -> datetime | None:
-    return at.astimezone(UTC) if at is not None else None
+    return at if at is None or at.tzinfo is UTC else at.astimezone(UTC)
 
 
 def _or_none(value: str | None) -> str | None:
-    return clean.text(value) or None if value is not None else None
+    return None if value is None else clean.text(value) or None
 
 
 def _needed(value: str | None, name: str, body: Body) -> str:
