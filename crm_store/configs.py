@@ -169,10 +169,8 @@ def settle(tx: Connection, ids: Ids, config: Config, by: str, now: datetime) -> 
     for conversation_id in list(orphans):
         release(tx, ids, conversation_id, by=by, now=now, why="the agent is no longer configured")
         moved += 1
-    for queue in config.queues.values():
-        if queue.moved_to is None:
-            continue
-        of_queue = (conversations.c.queue == queue.key, conversations.c.state != CLOSED)
+    for queue, target in config.moved.items():
+        of_queue = (conversations.c.queue == queue, conversations.c.state != CLOSED)
         rows = tx.execute(
             select(conversations.c.id).where(*of_queue).order_by(conversations.c.id).with_for_update()
         ).scalars()
@@ -180,11 +178,9 @@ def settle(tx: Connection, ids: Ids, config: Config, by: str, now: datetime) -> 
         if not found:
             continue
         tx.execute(
-            update(conversations)
-            .where(*of_queue)
-            .values(queue=queue.moved_to, version=conversations.c.version + 1)
+            update(conversations).where(*of_queue).values(queue=target, version=conversations.c.version + 1)
         )
-        data = json.dumps({"from": queue.key, "to": queue.moved_to})
+        data = json.dumps({"from": queue, "to": target})
         tx.execute(
             insert(conversation_events),
             [
@@ -242,7 +238,7 @@ def _stranded(tx: Connection, config: Config, folder: str) -> list[Fault]:
     """Queues that still have conversations and are gone from the files."""
     rows = tx.execute(
         select(conversations.c.queue, func.count())
-        .where(conversations.c.state != CLOSED, conversations.c.queue.not_in(list(config.queues)))
+        .where(conversations.c.state != CLOSED, conversations.c.queue.not_in([*config.queues, *config.moved]))
         .group_by(conversations.c.queue)
         .order_by(conversations.c.queue)
     )

@@ -66,7 +66,6 @@ class Queue:
     service_within_s: float = 300.0
     offer_s: float = 60.0
     idle_s: float | None = None
-    moved_to: str | None = None
     line: int = 0
 
 
@@ -142,7 +141,8 @@ class Rule:
 class Config:
     """One whole, valid configuration. `hash` names it: sha256 (hex) over the files as applied.
 
-    priorities: name -> head start in seconds (may be negative). `default` always names a queue.
+    priorities: name -> head start in seconds (may be negative). `default` always names a queue. moved: queues that are
+    no more -> where their conversations go; they are not among `queues`.
     """
 
     hash: str
@@ -155,4 +155,5 @@ class Config:
     priorities: dict[str, float]
     rules: tuple[Rule, ...]
     default: Outcome
+    moved: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict, repr=False)

@@ -109,14 +109,21 @@ def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list
         key: _account(key, section, names)
         for key, section in channels.entries("accounts", "account", _ACCOUNT)
     }
-    read_queues = {key: _queue(key, section, names) for key, section in queues.entries("queues", "queue")}
+    living: dict[str, Queue] = {}
+    moved: dict[str, str] = {}
+    for key, section in queues.entries("queues", "queue"):
+        if "moved_to" in section.node.entries:
+            moved[key] = _moved(section, names)
+        else:
+            living[key] = _queue(key, section, names)
     if not names.queues and not queues.broken:
         queues.need("queues")
     config = Config(
         hash=digest(files),
         brands=brands,
         accounts=accounts,
-        queues=read_queues,
+        queues=living,
+        moved=moved,
         agents={key: _agent(key, s, names) for key, s in roots["agents.yaml"].entries("agents", "agent")},
         calendars={
             key: calendar(key, s) for key, s in roots["calendars.yaml"].entries("calendars", "calendar")
@@ -242,10 +249,14 @@ def _priorities(root: Section) -> dict[str, float]:
     return out
 
 
+def _moved(section: Section, names: Names) -> str:
+    """Where the conversations of a removed queue go. Its other keys may still stand there; they say nothing now."""
+    section.need("moved_to")
+    return section.refer("moved_to", "queue", names.queues) or ""
+
+
 def _queue(key: str, section: Section, names: Names) -> Queue:
     service = section.section("service")
-    if "moved_to" in section.node.entries:
-        section.need("moved_to")
     queue = Queue(
         key=key,
         title=section.text("title", key),
@@ -254,7 +265,6 @@ def _queue(key: str, section: Section, names: Names) -> Queue:
         service_within_s=service.duration("within", 300.0, least=1.0) if service else 300.0,
         offer_s=section.duration("offer", 60.0, least=5.0),
         idle_s=section.duration("idle", None, least=60.0),
-        moved_to=section.refer("moved_to", "queue", names.queues),
         line=section.line,
     )
     if service:

@@ -35,7 +35,7 @@ def test_every_key_is_read() -> None:
     general = config.queues["general"]
     assert (general.service_percent, general.service_within_s, general.offer_s) == (90, 120.0, 30.0)
     assert (general.idle_s, general.calendar, general.line) == (3600.0, "office", 6)
-    assert config.queues["old"].moved_to == "general"
+    assert (config.moved, list(config.queues)) == ({"old": "general"}, ["general", "billing"])
     assert config.priorities == {"high": 600.0, "normal": 0.0, "low": -3600.0}
     bo = config.agents["bo"]
     assert (bo.role, bo.queues, bo.skills, bo.limit) == (Role.LEAD, ("general", "billing"), ("german",), 3)
