@@ -6,6 +6,7 @@ from crm_store.delivery_states import Moved
 from hub import jobs, notices
 from workers import context
 from workers.drain import Drain, Drained
+from workers.sending import Pause
 
 
 def job() -> None:
@@ -21,6 +22,7 @@ def job() -> None:
             wire=held.wire,
             owner=held.owner,
             tell=lambda moved: _tell(held, moved),
+            warn=lambda pause: _warn(held, pause),
             stopping=context.stopping.is_set,
         ).run()
 
@@ -38,3 +40,8 @@ def _tell(held: context.Context, moved: list[Moved]) -> None:
         deliveries=[m.delivery_id for m in moved],
         conversations=conversations,
     )
+
+
+def _warn(held: context.Context, pause: Pause) -> None:
+    """An account rests and somebody must put it right; why stands in `account_states`."""
+    notices.publish(held.redis, notices.CONFIG, account=pause.account)

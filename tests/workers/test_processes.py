@@ -191,3 +191,14 @@ async def test_a_worker_ends_soon_when_asked_idle_or_busy(machine: Machine) -> N
         busy.send_signal(signal.SIGTERM)
         await until(lambda: busy.poll() is not None, 10)
         assert (busy.returncode, office.state(slow)) == (0, "unknown")
+
+
+async def test_replies_go_out_while_redis_is_away(machine: Machine) -> None:
+    async with Provider() as provider:
+        machine.configure(provider.url)
+        delivery = machine.office.reply()
+        machine.start(WORKER, REDIS_URL="redis://127.0.0.1:1/0")
+        await until(lambda: machine.office.state(delivery) == "sent")
+        later = machine.office.reply(to="webhook:bea")
+        await until(lambda: machine.office.state(later) == "sent")
+        assert set(provider.times().values()) == {1}
