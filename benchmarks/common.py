@@ -125,6 +125,6 @@ def _short(value: float) -> str:
 
 @contextmanager
 def folder(name: str) -> Iterator[Path]:
-    """A folder of its own on the disk that holds the data in production too: $MAINSTEM_BENCH, else the temporary one."""
+    """A folder of its own on the disk that is measured: $MAINSTEM_BENCH, else where temporary files go."""
     with TemporaryDirectory(prefix=f"ms-bench-{name}-", dir=os.environ.get("MAINSTEM_BENCH")) as path:
         yield Path(path)

@@ -11,14 +11,16 @@ from hub.configfiles import load
 from hub.model import Entry, MessageReceived
 from router.rules import RuleSet, compile_rules
 
-WORDS = (
-    "invoice refund delivery parcel broken password login address contract price offer cancel upgrade battery screen"
-    " engine hotel flight ticket luggage"
-).split()  # fmt: skip
-FILLER = (
-    "hello there I hope that you can help me with this because I have been waiting for some days now and nobody came"
-    " back to me about the thing we spoke of last week please let me know what happens next thank you and best regards"
-).split()  # fmt: skip
+_WORDS = """
+    invoice refund delivery parcel broken password login address contract price offer cancel upgrade battery screen
+    engine hotel flight ticket luggage
+"""
+_FILLER = """
+    hello there I hope that you can help me with this because I have been waiting for some days now and nobody came
+    back to me about the thing we spoke of last week please let me know what happens next thank you and best regards
+"""
+WORDS, FILLER = _WORDS.split(), _FILLER.split()
+CHARS = 200  # of a message, about; --chars of the benchmarks
 PRODUCER = "bench"
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)
 EVERY = timedelta(milliseconds=20)  # 50 messages a second, on the messages' own clock
@@ -58,8 +60,12 @@ def rules() -> RuleSet:
     return compile_rules(config())
 
 
-def messages(count: int, customers: int, *, seed: int = 1, name: str = "v") -> list[Entry]:
-    """`count` messages in a random order of `customers` people, about 200 characters each, as the journal has them."""
+def messages(
+    count: int, customers: int, *, chars: int = CHARS, seed: int = 1, name: str = "v"
+) -> list[Entry]:
+    """`count` messages in a random order of `customers` people, about `chars` long, as the journal has them."""
+    length = chars * 2 // 11  # words of the filler
+
     pick = random.Random(seed)
     people = [number % customers for number in range(count)]
     pick.shuffle(people)
@@ -68,8 +74,8 @@ def messages(count: int, customers: int, *, seed: int = 1, name: str = "v") -> l
     for seq, person in enumerate(people, 1):
         said[person] += 1
         account = "webchat/main" if person % 2 else "webhook/main"
-        words = pick.choices(FILLER, k=34)
-        words[pick.randrange(34)] = pick.choice(WORDS)
+        words = pick.choices(FILLER, k=length)
+        words[pick.randrange(length)] = pick.choice(WORDS)
         at = START + seq * EVERY
         event = MessageReceived(
             account=account,

@@ -60,15 +60,19 @@ def _driver(tx: Connection) -> Any:
 
 def look_up(tx: Connection, keys: Keys) -> Known:
     """What the store knows of these keys. On PostgreSQL it also keeps merges out until the commit (`keep_out`)."""
+    dialect, driver = _dialect(tx), _driver(tx)
     known = Known()
-    found = _dialect(tx).look_up(_driver(tx), keys)
-    known.seqs = {(producer, seq) for producer, seq in found["seqs"]}
+    found = dialect.look_up(driver, keys)
     known.events = {(account, key): First(*rest) for account, key, *rest in found["events"]}
     known.identities = {
         (brand, urn): Identity(identity, customer, bool(verified), *rest)
         for brand, urn, identity, customer, verified, *rest in found["identities"]
     }
     known.calls = {(account, external): Call(*rest) for account, external, *rest in found["calls"]}
+    # Whoever comes a second time finds their event's key taken, so only those need to be asked for by number.
+    if known.events:
+        told = [seq for seq, event in zip(keys.seqs, keys.events, strict=True) if event in known.events]
+        known.seqs = {(producer, seq) for producer, seq in dialect.look_up_seqs(driver, told)}
     return known
 
 
@@ -142,7 +146,6 @@ def run(store: Store, work: Callable[[Connection], T]) -> T:
     last: BaseException | None = None
     for attempt in range(TRIES):
         try:
-            _ = store.ids  # leased in a transaction of its own, which on SQLite could not begin within ours
             with store.begin() as tx:
                 return work(tx)
         except Exception as error:

@@ -60,7 +60,8 @@ Row = tuple[Any, ...]
 
 @dataclass(slots=True)
 class Keys:
-    """What the entries of a batch are looked up by. `urns` are (brand, urn), `calls` (account, external id)."""
+    """What the entries of a batch are looked up by: `seqs` and `events` one an entry, in step; `urns` are (brand, urn),
+    `calls` (account, external id)."""
 
     seqs: list[tuple[str, int]] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)

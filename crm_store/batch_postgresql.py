@@ -72,7 +72,6 @@ def _columns(values: Sequence[Row], width: int) -> tuple[list[Any], ...]:
 def look_up(driver: Driver, keys: Keys) -> dict[str, list[Row]]:
     """Rows for batch.look_up, by what they were looked up by; all questions in one round trip."""
     asked: tuple[tuple[str, str, Sequence[Row]], ...] = (
-        ("seqs", _SEQS, keys.seqs),
         ("events", _EVENTS, keys.events),
         ("identities", _IDENTITIES, keys.urns),
         ("calls", _CALLS, keys.calls),
@@ -85,8 +84,15 @@ def look_up(driver: Driver, keys: Keys) -> dict[str, list[Row]]:
         return {name: cursors[name].fetchall() if name in cursors else [] for name, _, _ in asked}
 
 
+def look_up_seqs(driver: Driver, seqs: Sequence[tuple[str, int]]) -> list[Row]:
+    """Which of these entries have their row of intake."""
+    return driver.execute(_SEQS, _columns(seqs, 2)).fetchall()
+
+
 def parked(driver: Driver, arrived: Sequence[tuple[str, str]]) -> list[Row]:
     """Which of these (account, external id) something waits for."""
+    if driver.execute("SELECT 1 FROM parked_reports LIMIT 1").fetchone() is None:
+        return []
     return driver.execute(_PARKED, _columns(arrived, 2)).fetchall()
 
 

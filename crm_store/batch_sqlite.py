@@ -15,33 +15,32 @@ import msgspec
 
 from crm_store.batch_plan import FOUND, Conversation, Keys, Row
 
-_CALL = (
-    "SELECT i.account, i.external_id, i.id, i.conversation_id, i.identity_id, i.text, i.extra, i.attachments"
-)
-# CROSS JOIN is SQLite's word for "in this order": the keys first, then the index, whatever the statistics say.
+# CROSS JOIN is SQLite's word for "in this order": the keys first, then the index, whatever the statistics say. Each
+# question is asked once for each producer, account or brand, which are few: pairs would cost a second JSON a key.
 _SEQS = """
-    SELECT i.producer, i.seq FROM json_each(?) k CROSS JOIN intake i
-    ON i.producer = k.value ->> 0 AND i.seq = k.value ->> 1
+    SELECT i.producer, i.seq FROM json_each(?2) k CROSS JOIN intake i ON i.producer = ?1 AND i.seq = k.value
 """
 _EVENTS = """
-    SELECT i.account, i.event_key, i.interaction_id, t.conversation_id, t.text FROM json_each(?) k CROSS JOIN intake i
-    ON i.account = k.value ->> 0 AND i.event_key = k.value ->> 1 AND i.outcome <> 'duplicate'
+    SELECT i.account, i.event_key, i.interaction_id, t.conversation_id, t.text
+    FROM json_each(?2) k CROSS JOIN intake i
+    ON i.account = ?1 AND i.event_key = k.value AND i.outcome <> 'duplicate'
     LEFT JOIN interactions t ON t.id = i.interaction_id
 """
 _IDENTITIES = """
     SELECT i.brand_id, i.urn, i.id, i.customer_id, i.verified, i.last_seen_at, c.name, c.kind, c.stage, c.tier, c.tags,
     c.language, c.preferred_channel, c.created_at
-    FROM json_each(?) k CROSS JOIN identities i ON i.brand_id = k.value ->> 0 AND i.urn = k.value ->> 1
+    FROM json_each(?2) k CROSS JOIN identities i ON i.brand_id = ?1 AND i.urn = k.value
     CROSS JOIN customers c ON c.id = i.customer_id
 """
-_CALLS = f"""
-    {_CALL} FROM json_each(?) k CROSS JOIN interactions i
-    ON i.account = k.value ->> 0 AND i.external_id = k.value ->> 1 AND i.form = 'call' AND i.direction = 'in'
+_CALLS = """
+    SELECT i.account, i.external_id, i.id, i.conversation_id, i.identity_id, i.text, i.extra, i.attachments
+    FROM json_each(?2) k CROSS JOIN interactions i
+    ON i.account = ?1 AND i.external_id = k.value AND i.form = 'call' AND i.direction = 'in'
     ORDER BY i.id DESC
 """
 _PARKED = """
-    SELECT DISTINCT p.account, p.external_id FROM json_each(?) k CROSS JOIN parked_reports p
-    ON p.account = k.value ->> 0 AND p.external_id = k.value ->> 1
+    SELECT DISTINCT p.account, p.external_id FROM json_each(?2) k CROSS JOIN parked_reports p
+    ON p.account = ?1 AND p.external_id = k.value
 """
 _HOMES = f"""
     SELECT {", ".join(FOUND)} FROM conversations WHERE id IN (
@@ -59,23 +58,36 @@ def _json(values: Sequence[object]) -> str:
     return msgspec.json.encode(values).decode()
 
 
+def _ask(driver: sqlite3.Connection, question: str, pairs: Sequence[tuple[str, object]]) -> list[Row]:
+    """The rows for all pairs, asked once for each first half."""
+    by_first: dict[str, list[object]] = {}
+    for first, second in pairs:
+        by_first.setdefault(first, []).append(second)
+    rows: list[Row] = []
+    for first, seconds in by_first.items():
+        rows += driver.execute(question, (first, _json(seconds))).fetchall()
+    return rows
+
+
 def look_up(driver: sqlite3.Connection, keys: Keys) -> dict[str, list[Row]]:
     """Rows for batch.look_up, by what they were looked up by."""
-
-    def ask(statement: str, values: Sequence[object]) -> list[Row]:
-        return driver.execute(statement, (_json(values),)).fetchall() if values else []
-
     return {
-        "seqs": ask(_SEQS, keys.seqs),
-        "events": ask(_EVENTS, keys.events),
-        "identities": ask(_IDENTITIES, keys.urns),
-        "calls": ask(_CALLS, keys.calls),
+        "events": _ask(driver, _EVENTS, keys.events),
+        "identities": _ask(driver, _IDENTITIES, keys.urns),
+        "calls": _ask(driver, _CALLS, keys.calls),
     }
+
+
+def look_up_seqs(driver: sqlite3.Connection, seqs: Sequence[tuple[str, int]]) -> list[Row]:
+    """Which of these entries have their row of intake."""
+    return _ask(driver, _SEQS, seqs)
 
 
 def parked(driver: sqlite3.Connection, arrived: Sequence[tuple[str, str]]) -> list[Row]:
     """Which of these (account, external id) something waits for."""
-    return driver.execute(_PARKED, (_json(arrived),)).fetchall()
+    if driver.execute("SELECT 1 FROM parked_reports LIMIT 1").fetchone() is None:
+        return []
+    return _ask(driver, _PARKED, arrived)
 
 
 def look_up_homes(driver: sqlite3.Connection, homes: Sequence[str], ids: Sequence[int]) -> list[Row]:

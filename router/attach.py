@@ -137,6 +137,7 @@ class _Pass:
         self.ids, self.now = setting.ids, to_us(setting.now)
         self.plan = Plan()
         self.rows = self.plan.rows
+        self.outcomes: dict[int, tuple[Decision, str]] = {}
 
     def run(self, entries: Sequence[Entry]) -> Plan:
         known, intake = self.known, self.rows["intake"]
@@ -449,12 +450,20 @@ class _Pass:
             turns.rule_again(
                 conversation, decision, lambda what, by, **data: self.log(conversation.id, what, by, **data)
             )
-        outcome = {"queue": decision.queue, "priority": decision.priority, "head_start_s": decision.head_start_s,
-                   "tags": decision.tags, "skills": decision.skills, "adjusted_by": decision.adjusted_by}  # fmt: skip
         self.rows["decisions"].append(
             (number, conversation.id, interaction, self.setting.rules.hash, decision.rule[:80], facts.VERSION,
-             _json(seen), _json(outcome), self.now)
+             _json(seen), self.outcome(decision), self.now)
         )  # fmt: skip
+
+    def outcome(self, decision: Decision) -> str:
+        """As the store keeps it. The same few decisions are made all the time."""
+        known = self.outcomes.get(id(decision))
+        if known is None or known[0] is not decision:
+            known = self.outcomes[id(decision)] = (decision, _json(
+                {"queue": decision.queue, "priority": decision.priority, "head_start_s": decision.head_start_s,
+                 "tags": decision.tags, "skills": decision.skills, "adjusted_by": decision.adjusted_by}
+            ))  # fmt: skip
+        return known[1]
 
     def opened(self, conversation: Conversation, decision: Decision) -> None:
         self.log(

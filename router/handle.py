@@ -29,6 +29,7 @@ from hub.clock import Clock, system
 from hub.codec import KINDS
 from hub.config import Config
 from hub.errors import MainstemError, NewerVersion, Unavailable
+from hub.ids import Ids
 from hub.log import get
 from hub.model import Entry
 from router import attach
@@ -40,6 +41,7 @@ _PAUSE_S = (
     0.05  # doubled after each failure alone: 0.75 s in all, longer than a new configuration takes to arrive
 )
 _REASON_CHARS = 500
+_IDS = 4  # an entry needs two to six; taken one by one they cost as much as reading it
 
 log = get("router")
 
@@ -97,18 +99,23 @@ class Handler:
         self.wish, self.clock, self.sleep = wish, clock, sleep
         self._written: set[Place] = set()  # whose next try stands in the store already
 
-    def setting(self) -> attach.Setting:
+    def setting(self, entries: int) -> attach.Setting:
         rules, config, now = self.rules(), self.config(), self.clock()
         hours = {
             key: open_now(config.calendars[key], now) for key in rules.calendars if key in config.calendars
         }
         return attach.Setting(
-            config=config, rules=rules, calendars_open=hours, wish=self.wish, ids=self.store.ids, now=now
+            config=config,
+            rules=rules,
+            calendars_open=hours,
+            wish=self.wish,
+            ids=_ahead(self.store.ids, _IDS * entries),
+            now=now,
         )
 
     def accept(self, tx: Connection, entries: Sequence[Entry]) -> Handled:
         """Handle these entries in the caller's transaction: look up, decide, write each table once."""
-        setting = self.setting()
+        setting = self.setting(len(entries))
         known = batch.look_up(tx, attach.keys(entries, setting))
         homes = attach.homes(known, entries, setting)
         calls = [call.conversation_id for call in known.calls.values()]
@@ -274,6 +281,17 @@ class Handler:
     def _put(self, **values: Any) -> None:
         now = self.clock()
         batch.run(self.store, lambda tx: quarantine.put(tx, self.store.ids, now=now, **values))
+
+
+def _ahead(ids: Ids, count: int) -> Callable[[], int]:
+    """Ids one by one, the first `count` of them taken at once."""
+    taken = iter(ids.take(count))
+
+    def one() -> int:
+        found = next(taken, None)
+        return ids() if found is None else found
+
+    return one
 
 
 def peek(raw: bytes) -> tuple[str, str, str]:
