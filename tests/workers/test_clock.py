@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import redis as redis_py
 import sqlalchemy as sa
-from pydantic import SecretStr
 
 from crm_store.db import Store
 from crm_store.schema import assignments, conversation_events, conversations, parked_reports
@@ -153,8 +152,8 @@ def test_the_clock_wakes_the_sender_when_something_is_due_and_only_one_clock_act
 
 def test_a_worker_without_a_configuration_says_so(sqlite_url: str, tmp_path: Path) -> None:
     from hub.errors import NotFound
-    from hub.settings import Settings
+    from hub.settings import Secret, Settings
 
-    settings = Settings(database_url=SecretStr(sqlite_url), data=tmp_path / "var")
+    settings = Settings(database_url=Secret(sqlite_url), data=tmp_path / "var")
     with pytest.raises(NotFound, match="config apply"):
         context.opened(settings)
