@@ -26,6 +26,8 @@ _SHORT = re.compile(r"[0-9]{3,6}")  # short codes have 3 to 6 digits, and no cou
 
 # Schemes whose addresses can be written to unasked; all others only by the account that they wrote to.
 PUBLIC = frozenset({"tel", "mailto"})
+# Schemes of people who come to us and can only be answered while they look: no opt-out is read out of their words.
+VISITS = frozenset({"webchat", "console"})
 
 
 def scheme(urn: str) -> str:

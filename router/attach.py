@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from crm_store.batch_plan import Call, Conversation, First, Identity, Keys, Known, Plan
+from hub import urn as urns
 from hub.clock import to_us
 from hub.codec import KINDS
 from hub.config import Account, Config, ConversationPolicy
@@ -294,7 +295,10 @@ class _Pass:
             self.attach(interaction, event.attachments, 0)
         if event.external_id is not None:
             self.plan.arrived.append((account.key, event.external_id))
-        if not event.automatic and (wish := self.setting.wish(event.text)) in ("stop", "start"):
+        # On a page or a terminal the customer came to us: "cancel" there is about an order, and nothing is ever pushed.
+        if event.automatic or urns.scheme(event.sender) in urns.VISITS:
+            return First(interaction, conversation.id, text)
+        if (wish := self.setting.wish(event.text)) in ("stop", "start"):
             self.plan.consents.append(
                 ConsentChanged(
                     account=event.account,

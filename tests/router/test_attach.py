@@ -344,18 +344,23 @@ def test_a_decision_can_be_read_again(way: WayIn) -> None:
 
 
 def test_stop_is_kept_by_address(way: WayIn) -> None:
-    way.take(way.ann("STOP"))
+    way.take(way.ann("STOP", sender="tel:+15551234567"))
     consent = way.one(schema.consents)
     assert (consent.urn, consent.granted, consent.by, consent.wording) == (
-        "webchat:ann",
+        "tel:+15551234567",
         False,
         "customer",
         "STOP",
     )
     way.pass_(minutes=1)
-    way.take(way.ann("START"))
+    way.take(way.ann("START", sender="tel:+15551234567"))
     assert way.one(schema.consents).granted
     assert way.count(schema.consent_changes) == 2
+
+
+def test_who_sits_at_the_page_and_writes_cancel_can_still_be_answered(way: WayIn) -> None:
+    way.take(way.ann("cancel"))
+    assert way.count(schema.consents) == 0
 
 
 # ---------------------------------------------------------------------------------------------------------- calls
