@@ -7,6 +7,7 @@ customers speak the channels' own protocols; the agents use the desk's own actio
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 6.0  # between two messages, on average: a page that moves, and can still be read
 AGENT_EVERY_S = 9.0
+FIRST, FIRST_EVERY_S = 8, 0.6  # a page with nothing on it shows nothing
 WAITING_AT_MOST = 40  # beyond that the customers pause: nobody may be there to answer
 ANSWERED = 0.7  # of the turns in which there is somebody to answer
 
@@ -143,6 +145,12 @@ class Agents:
         self._actions = actions
         self._agents = [agent.key for agent in config.agents.values() if agent.queues][:2]
 
+    def arrive(self) -> None:
+        """They are at their desks."""
+        for agent in self._agents:
+            with contextlib.suppress(MainstemError):
+                self._actions.set_presence(agent, "available")
+
     def waiting(self) -> int:
         from sqlalchemy import func, select
 
@@ -192,6 +200,8 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as http:
         customers = Customers(f"http://{host}:{settings.port}", settings.public_address, http)
         next_answer = time.monotonic() + AGENT_EVERY_S
+        await asyncio.to_thread(agents.arrive)
+        turns = 0
         while not stop.is_set():
             known, _ = accounts.resolve(follower.get(), os.environ, key)
             try:
@@ -202,6 +212,8 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
                     await asyncio.to_thread(agents.answer)
             except (MainstemError, aiohttp.ClientError, OSError) as error:
                 _log.debug("skipped a turn", why=str(error))
-            await asyncio.to_thread(stop.wait, random.uniform(0.3, 1.7) * EVERY_S)  # noqa: S311
+            turns += 1
+            pause = FIRST_EVERY_S if turns < FIRST else random.uniform(0.3, 1.7) * EVERY_S  # noqa: S311
+            await asyncio.to_thread(stop.wait, pause)
         await customers.close()
     follower.close()
