@@ -77,6 +77,7 @@ async def page(
         choice=choice,
         typed=typed,
         error=error,
+        back_to=f"/conversations/{view.card.number}" if request.method == "POST" else "",
         status_now=my_status,
         here=here,
         snoozes=SNOOZES,

@@ -109,7 +109,7 @@ def html(request: web.Request, template: str, status: int = 200, **values: Any) 
         path=request.path,
         done_key=done,
         done=words.DONE.get(done),
-        **{"error": None, "title": "", **values},
+        **{"error": None, "back_to": "", **values},
     )
     return web.Response(text=body, status=status, content_type="text/html")
 

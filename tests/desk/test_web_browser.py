@@ -224,6 +224,23 @@ def test_a_reply_over_an_unread_message_asks_first(room: Room, address: str, pag
     assert room.delivery_of(number).state == "queued"
 
 
+def test_a_refused_reply_keeps_its_text_and_its_page_stays_live(room: Room, address: str, page: Any) -> None:
+    number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
+    room.actions.claim(room.id_of(number), "bo")
+    enter(page, room, address, "bo")
+    page.goto(f"{address}/conversations/{number}")
+    page.fill("#reply-text", "x" * 4001)
+    page.click("#send")
+    page.wait_for_selector("[role=alert]")
+    assert page.url == f"{address}/conversations/{number}"
+    assert page.input_value("#reply-text") == "x" * 4001
+    page.wait_for_timeout(500)
+    room.later(seconds=5)
+    room.writes("webchat:ann", "Are you there?", name="Ann")
+    page.wait_for_selector("text=Are you there?", timeout=10_000)
+    assert page.input_value("#reply-text") == "x" * 4001
+
+
 def test_everything_works_without_javascript(room: Room, address: str, browser: Any) -> None:
     number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
     context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})

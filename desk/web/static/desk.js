@@ -240,6 +240,8 @@
 
   for (const region of $$("[data-live]")) region.served = region.innerHTML;
 
+  // The answer to a form that could not be done is the page itself: loading it again must not send the form again.
+  if (body.dataset.here) history.replaceState(null, "", body.dataset.here);
   if (body.dataset.done) {
     const url = new URL(location); url.searchParams.delete("done"); url.searchParams.delete("draft");
     history.replaceState(null, "", url);
