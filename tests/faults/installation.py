@@ -20,15 +20,18 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
+import psutil
 from sqlalchemy import select
 
 from connectors import CONNECTORS, signing
 from crm_store import ledger, schema
 from crm_store.db import Store
+from crm_store.delivery_states import WENT_OUT
 from desk.actions import Actions
 from hub import clock
 from hub.configfiles import load
 from hub.errors import Conflict, Unavailable
+from hub.parts import KEYS
 from tests.servers import free_port
 from tests.servers.http import Provider, Say, Seen
 from tests.servers.valkey import Valkey
@@ -71,6 +74,7 @@ class Load:
 
     accepted: list[str] = field(default_factory=list)
     refused: Counter[int | str] = field(default_factory=Counter)
+    slowest_s: float = 0.0  # from a request to its answer
 
 
 class Installation:
@@ -141,12 +145,17 @@ class Installation:
 
     def run(self, *words: str) -> str:
         """A command, to its end."""
+        code, said = self.command(*words)
+        assert code == 0, said
+        return said
+
+    def command(self, *words: str) -> tuple[int, str]:
+        """A command, to its end, whatever that is: its exit code and what it said."""
         done = subprocess.run(
             [sys.executable, "-m", "mainstem", *words],
             cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.returncode, done.stdout + done.stderr
 
     def start(self, *names: str, **environment: str) -> None:
         """Start processes; `web`, or `router:2` for a second one of a kind."""
@@ -175,6 +184,17 @@ class Installation:
     def thaw(self, name: str) -> None:
         os.killpg(self.running[name].pid, signal.SIGCONT)
 
+    def threads(self, name: str) -> int:
+        return psutil.Process(self.running[name].pid).num_threads()
+
+    def busy_s(self, name: str) -> float:
+        """CPU time that a process took so far."""
+        times = psutil.Process(self.running[name].pid).cpu_times()
+        return float(times.user + times.system)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name.replace(':', '-')}.log").read_text(errors="replace")
+
     def died(self, name: str, within_s: float = 30.0) -> int:
         """Wait until a process has ended by itself; its exit code."""
         return self.running.pop(name).wait(within_s)
@@ -193,37 +213,69 @@ class Installation:
     # --------------------------------------------------------------------------------------------------- its load
 
     async def load(
-        self, count: int, *, per_s: float = 200.0, people: int = 20, prefix: str = "m", times: int = 1
+        self,
+        count: int,
+        *,
+        per_s: float = 200.0,
+        people: int = 20,
+        prefix: str = "m",
+        times: int = 1,
+        insist: bool = False,
     ) -> Load:
-        """`count` signed messages of `people` people at a steady rate, each `times` times at once."""
+        """`count` signed messages of `people` people at a steady rate, each `times` times at once.
+
+        A person sends the next message when the last one was answered, so that each one's order is known. insist: what
+        was refused or broke off is sent again with the same id until it is taken, as providers do.
+        """
         done = Load()
         began = time.monotonic()
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=30), connector=aiohttp.TCPConnector(limit=200)
         ) as http:
 
-            async def one(number: int) -> None:
-                await asyncio.sleep(max(0.0, began + number / per_s - time.monotonic()))
-                for _ in range(times):
-                    await self._post(http, done, f"{prefix}-{number}", number % people)
+            async def person(who: int) -> None:
+                for number in range(who, count, people):
+                    await asyncio.sleep(max(0.0, began + number / per_s - time.monotonic()))
+                    token = f"{prefix}-{number}"
+                    body = {"id": token, "from": {"email": f"p{who}@example.com"}, "text": token}
+                    while not await self._send(http, done, token, body, times) and insist:
+                        assert time.monotonic() - began < 120, done.refused
+                        await asyncio.sleep(0.2)
 
-            await asyncio.gather(*(one(number) for number in range(count)))
-        done.accepted = sorted(set(done.accepted))
+            await asyncio.gather(*(person(who) for who in range(people)))
         return done
 
-    async def _post(self, http: aiohttp.ClientSession, done: Load, token: str, person: int) -> None:
-        body = msgspec.json.encode({"id": token, "from": {"email": f"p{person}@example.com"}, "text": token})
-        headers = {signing.HEADER: signing.sign(SECRET, body, int(time.time()))}
+    async def _send(
+        self, http: aiohttp.ClientSession, done: Load, token: str, body: dict[str, Any], times: int
+    ) -> bool:
+        began = time.monotonic()
+        said = await asyncio.gather(*(self.post(http, body) for _ in range(times)))
+        done.slowest_s = max(done.slowest_s, time.monotonic() - began)
+        done.refused.update(status for status in said if status != 200)
+        if 200 in said:
+            done.accepted.append(token)
+        return 200 in said
+
+    async def post(
+        self, http: aiohttp.ClientSession, body: dict[str, Any], account: str = "webhook/main"
+    ) -> int | str:
+        """One signed request; the answer's status, or the name of what broke."""
+        data = msgspec.json.encode(body)
+        headers = {signing.HEADER: signing.sign(SECRET, data, int(time.time()))}
         try:
             async with http.post(
-                f"http://127.0.0.1:{self.port}/in/webhook/main", data=body, headers=headers
+                f"http://127.0.0.1:{self.port}/in/{account}", data=data, headers=headers
             ) as answer:
-                if answer.status == 200:
-                    done.accepted.append(token)
-                else:
-                    done.refused[answer.status] += 1
+                await answer.read()
+                return answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            done.refused[type(error).__name__] += 1
+            return type(error).__name__
+
+    async def say(self, *bodies: dict[str, Any]) -> None:
+        """These, one after the other; each must be taken."""
+        async with aiohttp.ClientSession() as http:
+            for body in bodies:
+                assert await self.post(http, body) == 200, body
 
     # ------------------------------------------------------------------------------------------------- its ledger
 
@@ -266,6 +318,11 @@ class Installation:
         assert row.journalled == row.stored + row.duplicates + row.quarantined
         return row
 
+    def in_stream(self) -> int:
+        """How many entries stand in the stream, routed or not."""
+        with self.valkey.client() as client:
+            return sum(client.xlen(name) for name in KEYS)
+
     def in_order(self, prefix: str = "m") -> list[str]:
         """Messages that stand before one that the same person sent earlier; the load is numbered."""
         n = schema.interactions.c
@@ -300,21 +357,33 @@ class Installation:
             self.desk.reply(taken, "bo", said[-1], idem_key=said[-1])
         return said
 
-    def delivery_states(self) -> Counter[str]:
+    def delivery_states(self) -> dict[str, str]:
+        """Text of each reply -> the state of its delivery."""
+        n, d = schema.interactions.c, schema.deliveries.c
         with self.store.read() as tx:
-            return Counter(tx.execute(select(schema.deliveries.c.state)).scalars())
+            rows = tx.execute(
+                select(n.text, d.state).join(schema.deliveries, d.interaction_id == n.id).order_by(n.id)
+            )
+            return {row.text: row.state for row in rows}
 
     async def sent(self, within_s: float = 60.0) -> Counter[str]:
-        """Until no delivery is held, queued or on its way."""
-        states: Counter[str] = Counter()
+        """Until no delivery is held, queued or on its way; then, that the company has each one that counts as sent
+        once, and none twice. How many there are of each state."""
+        states: dict[str, str] = {}
 
         async def settled() -> bool:
             nonlocal states
-            states = await asyncio.to_thread(self.delivery_states)
-            return not states.keys() & {"held", "queued", "sending"}
+            with suppress(Unavailable):
+                states = await asyncio.to_thread(self.delivery_states)
+                return not {"held", "queued", "sending"}.intersection(states.values())
+            return False
 
-        await until(settled, within_s, lambda: f"deliveries: {states}")
-        return states
+        await until(settled, within_s, lambda: f"deliveries: {Counter(states.values())}")
+        twice = [text for text, times in self.company.got.items() if times > 1]
+        assert not twice, f"sent twice: {twice[:5]}"
+        gone = [text for text, state in states.items() if state in WENT_OUT and not self.company.got[text]]
+        assert not gone, f"said to be sent, and nobody got it: {gone[:5]}"
+        return Counter(states.values())
 
 
 async def until(

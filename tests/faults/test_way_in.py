@@ -1,8 +1,6 @@
 """F1 to F9: whatever dies between the edge and the store, what was accepted is there once."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +10,12 @@ from tests.faults.installation import Installation
 WAY_IN = [name for name in failpoints.ALL if name.startswith(("journal.", "web.", "router."))]
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Installation]:
-    with Installation(tmp_path) as installation:
-        yield installation
+QUICK = "router.after_commit"
 
 
-@pytest.mark.parametrize("place", WAY_IN)
+@pytest.mark.parametrize(
+    "place", [place if place == QUICK else pytest.param(place, marks=pytest.mark.slow) for place in WAY_IN]
+)
 async def test_f7_f8_a_process_dies_at_this_very_place(place: str, hub: Installation) -> None:
     victim = "router" if place.startswith("router.") else "web"
     other = "web" if victim == "router" else "router"
