@@ -6,6 +6,7 @@ cannot be understood, 1 for everything else, 130 after Ctrl-C. A traceback is a 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -48,6 +49,12 @@ HIDDEN = {
     "demo": ("run", "Simulated customers and agents."),
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()} | HIDDEN
+
+
+_NO_PORT = {
+    errno.EADDRINUSE: "another program listens there",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+}
 
 
 class Commands(click.Group):
@@ -142,6 +149,10 @@ def _sentence(error: Exception) -> str | None:
         error, (alchemy.OperationalError, alchemy.InterfaceError)
     ):
         return f"the database does not answer: {error.orig}"
+    if isinstance(error, OSError) and error.errno in _NO_PORT:
+        return (
+            f"the port cannot be had ({_NO_PORT[error.errno]}): set PORT, MAINSTEM_DESK_PORT or MAINSTEM_HOST"
+        )
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return None

@@ -99,7 +99,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
     try:
         await web.TCPSite(runner, settings.host, settings.desk_port_or_next).start()
         bound = runner.addresses[0]
-        _log.info("ready", address=f"http://{bound[0]}:{bound[1]}")
+        _log.info("ready", url=f"http://{bound[0]}:{bound[1]}")
         processes.settle()
         await asyncio.to_thread(stop.wait)
     finally:

@@ -195,7 +195,7 @@ def _redis_keeps(info: dict[str, Any], told: dict[str, str] | None) -> Iterator[
     if told["appendonly"] == "yes":
         lost = {"always": "nothing", "everysec": "up to a second of motion", "no": "some seconds of motion"}
         much = lost.get(told["appendfsync"], "some motion")
-        cost = f"a crash costs {much}, which the journal and the store send again"
+        cost = f"a crash costs {much}; what is lost, the journal and the store send again"
         yield Finding(
             "redis", Level.GREEN, f"it keeps an append-only file (appendfsync {told['appendfsync']})", cost
         )

@@ -104,7 +104,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
     pump = asyncio.create_task(inlet.run(), name="inlet")
     try:
         async with serve(app, settings.host, settings.port, shutdown_s=3.0) as address:
-            _log.info("ready", address=address)
+            _log.info("ready", url=address)
             processes.settle()
             stopped = asyncio.create_task(asyncio.to_thread(stop.wait))
             done, _ = await asyncio.wait({pump, stopped}, return_when=asyncio.FIRST_COMPLETED)
