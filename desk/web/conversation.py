@@ -115,8 +115,8 @@ def timeline(view: ConversationView) -> list[tuple[str, Any]]:
         if happened.what not in words.UNSHOWN and (first is None or happened.at >= first)
     ]
     merged: list[tuple[datetime, int, int, str, Any]] = [(e.at, 0, e.id, "said", e) for e in entries]
-    # An opening stands above the message that brought it about, everything else below what it followed.
-    merged += [(e.at, -1 if e.what in ("opened", "reopened") else 1, e.id, "event", e) for e in events]
+    # A reopening stands above the message that brought it about, everything else below what it followed.
+    merged += [(e.at, -1 if e.what == "reopened" else 1, e.id, "event", e) for e in events]
     merged.sort(key=lambda item: item[:3])
     lines: list[tuple[str, Any]] = []
     number = None

@@ -54,7 +54,6 @@ CODES = {
 
 # conversation_events.what; {…} are filled from its data, agents and queues by their titles.
 EVENTS = {
-    "opened": "began",
     "routed": "put into {queue}",
     "queued": "put into {queue}",
     "offered": "offered to {to}",
@@ -75,7 +74,7 @@ EVENTS = {
     "reply_undone": "took a reply back",
 }
 # Said by the messages themselves; repeating them would only be noise in the history.
-UNSHOWN = frozenset(("answered", "reply_held"))
+UNSHOWN = frozenset(("opened", "answered", "reply_held"))
 
 PRESENCE = {
     "available": "Available",

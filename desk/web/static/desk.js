@@ -38,7 +38,7 @@
     for (const form of $$("form[data-until]")) {
       const left = Math.ceil((Date.parse(form.dataset.until) - now()) / 1000);
       const place = $(".left", form);
-      if (place) place.textContent = left > 0 ? `${left} s` : "";
+      if (place) place.textContent = left > 0 ? words(left) : "";
       if (left <= 0 && !form.hidden) { form.hidden = true; setTimeout(refresh, 1200); }
     }
   };
