@@ -28,7 +28,7 @@ from hub.parts import KEYS
 from tests.servers.valkey import Valkey
 
 BODY_BYTES = 600
-IN_FLIGHT = 32
+IN_FLIGHT = 64
 CUSTOMERS = 2_000  # who write again and again; a number never seen before costs 40 µs more, once (hub/urn.py)
 ROUND = (
     4_000  # requests a round, and five rounds of each: a second or two each, so that the mood of both is one

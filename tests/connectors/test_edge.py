@@ -399,6 +399,33 @@ async def test_health_is_what_it_is_told(tmp_path: Path, valkey: str) -> None:
                 assert got.status == 200
 
 
+@pytest.mark.parametrize(
+    "version, asked, kept", [("1.1", "", True), ("1.1", "close", False), ("1.0", "", False)]
+)
+async def test_connections_are_kept_as_the_client_asks(
+    version: str, asked: str, kept: bool, tmp_path: Path, valkey: str
+) -> None:
+    async with gate(tmp_path, valkey) as g:
+        proof = signing.sign(SECRET, HELLO, int(datetime.now(UTC).timestamp()))
+        head = f"POST /in/webhook/demo HTTP/{version}\r\nHost: x\r\n{signing.HEADER}: {proof}\r\n"
+        head += f"Connection: {asked}\r\n" if asked else ""
+        whole = f"{head}Content-Length: {len(HELLO)}\r\n\r\n".encode() + HELLO
+        reader, writer = await asyncio.open_connection("127.0.0.1", g.port)
+        writer.write(whole * (2 if kept else 1))  # the second on the heels of the first
+        answers = []
+        for _ in range(2 if kept else 1):
+            answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+            assert answer.startswith(f"HTTP/{version} 200 OK\r\n".encode())
+            assert answer.endswith(b'{"accepted":true,"id":"m-1"}')
+            assert b"\r\nContent-Type: application/json\r\n" in answer
+            assert b"\r\nDate: " in answer
+            answers.append(answer)
+        if not kept:
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        assert len(g.kept()) == len(answers)
+
+
 async def test_an_absolute_request_target_and_expect_are_understood(tmp_path: Path, valkey: str) -> None:
     async with gate(tmp_path, valkey) as g:
         proof = signing.sign(SECRET, HELLO, int(datetime.now(UTC).timestamp())).encode()
