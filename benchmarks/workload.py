@@ -82,7 +82,7 @@ def messages(
             event_key=f"{name}{person}-{said[person]}",
             received_at=at,
             sent_at=at - timedelta(milliseconds=300),
-            sender=f"webchat:{name}{person:08d}",
+            sender=f"webchat:{name}{person:08d}" if person % 2 else f"mailto:{name}{person}@example.com",
             sender_name=f"Customer {person}",
             external_id=f"{name}{person}-{said[person]}",
             text=f"{said[person]} {' '.join(words)}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from hub.configfiles import load
 from hub.model import CallEvent, CallState, Cursor, Entry, Event, MessageReceived
 from router import consent
 from router.handle import Handler
-from router.rules import compile_rules
+from router.rules import Decision, RuleSet, compile_rules
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FILES = {
@@ -54,6 +54,17 @@ default: {queue: general}
 }
 
 
+class Minded:
+    """The rules, with somebody who reads along and may raise."""
+
+    def __init__(self, rules: RuleSet, reads: Callable[[str], None]) -> None:
+        self.hash, self.calendars, self._rules, self._reads = rules.hash, rules.calendars, rules, reads
+
+    def decide(self, facts: Mapping[str, Any], text: str) -> Decision:
+        self._reads(text)
+        return self._rules.decide(facts, text)
+
+
 class WayIn:
     """Handles what it is given as one router would, at a time that stands still until it is moved."""
 
@@ -61,7 +72,7 @@ class WayIn:
         self.store = store
         self.now = NOON
         self.config: Config = load(files)
-        self.rules = compile_rules(self.config)
+        self.rules: Any = compile_rules(self.config)
         self.slept: list[float] = []
         self._seqs = itertools.count(1)
         self.handler = Handler(
@@ -72,6 +83,10 @@ class WayIn:
             clock=lambda: self.now,
             sleep=self.slept.append,
         )
+
+    def mind(self, reads: Callable[[str], None]) -> None:
+        """Have every text that is decided on go through `reads` from now on."""
+        self.rules = Minded(compile_rules(self.config), reads)
 
     def pass_(self, **time: float) -> None:
         self.now += timedelta(**time)

@@ -242,13 +242,12 @@ class Poisoned(WayIn):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.handler.wish = self.wish
+        self.mind(self.reads)
 
-    def wish(self, said: str) -> str | None:
+    def reads(self, said: str) -> None:
         if "POISON" in said and not self.lifted:
             self.failed += 1
             raise ValueError("no parser for this")
-        return None
 
 
 def test_poison_goes_to_quarantine_and_the_others_go_on(store: Store) -> None:
@@ -279,21 +278,22 @@ def test_an_entry_that_kills_the_process_is_tried_five_times(way: WayIn) -> None
     class Killed(BaseException):
         pass
 
-    def die(_: str) -> str | None:
-        raise Killed
+    def die(said: str) -> None:
+        if said == "bad":
+            raise Killed
 
     good, bad = way.entry(way.ann("good")), way.entry(way.ann("bad"))
-    alive, way.handler.wish = way.handler.wish, lambda said: die(said) if said == "bad" else None
+    way.mind(die)
     with pytest.raises(Killed):
         way.handler.batch([good, bad])
     assert way.count(schema.intake_tries) == 0  # nobody knows yet whose fault it was
     for tried in range(1, 6):
         restarted = WayIn(way.store)
-        restarted.handler.wish = way.handler.wish
+        restarted.mind(die)
         with pytest.raises(Killed):
             restarted.handler.each([good, bad], suspect=True)
         assert way.one(schema.intake_tries).tries == tried
-    restarted.handler.wish = alive
+    restarted.mind(lambda _: None)
     assert restarted.handler.each([good, bad], suspect=True).quarantined == 1
     assert way.outcomes() == ["stored", "quarantined"]
     assert way.count(schema.intake_tries) == 0
@@ -314,11 +314,11 @@ def test_a_database_that_is_away_counts_for_nobody(way: WayIn) -> None:
     def away(_: str) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
-    alive, way.handler.wish = way.handler.wish, away
+    way.mind(away)
     for suspect in (False, True, True, True, True, True, True, True):
         with pytest.raises(Unavailable):
             way.handler.each([entry], suspect=suspect)
-    way.handler.wish = alive
+    way.mind(lambda _: None)
     assert way.handler.each([entry], suspect=True).quarantined == 0
     assert way.outcomes() == ["stored"]
     assert way.count(schema.intake_tries) == 0
@@ -357,11 +357,11 @@ def test_a_postgresql_that_goes_away_is_found_again(postgresql_url: str) -> None
                 )
             )
 
-    alive, way.handler.wish = way.handler.wish, cut  # type: ignore[assignment]
+    way.mind(cut)
     said = way.entry(way.ann("again"))
     with pytest.raises(Unavailable):
         way.handler.batch([said])
-    way.handler.wish = alive
+    way.mind(lambda _: None)
     way.handler.batch([said])
     assert way.outcomes() == ["stored", "stored"]
     store.close()

@@ -1,0 +1,74 @@
+"""Whose address it is: known, new, or only claimed. Pure; rows go into the batch's plan."""
+
+from __future__ import annotations
+
+import json
+
+from crm_store.batch_plan import Identity, Known, Plan
+from hub.clock import to_us
+from hub.model import CallEvent, MessageReceived
+from router.setting import Setting, clean
+from router.turns import SECOND
+
+SEEN_EVERY = 3600 * SECOND  # last_seen_at is good to an hour; exact, it would cost every message an UPDATE
+CLAIM_SCORE = 0.5  # a claimed address alone: worth a person's look, never more
+
+
+class People:
+    """The people of one batch."""
+
+    def __init__(self, known: Known, setting: Setting, plan: Plan) -> None:
+        self.known, self.plan, self.rows = known, plan, plan.rows
+        self.ids, self.now = setting.ids, to_us(setting.now)
+
+    def identity(self, event: MessageReceived | CallEvent, brand: str, at: int) -> Identity:
+        """The sender, made a lead where nobody knows the address."""
+        name = clean(event.sender_name)[:200] if isinstance(event, MessageReceived) else ""
+        verified = isinstance(event, MessageReceived) and event.verified
+        found = self.known.identities.get((brand, event.sender))
+        if found is None:
+            language = event.language if isinstance(event, MessageReceived) else None
+            found = self.newcomer(brand, event.sender, name, verified, language)
+            if isinstance(event, MessageReceived) and event.claims:
+                self.claims(event, brand, found, new=True)
+            return found
+        if at - found.last_seen > SEEN_EVERY or (verified and not found.verified):
+            found.last_seen = max(found.last_seen, at)
+            found.verified = found.verified or verified
+            self.plan.seen[found.id] = (found.last_seen, found.verified)
+        if name and not found.name:
+            found.name = self.plan.named[found.customer_id] = name
+        if isinstance(event, MessageReceived) and event.claims:
+            self.claims(event, brand, found, new=False)
+        return found
+
+    def newcomer(self, brand: str, urn: str, name: str, verified: bool, language: str | None) -> Identity:
+        now = self.now
+        customer, identity = self.ids(), self.ids()
+        language = language and language[:12]
+        self.rows["customers"].append((customer, brand, name, language, now, now, "customer"))
+        self.rows["identities"].append((identity, brand, urn, customer, verified, name, now, now))
+        made = Identity(
+            identity, customer, verified, now, name, "person", "lead", None, "[]", language, None, now
+        )
+        self.known.identities[brand, urn] = made
+        return made
+
+    def claims(self, event: MessageReceived, brand: str, sender: Identity, *, new: bool) -> None:
+        """Further addresses that the message states. One nobody has becomes a newcomer's, unverified; one that is
+        somebody's opens nothing: a person is asked whether the two are one."""
+        for urn in event.claims:
+            owner = self.known.identities.get((brand, urn))
+            if owner is None and new:
+                identity = self.ids()
+                self.rows["identities"].append(
+                    (identity, brand, urn, sender.customer_id, False, "", self.now, self.now)
+                )
+                self.known.identities[brand, urn] = Identity(
+                    identity, sender.customer_id, False, self.now, sender.name, sender.kind, sender.stage, sender.tier,
+                    sender.tags, sender.language, sender.preferred_channel, sender.customer_created,
+                )  # fmt: skip
+            elif owner is not None and owner.customer_id != sender.customer_id:
+                one, other = sorted((owner.customer_id, sender.customer_id))
+                evidence = json.dumps({"claimed": urn, "event_key": event.event_key}, ensure_ascii=False)
+                self.plan.proposals.append((self.ids(), one, other, evidence, CLAIM_SCORE, self.now))

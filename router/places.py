@@ -1,0 +1,165 @@
+"""Which conversation a word belongs to, what it does there, and what the rules say. Pure; rows go into the plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from crm_store.batch_plan import Conversation, Identity, Known, Plan
+from hub.clock import to_us
+from hub.config import Account, ConversationPolicy
+from hub.model import CallEvent, MessageReceived
+from router import facts, turns
+from router.rules import Decision
+from router.setting import Setting, clean, compact
+
+_THREAD_CHARS = 100  # of a thread's name within a slot; a longer one is hashed
+
+
+def home_of(account: Account, identity: Identity | None, thread: str | None) -> str:
+    """The slot of the conversation that a message continues, by the account's policy. Without a thread, a THREAD
+    account goes by the address. `identity` may be None only where a thread decides."""
+    if account.policy is ConversationPolicy.THREAD and thread:
+        short = thread if len(thread) <= _THREAD_CHARS else hashlib.sha256(thread.encode()).hexdigest()
+        return f"t:{account.key}:{short}"
+    assert identity is not None
+    if account.policy is ConversationPolicy.CUSTOMER:
+        return f"c:{identity.customer_id}"
+    return f"a:{account.key}:{identity.id}"
+
+
+class Places:
+    """The conversations of one batch."""
+
+    def __init__(self, known: Known, setting: Setting, plan: Plan) -> None:
+        self.known, self.setting, self.plan, self.rows = known, setting, plan, plan.rows
+        self.ids, self.now = setting.ids, to_us(setting.now)
+        self.outcomes: dict[int, tuple[Decision, str]] = {}
+
+    def conversation(
+        self,
+        event: MessageReceived | CallEvent,
+        account: Account,
+        identity: Identity,
+        interaction: int,
+        at: int,
+        automatic: bool,
+    ) -> Conversation:
+        """The conversation that this belongs to, with all that it does to it."""
+        thread = event.thread if isinstance(event, MessageReceived) else None
+        home = home_of(account, identity, thread)
+        found = self.known.homes.get(home)
+        if found is not None and automatic:
+            found.last_at = max(found.last_at, at)
+            self.touch(found)
+            return found
+        if found is None or (
+            found.state == "closed" and not turns.reopens(found, at, account.reopen_within_s)
+        ):
+            found = self.open(event, account, identity, home, at)
+            self.decide(found, event, account, identity, interaction, first=True)
+        else:
+            self.heard(found, event, account, identity, interaction, at)
+        found.account, found.identity_id, found.last_inbound_id = account.key, identity.id, interaction
+        found.last_at = max(found.last_at, at)
+        return found
+
+    def open(
+        self, event: MessageReceived | CallEvent, account: Account, identity: Identity, home: str, at: int
+    ) -> Conversation:
+        message = event if isinstance(event, MessageReceived) else None
+        made = Conversation(
+            id=self.ids(), number=None, brand_id=account.brand, customer_id=identity.customer_id,
+            account=account.key, identity_id=identity.id, state="waiting", slot=home, home=home,
+            thread=message.thread[:200] if message and message.thread else None,
+            subject=clean(message.subject)[:300] if message and message.subject else "",
+            queue="", ruled_queue=None, priority="", ruled_priority=None, head_start_s=0.0, tags="[]", skills="[]",
+            decision_id=None, waiting_since=at, rank_at=at, assignee=None, snoozed_until=None, disposition=None,
+            opened_at=self.now, closed_at=None, last_at=at, last_inbound_id=None,
+        )  # fmt: skip
+        self.known.homes[home] = self.known.conversations[made.id] = made
+        self.plan.opened.append(made)
+        self.touch(made)
+        return made
+
+    def heard(
+        self,
+        conversation: Conversation,
+        event: MessageReceived | CallEvent,
+        account: Account,
+        identity: Identity,
+        interaction: int,
+        at: int,
+    ) -> None:
+        reopened = conversation.state == "closed"
+
+        def log(what: str, by: str, **data: Any) -> None:
+            self.log(conversation.id, what, by, **data)
+
+        self.touch(conversation)
+        if turns.hear(conversation, at, log):
+            self.decide(conversation, event, account, identity, interaction, first=reopened)
+
+    def touch(self, conversation: Conversation) -> None:
+        conversation.touched = conversation.touched or 1
+        self.plan.touched[conversation.id] = conversation
+
+    def decide(
+        self,
+        conversation: Conversation,
+        event: MessageReceived | CallEvent,
+        account: Account,
+        identity: Identity,
+        interaction: int,
+        *,
+        first: bool,
+    ) -> None:
+        """Run the rules. First contact is the whole of a customer's first conversation, not only its first words:
+        else their second message would be judged as another person's."""
+        person = facts.Person(
+            kind=identity.kind,
+            stage=identity.stage,
+            tier=identity.tier,
+            tags=tuple(json.loads(identity.tags)) if identity.tags != "[]" else (),
+            language=identity.language,
+            preferred_channel=identity.preferred_channel,
+            verified=identity.verified,
+            first_contact=conversation.opened_at <= identity.customer_created,
+        )
+        seen = facts.gather(event, person, account, self.setting.calendars_open)
+        subject = event.subject if isinstance(event, MessageReceived) else None
+        decision = self.setting.rules.decide(seen, facts.text_of(subject, event.text))
+        conversation.decision_id = number = self.ids()
+        if first:
+            turns.rule_first(conversation, decision, self.setting.config.queues)
+            if conversation.number is None:
+                self.opened(conversation, decision)
+        else:
+            turns.rule_again(
+                conversation, decision, lambda what, by, **data: self.log(conversation.id, what, by, **data)
+            )
+        self.rows["decisions"].append(
+            (number, conversation.id, interaction, self.setting.rules.hash, decision.rule[:80], facts.VERSION,
+             compact(seen), self.outcome(decision), self.now)
+        )  # fmt: skip
+
+    def outcome(self, decision: Decision) -> str:
+        """As the store keeps it. The same few decisions are made all the time."""
+        known = self.outcomes.get(id(decision))
+        if known is None or known[0] is not decision:
+            known = self.outcomes[id(decision)] = (decision, compact(
+                {"queue": decision.queue, "priority": decision.priority, "head_start_s": decision.head_start_s,
+                 "tags": decision.tags, "skills": decision.skills, "adjusted_by": decision.adjusted_by}
+            ))  # fmt: skip
+        return known[1]
+
+    def opened(self, conversation: Conversation, decision: Decision) -> None:
+        self.log(
+            conversation.id, "opened", "customer", queue=decision.queue, priority=decision.priority, rule=decision.rule
+        )  # fmt: skip
+
+    def log(self, conversation_id: int, what: str, by: str, why: str = "", **data: Any) -> None:
+        self.rows["conversation_events"].append(
+            (self.ids(), conversation_id, self.now, by[:80], what, why, compact(data))
+        )
