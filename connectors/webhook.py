@@ -214,7 +214,7 @@ _FAILURES: dict[int, tuple[SendCode, bool, bool, str]] = {
     413: (SendCode.MESSAGE_INVALID, False, False, "they find it too large"),
     422: (SendCode.REJECTED, False, False, "they refuse this message"),
     425: (SendCode.RESPONSE_STATUS, True, False, "too early for them"),
-    429: (SendCode.THROTTLED, True, False, "they ask for patience"),
+    429: (SendCode.THROTTLED, True, True, "they ask for patience"),
 }
 
 
