@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -20,8 +21,9 @@ from crm_store.conversations import HELD, release
 from crm_store.db import Store
 from crm_store.schema import config_now, configs, conversation_events, conversations
 from hub import clock, configfiles, log
+from hub import files as durable
 from hub.config import Config
-from hub.errors import ConfigError, Fault, MainstemError, NotFound, Refused
+from hub.errors import ConfigError, Fault, MainstemError, NotFound, Refused, Unavailable
 from hub.ids import Ids
 
 T = TypeVar("T")
@@ -259,21 +261,43 @@ class Follower(Generic[T]):
     `get` costs nothing, never waits and never raises. A thread asks for the generation every `every_s` seconds; while
     the database is away, or when a newer configuration cannot be built by this version of the code, the old one stays.
     every_s None: no thread, whoever owns it calls `poll`. The first load raises NotFound or Unavailable.
+    remember: a file that keeps what was last in force, so that a process can start while the database is away.
     """
 
-    def __init__(self, store: Store, build: Callable[[Config], T], every_s: float | None = POLL_S) -> None:
-        self._store, self._build = store, build
+    def __init__(
+        self,
+        store: Store,
+        build: Callable[[Config], T],
+        every_s: float | None = POLL_S,
+        remember: Path | None = None,
+    ) -> None:
+        self._store, self._build, self._remember = store, build, remember
         self._seen = 0
         self._failing = ""
         self._polling = threading.Lock()
         self._stop = threading.Event()
-        now = current(store)
-        if now is None:
-            raise NotFound("no configuration is in force yet: mainstem config apply")
-        self._value = build(configfiles.load(now.files))
-        self._seen = now.generation
+        self._value = self._first()
         if every_s is not None:
             threading.Thread(target=self._follow, args=(every_s,), name="config", daemon=True).start()
+
+    def _first(self) -> T:
+        try:
+            now = current(self._store)
+        except Unavailable:
+            if self._remember is None or not self._remember.exists():
+                raise
+            _log.warning("database away: going on with the configuration that was last in force")
+            return self._build(configfiles.load(json.loads(self._remember.read_text())))
+        if now is None:
+            raise NotFound("no configuration is in force yet: mainstem config apply")
+        return self._take(now)
+
+    def _take(self, now: Version) -> T:
+        self._value = self._build(configfiles.load(now.files))
+        self._seen = now.generation
+        if self._remember is not None:
+            durable.replace(self._remember, json.dumps(dict(now.files)).encode())
+        return self._value
 
     def get(self) -> T:
         return self._value
@@ -288,8 +312,7 @@ class Follower(Generic[T]):
                 now = current(self._store)
                 if now is None:
                     return False
-                self._value = self._build(configfiles.load(now.files))
-                self._seen = now.generation
+                self._take(now)
             except Exception as error:  # whatever it is, the old configuration stays in force here
                 self._trouble(error)
                 return False

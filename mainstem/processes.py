@@ -23,6 +23,8 @@ from hub.settings import Settings
 from mainstem import lifeline
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crm_store.configs import Follower
     from crm_store.db import Store
     from hub.config import Config
@@ -86,12 +88,18 @@ def open_store(settings: Settings, stop: threading.Event, name: str, *, pool_siz
     return Store.open(settings.database, pool_size=pool_size)
 
 
-def follow(store: Store, build: Callable[[Config], T], stop: threading.Event, name: str) -> Follower[T]:
-    """The configuration in force, as `build` makes it; waits until one is applied."""
+def follow(
+    store: Store,
+    build: Callable[[Config], T],
+    stop: threading.Event,
+    name: str,
+    remember: Path | None = None,
+) -> Follower[T]:
+    """The configuration in force, as `build` makes it; waits until one is applied. remember: see Follower."""
     from crm_store.configs import Follower
 
     made: list[Follower[T]] = []
-    _until(lambda: made.append(Follower(store, build)), stop, name, "a configuration")
+    _until(lambda: made.append(Follower(store, build, remember=remember)), stop, name, "a configuration")
     return made[0]
 
 

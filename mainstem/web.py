@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -62,6 +63,11 @@ def main(settings: Settings) -> int:
     return processes.end(code)
 
 
+def remembered(settings: Settings) -> Path:
+    """Where the edge keeps the configuration that was last in force."""
+    return settings.data / "config-in-force.json"
+
+
 async def _run(settings: Settings, url: str, store: Store, stop: threading.Event) -> int:
     journal = Journal.open(settings.data / "journal")
     key = load_key(settings)
@@ -72,7 +78,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
             _log.warning("account does not work", account=name, why=why)
         return Known(good, troubles, config.calendars)
 
-    follower = await asyncio.to_thread(processes.follow, store, known, stop, "web")
+    follower = await asyncio.to_thread(processes.follow, store, known, stop, "web", remembered(settings))
     config = follower.get
     looks, receipts = Pool("store", threads=4), Pool("receipts", threads=1, waiting=4)
     redis, writer = connect_async(url), connect_writer(url)

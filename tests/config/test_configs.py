@@ -11,7 +11,7 @@ from crm_store import configs
 from crm_store.db import Store
 from crm_store.schema import conversation_events, conversations
 from hub import clock, configfiles
-from hub.errors import ConfigError, Fault, NotFound, Refused
+from hub.errors import ConfigError, Fault, NotFound, Refused, Unavailable
 from router.rules import compile_rules
 
 CHANNELS = "brands:\n  main:\naccounts:\n  console/main:\n"
@@ -217,3 +217,18 @@ def test_a_follower_hears_of_a_change_within_a_second(sqlite_url: str) -> None:
 def test_the_hash_is_of_names_and_texts_alone() -> None:
     assert configfiles.digest(FILES) == configfiles.digest(dict(reversed(FILES.items())))
     assert configfiles.digest({"a": "bc", "d": ""}) != configfiles.digest({"a": "b", "d": "c"})
+
+
+def test_a_process_starts_on_what_was_last_in_force_while_the_database_is_away(
+    store: Store, tmp_path: Path
+) -> None:
+    kept = tmp_path / "config-in-force.json"
+    configs.apply(store, with_rule("before the outage"), "bo")
+    configs.Follower(store, lambda config: config, every_s=None, remember=kept).close()
+    away = Store.open("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(Unavailable):
+        configs.Follower(away, lambda config: config, every_s=None)
+    follower = configs.Follower(away, lambda config: config.rules[0].name, every_s=None, remember=kept)
+    assert follower.get() == "before the outage"
+    assert not follower.poll()
+    away.close()
