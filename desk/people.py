@@ -11,6 +11,7 @@ from crm_store import customers, matching, merges, presence
 from crm_store.customers import Customer
 from crm_store.merges import Merged
 from desk.base import Base, Changed, short
+from desk.rights import Rights
 from hub import notices
 from hub.errors import Refused
 
@@ -24,8 +25,8 @@ class People(Base):
         return self._store.run(lambda tx: customers.change(tx, customer_id, by=who.by, now=now, **values))
 
     def merge(self, survivor: int, merged: int, agent: str, why: str = "") -> Merged:
-        """Two records are one person. Can be taken back at any time; twice is once."""
-        who, now = self._rights(agent), self._clock()
+        """Two records are one person. A lead's to say; can be taken back at any time; twice is once."""
+        who, now = self._lead(agent), self._clock()
 
         def work(tx: Connection) -> Merged:
             return merges.merge(
@@ -38,15 +39,20 @@ class People(Base):
 
     def unmerge(self, merge_id: int, agent: str) -> Merged:
         """They are two after all: every address, and what was said with it, is at once its true owner's again."""
-        who, now = self._rights(agent), self._clock()
+        who, now = self._lead(agent), self._clock()
         done = self._store.run(lambda tx: merges.unmerge(tx, self._store.ids, merge_id, by=who.by, now=now))
         self._tell(Changed(conversations=done.conversation_ids))
         return done
 
     def refuse_proposal(self, proposal_id: int, agent: str) -> None:
         """These two are not one person; it is not proposed again."""
-        who = self._rights(agent)
+        who = self._lead(agent)
         self._store.run(lambda tx: matching.refuse(tx, proposal_id, by=who.by))
+
+    def _lead(self, agent: str) -> Rights:
+        who = self._rights(agent)
+        who.lead()
+        return who
 
     def set_presence(
         self, agent: str, status: str, until: datetime | None = None, by: str | None = None

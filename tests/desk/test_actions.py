@@ -181,12 +181,16 @@ def test_records_are_merged_changed_and_parted(office: Office, act: Any, talk: i
     bea = office.customer("Bea", "webchat:bea")
     with pytest.raises(Refused, match="no agent"):
         act.merge(ann, bea, "zed")
-    done = act.merge(ann, bea, "bo", "same person")
-    assert act.merge(ann, bea, "bo").new is False
+    with pytest.raises(Refused, match="Only a lead"):
+        act.merge(ann, bea, "bo")
+    done = act.merge(ann, bea, "lea", "same person")
+    assert act.merge(ann, bea, "lea").new is False
     assert office.who("webchat:bea").customer_id == ann
-    act.unmerge(done.id, "cy")
-    with pytest.raises(Conflict):
+    with pytest.raises(Refused, match="Only a lead"):
         act.unmerge(done.id, "cy")
+    act.unmerge(done.id, "lea")
+    with pytest.raises(Conflict):
+        act.unmerge(done.id, "lea")
     assert act.change_customer(bea, "bo", tier="gold", tags=["b", "a"], stage="customer").tags == ("a", "b")
     for wrong in ({"kind": "robot"}, {"tier": "x" * 41}, {"brand_id": "other"}, {"tags": ["x" * 201]}):
         with pytest.raises(Refused):

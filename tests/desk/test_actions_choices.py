@@ -85,7 +85,7 @@ def test_a_window_is_open_after_a_word_and_a_pause_ends(office: Office, talk: in
 def test_an_address_learned_by_a_merge_counts(office: Office, talk: int) -> None:
     bea = office.customer("Bea", "mailto:bea@example.com")
     act = office.actions()
-    act.merge(office.who("webchat:ann").customer_id, bea, "bo")
+    act.merge(office.who("webchat:ann").customer_id, bea, "lea")
     assert ways(office, talk)["mailto:bea@example.com"][0] == "mail/main"
     with pytest.raises(NotFound):
         act.choices(1)
