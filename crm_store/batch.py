@@ -46,6 +46,12 @@ TRIES = 6  # for transactions that met; each repeat sees what the other one comm
 _MEET_CODES = frozenset({"40001", "40P01", "23505", "55P03"})
 
 
+class Meanwhile(Exception):
+    """Another transaction came first, where no key of the database's says so: counts as serialization_failure."""
+
+    sqlstate = "40001"
+
+
 def _dialect(tx: Connection) -> ModuleType:
     if tx.dialect.name == "sqlite":
         return batch_sqlite
@@ -82,10 +88,11 @@ def look_up_homes(tx: Connection, known: Known, homes: Sequence[str], ids: Seque
     for row in _dialect(tx).look_up_homes(_driver(tx), sorted(set(homes)), sorted(set(ids))):
         conversation = Conversation(*row)
         known.conversations[conversation.id] = conversation
-        if conversation.home is not None:
-            other = known.homes.get(conversation.home)
-            if other is None or (conversation.slot is not None and other.slot is None):
-                known.homes[conversation.home] = conversation
+        home = conversation.home
+        if home is None or conversation.slot not in (None, home):
+            continue  # it stands aside: merged with one that a next message continues
+        if home not in known.homes or conversation.slot == home:
+            known.homes[home] = conversation
 
 
 def write(tx: Connection, plan: Plan) -> None:
@@ -109,6 +116,10 @@ def write(tx: Connection, plan: Plan) -> None:
         dialect.change(driver, added, ADDED)
     if moved := [c for c in changed if c.touched > 1]:
         dialect.change(driver, moved, MOVED)
+    if plan.taken:
+        dialect.taken(driver, [(*row, key) for key, row in sorted(plan.taken.items())])
+        if dialect.owners(driver, sorted(plan.taken)) != {key: row[0] for key, row in plan.taken.items()}:
+            raise Meanwhile("another batch took an address that was only claimed")
     if plan.seen:
         dialect.seen(driver, [(at, verified, key) for key, (at, verified) in sorted(plan.seen.items())])
     if plan.named:

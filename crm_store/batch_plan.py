@@ -55,6 +55,8 @@ FOUND = (
     "rank_at", "assignee", "snoozed_until", "disposition", "opened_at", "closed_at", "last_at", "last_inbound_id",
 )  # fmt: skip
 
+NEVER_US = 0  # `last_seen_at` of an address that somebody only claimed: nobody has written from it yet
+
 Row = tuple[Any, ...]
 
 
@@ -71,7 +73,10 @@ class Keys:
 
 @dataclass(slots=True)
 class Identity:
-    """An address with what the rules may ask of its owner. `customer_created`, `last_seen`: microseconds."""
+    """An address with what the rules may ask of its owner. `customer_created`, `last_seen`: microseconds.
+
+    only_claimed: somebody said that it is theirs, and neither was it ever written from nor does a provider vouch.
+    """
 
     id: int
     customer_id: int
@@ -85,6 +90,10 @@ class Identity:
     language: str | None
     preferred_channel: str | None
     customer_created: int
+
+    @property
+    def only_claimed(self) -> bool:
+        return self.last_seen == NEVER_US and not self.verified
 
 
 @dataclass(slots=True)
@@ -163,6 +172,7 @@ class Plan:
     """Everything a batch writes. Rows are tuples in the order of COLUMNS; times are microseconds.
 
     seen: identity -> (last_seen_at, verified) ; named: customer -> name, taken where there is none yet
+    taken: identity that was only claimed -> the customer who wrote from it, and their name
     calls: interaction -> (text, extra, attachments) ; proposals: (id, one, other, evidence, score, at)
     cursors: (account, name) -> (value, at) ; arrived: what was said, as (account, external id)
     The rest are events for the rooms that own their tables, in order.
@@ -173,6 +183,7 @@ class Plan:
     touched: dict[int, Conversation] = field(default_factory=dict)
     seen: dict[int, tuple[int, bool]] = field(default_factory=dict)
     named: dict[int, str] = field(default_factory=dict)
+    taken: dict[int, tuple[int, str]] = field(default_factory=dict)
     calls: dict[int, tuple[str, str | None, int]] = field(default_factory=dict)
     proposals: list[Row] = field(default_factory=list)
     cursors: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)

@@ -139,6 +139,23 @@ def seen(driver: Driver, rows: Sequence[Row]) -> None:
     )
 
 
+def taken(driver: Driver, rows: Sequence[Row]) -> None:
+    """(customer, name, identity): an address that was only claimed goes to who wrote from it, and no unmerging moves
+    it back to who claimed it."""
+    driver.execute(
+        "UPDATE identities i SET customer_id = v.customer, name = v.name"
+        " FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) v(customer, name, id)"
+        " WHERE i.id = v.id AND i.last_seen_at = 0 AND NOT i.verified",
+        _columns(rows, 3),
+    )
+    driver.execute("DELETE FROM merge_moves WHERE identity_id = ANY(%s)", ([row[-1] for row in rows],))
+
+
+def owners(driver: Driver, identities: Sequence[int]) -> dict[int, int]:
+    found = driver.execute("SELECT id, customer_id FROM identities WHERE id = ANY(%s)", (list(identities),))
+    return dict(found.fetchall())
+
+
 def named(driver: Driver, rows: Sequence[Row]) -> None:
     driver.execute(
         "UPDATE customers c SET name = v.name FROM unnest(%s::text[], %s::bigint[]) v(name, id)"

@@ -126,6 +126,21 @@ def seen(driver: sqlite3.Connection, rows: Sequence[Row]) -> None:
     )
 
 
+def taken(driver: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """(customer, name, identity): an address that was only claimed goes to who wrote from it, and no unmerging moves
+    it back to who claimed it."""
+    driver.executemany(
+        "UPDATE identities SET customer_id = ?, name = ? WHERE id = ? AND last_seen_at = 0 AND NOT verified",
+        rows,
+    )
+    driver.executemany("DELETE FROM merge_moves WHERE identity_id = ?", [(row[-1],) for row in rows])
+
+
+def owners(driver: sqlite3.Connection, identities: Sequence[int]) -> dict[int, int]:
+    question = "SELECT i.id, i.customer_id FROM json_each(?1) k CROSS JOIN identities i ON i.id = k.value"
+    return dict(driver.execute(question, (_json(identities),)).fetchall())
+
+
 def named(driver: sqlite3.Connection, rows: Sequence[Row]) -> None:
     driver.executemany("UPDATE customers SET name = ? WHERE id = ? AND name = ''", rows)
 

@@ -16,8 +16,10 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import matching, merges
+from crm_store.batch_plan import NEVER_US
 from crm_store.schema import consents, conversations, customers, identities
 from hub import urn as urns
+from hub.clock import to_us
 from hub.errors import NotFound, Refused
 from hub.ids import Ids
 from hub.model import IdentityLearned
@@ -279,7 +281,11 @@ def learn(
                 tx, ids, brand, event_urn, customer_id, verified=event.verified, name=event.name, now=now
             )
         if other is None:
-            owner = one.customer_id if event.verified else add(tx, ids, brand, name=event.name, now=now)
+            only_claimed = not one.verified and to_us(one.last_seen_at) == NEVER_US
+            joins = (
+                event.verified and not only_claimed
+            )  # a claim does not collect its owner's other addresses
+            owner = one.customer_id if joins else add(tx, ids, brand, name=event.name, now=now)
             other = _add_identity(
                 tx, ids, brand, event_other, owner, verified=event.verified, name=event.name, now=now
             )

@@ -223,7 +223,7 @@ identities = Table(
     _words("name", default=""),
     Column("trouble", String(40)),  # dead, full, blocked: why it should not be written to
     _at("first_seen_at"),
-    _at("last_seen_at"),
+    _at("last_seen_at"),  # 1970: only claimed so far, never written from
     UniqueConstraint("brand_id", "urn"),
 )
 Index("ix_identities_customer_id", identities.c.customer_id)
@@ -251,6 +251,7 @@ merge_moves = Table(
     Column("from_customer_id", Id, nullable=False),
     PrimaryKeyConstraint("merge_id", "identity_id"),
 )
+Index("ix_merge_moves_identity_id", merge_moves.c.identity_id)
 
 merge_proposals = Table(
     "merge_proposals",

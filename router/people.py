@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from crm_store.batch_plan import Identity, Known, Plan
+from crm_store.batch_plan import NEVER_US, Identity, Known, Plan
 from hub.clock import to_us
 from hub.model import CallEvent, MessageReceived
 from router.setting import Setting, clean
@@ -32,6 +32,8 @@ class People:
             if isinstance(event, MessageReceived) and event.claims:
                 self.claims(event, brand, found, new=True)
             return found
+        if found.only_claimed:
+            self.take_over(found, event, brand, name, verified)
         if at - found.last_seen > SEEN_EVERY or (verified and not found.verified):
             found.last_seen = max(found.last_seen, at)
             found.verified = found.verified or verified
@@ -54,21 +56,42 @@ class People:
         self.known.identities[brand, urn] = made
         return made
 
+    def take_over(
+        self, address: Identity, event: MessageReceived | CallEvent, brand: str, name: str, verified: bool
+    ) -> None:
+        """Who writes from an address comes before whoever only said that it is theirs: it becomes a new lead's. Else a
+        stranger would have its owner's words in a record of the stranger's, by claiming it first. People decide
+        whether the two are one."""
+        claimant, customer = address.customer_id, self.ids()
+        language = event.language and event.language[:12] if isinstance(event, MessageReceived) else None
+        self.rows["customers"].append((customer, brand, name, language, self.now, self.now, "customer"))
+        self.plan.taken[address.id] = (customer, name)
+        self.plan.seen[address.id] = (self.now, verified)
+        self.propose(claimant, customer, event.sender, event.event_key)
+        address.customer_id, address.name, address.language = customer, name, language
+        address.verified, address.last_seen, address.customer_created = verified, self.now, self.now
+        address.kind, address.stage, address.tier, address.tags = "person", "lead", None, "[]"
+        address.preferred_channel = None
+
     def claims(self, event: MessageReceived, brand: str, sender: Identity, *, new: bool) -> None:
-        """Further addresses that the message states. One nobody has becomes a newcomer's, unverified; one that is
-        somebody's opens nothing: a person is asked whether the two are one."""
+        """Further addresses that the message states. One nobody has becomes a newcomer's, until somebody writes
+        from it (take_over); one that is somebody's opens nothing: a person is asked whether the two are one."""
         for urn in event.claims:
             owner = self.known.identities.get((brand, urn))
             if owner is None and new:
                 identity = self.ids()
                 self.rows["identities"].append(
-                    (identity, brand, urn, sender.customer_id, False, "", self.now, self.now)
+                    (identity, brand, urn, sender.customer_id, False, "", self.now, NEVER_US)
                 )
                 self.known.identities[brand, urn] = Identity(
-                    identity, sender.customer_id, False, self.now, sender.name, sender.kind, sender.stage, sender.tier,
+                    identity, sender.customer_id, False, NEVER_US, sender.name, sender.kind, sender.stage, sender.tier,
                     sender.tags, sender.language, sender.preferred_channel, sender.customer_created,
                 )  # fmt: skip
             elif owner is not None and owner.customer_id != sender.customer_id:
-                one, other = sorted((owner.customer_id, sender.customer_id))
-                evidence = json.dumps({"claimed": urn, "event_key": event.event_key}, ensure_ascii=False)
-                self.plan.proposals.append((self.ids(), one, other, evidence, CLAIM_SCORE, self.now))
+                self.propose(owner.customer_id, sender.customer_id, urn, event.event_key)
+
+    def propose(self, one: int, other: int, claimed: str, event_key: str) -> None:
+        evidence = json.dumps({"claimed": claimed, "event_key": event_key}, ensure_ascii=False)
+        self.plan.proposals.append(
+            (self.ids(), min(one, other), max(one, other), evidence, CLAIM_SCORE, self.now)
+        )

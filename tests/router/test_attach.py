@@ -416,11 +416,13 @@ def test_a_batch_comes_to_the_same_as_its_messages_one_by_one(way: WayIn, size: 
         (row.queue, row.priority, row.waiting_since, row.rank_at, row.account, row.state)
         for row in way.rows(schema.conversations)
     ]
-    nine, eight, four = (NOON - timedelta(minutes=n) for n in (9, 8, 4))
+    nine, eight, six, four = (NOON - timedelta(minutes=n) for n in (9, 8, 6, 4))
     assert found == [
         ("support", "urgent", nine, nine - HOUR, "webchat/main", "waiting"),
         ("billing", "normal", eight, eight, "webchat/main", "waiting"),
+        ("general", "normal", six, six, "webchat/main", "waiting"),  # Bob's address was only claimed
         ("general", "normal", four, four, "webchat/desk", "waiting"),
     ]
-    assert way.count(schema.customers) == 2
+    assert way.count(schema.customers) == 3
+    assert way.count(schema.merge_proposals) == 1
     assert way.count(schema.decisions) == 6

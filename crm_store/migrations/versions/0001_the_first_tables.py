@@ -493,6 +493,7 @@ def upgrade() -> None:
         sa.Column("from_customer_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("merge_id", "identity_id", name=op.f("pk_merge_moves")),
     )
+    op.create_index("ix_merge_moves_identity_id", "merge_moves", ["identity_id"], unique=False)
     op.create_table(
         "merge_proposals",
         sa.Column(
