@@ -128,3 +128,15 @@ def folder(name: str) -> Iterator[Path]:
     """A folder of its own on the disk that is measured: $MAINSTEM_BENCH, else where temporary files go."""
     with TemporaryDirectory(prefix=f"ms-bench-{name}-", dir=os.environ.get("MAINSTEM_BENCH")) as path:
         yield Path(path)
+
+
+@contextmanager
+def postgresql() -> Iterator[Any]:
+    """A PostgreSQL as in production: it syncs, and has half a gigabyte of buffers."""
+    from tests.servers.postgres import Postgres
+
+    server = Postgres(fsync=True)
+    try:
+        yield server.start("-c", "shared_buffers=512MB")
+    finally:
+        server.close()

@@ -19,14 +19,13 @@ from psycopg import sql
 from sqlalchemy import select
 
 from benchmarks import workload
-from benchmarks.common import Bench, Figures, folder
+from benchmarks.common import Bench, Figures, folder, postgresql
 from benchmarks.routing import check_ledger, route
 from crm_store.batch_plan import COLUMNS
 from crm_store.db import Store
 from crm_store.migrate import migrate
 from crm_store.schema import interactions
 from hub.model import Entry
-from tests.servers.postgres import Postgres
 from tests.servers.valkey import Valkey
 
 BATCH = 500
@@ -133,7 +132,7 @@ def run(options: argparse.Namespace) -> Figures:
             store.close()
             figures |= {"ratio_sqlite": rate / bare, "per_s_sqlite": rate, "bare_per_s_sqlite": bare}
         if options.database in ("both", "postgresql"):
-            with Postgres(fsync=True) as postgres:
+            with postgresql() as postgres:
                 rate, store = routed(postgres.create("routed"), valkey.url, entries, 1)
                 violations += order_violations(store)
                 rows = said(store)

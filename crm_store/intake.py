@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hub.inlet import ProducerReport
 from sqlalchemy import Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.db import Store
 from crm_store.schema import intake, journalled, producers
+from hub.inlet import ProducerReport
 
 _CHUNK = 1000  # sequence numbers in one question
 

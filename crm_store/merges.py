@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, or_, select, update
 
+from crm_store import batch
 from crm_store import conversations as talk
 from crm_store.schema import conversations, customers, identities, merge_moves, merge_proposals, merges
 from hub.errors import Conflict, NotFound, Refused
@@ -80,6 +81,7 @@ def merge(
 
     Raises NotFound, and Refused where they belong to two brands.
     """
+    batch.keep_out(tx)  # no router opens a conversation under the old owner meanwhile
     top, child = _lock_roots(tx, survivor, merged)
     if top.id == child.id:
         return _known(tx, survivor, merged, top.id)
@@ -129,6 +131,7 @@ def unmerge(tx: Connection, ids: Ids, merge_id: int, *, by: str, now: datetime) 
     row = tx.execute(select(merges).where(_m.id == merge_id)).one_or_none()
     if row is None:
         raise NotFound("There is no such merge.")
+    batch.keep_out(tx)
     _lock_roots(tx, row.survivor_id, row.merged_id)
     undone = tx.execute(
         update(merges).where(_m.id == merge_id, _m.undone_at.is_(None)).values(undone_at=now, undone_by=by)
