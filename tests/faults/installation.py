@@ -21,7 +21,7 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 import psutil
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from connectors import CONNECTORS, signing
 from crm_store import ledger, schema
@@ -90,6 +90,7 @@ class Installation:
         self.database_url = database_url or f"sqlite:///{folder / 'var' / 'mainstem.db'}"
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.settings: dict[str, str] = {}
+        self.posted: set[str] = set()  # ids of what was answered 200
 
     def __enter__(self) -> Self:
         self.valkey.start()
@@ -267,6 +268,8 @@ class Installation:
                 f"http://127.0.0.1:{self.port}/in/{account}", data=data, headers=headers
             ) as answer:
                 await answer.read()
+                if answer.status == 200:
+                    self.posted.add(body["id"])
                 return answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return type(error).__name__
@@ -304,17 +307,39 @@ class Installation:
         doubled = [token for token, times in Counter(self.texts()).items() if times > 1]
         assert not doubled, f"stored twice: {doubled[:5]}"
 
+    async def taken(self, within_s: float = 30.0) -> None:
+        """Until everything that `post` saw accepted has its row of intake, whatever it is."""
+
+        def missing() -> set[str]:
+            with self.store.read() as tx:
+                return self.posted - set(tx.execute(select(schema.intake.c.event_key)).scalars())
+
+        async def all_there() -> bool:
+            return not await asyncio.to_thread(missing)
+
+        await until(all_there, within_s, lambda: f"accepted, and without a row of intake: {missing()}")
+
     async def balanced(self, within_s: float = 30.0) -> ledger.LedgerRow:
-        """Until the ledger says that nothing is on the way; it must never say that something is missing."""
+        """Until the ledger, by reports that are younger than this call, says that nothing is on the way.
+
+        It must never say that something is missing.
+        """
+        began, p = clock.system(), schema.producers.c
         rows: list[ledger.LedgerRow] = []
 
-        async def quiet() -> bool:
+        def look() -> bool:
             nonlocal rows
-            rows = await asyncio.to_thread(ledger.day, self.store, clock.system().date())
-            return bool(rows) and not any(row.on_the_way or row.missing for row in rows)
+            with self.store.read() as tx:
+                reported = tx.execute(select(func.max(p.reported_at))).scalar()
+            rows = ledger.day(self.store, clock.system().date())
+            return reported is not None and reported > began and not any(row.on_the_way for row in rows)
+
+        async def quiet() -> bool:
+            return await asyncio.to_thread(look)
 
         await until(quiet, within_s, lambda: f"the ledger: {rows}")
         (row,) = rows
+        assert row.missing == 0
         assert row.journalled == row.stored + row.duplicates + row.quarantined
         return row
 
