@@ -116,7 +116,7 @@ async def main():
     server = Embedded(Path(sys.argv[1])); server.take()
     supervisor = Supervisor(Path(sys.argv[1]) / "logs", print, print)
     (child,) = supervisor.add(server.program())
-    while not server.answers(): await asyncio.sleep(0.02)
+    while child.pid is None or not server.answers(): await asyncio.sleep(0.02)
     print("pid", child.pid, flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())

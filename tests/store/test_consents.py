@@ -96,7 +96,7 @@ def test_a_bulk_is_looked_up_at_once(office: Office) -> None:
 def test_it_is_shown_with_the_address_and_survives_merging(office: Office) -> None:
     ann, lee = office.customer("Ann", "tel:+1"), office.customer("Lee", "tel:+2")
     apply(office, said("tel:+2", False))
-    office.actions().merge(ann, lee, "bo")
+    office.actions().merge(ann, lee, "lea")
     with office.store.read() as tx:
         shown = {one.urn: one.opted_out for one in views.customer(tx, ann).identities}
     assert shown == {"tel:+1": (), "tel:+2": ("all",)}

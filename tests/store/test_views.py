@@ -224,7 +224,7 @@ def test_people_and_words_are_found(office: Office) -> None:
 
 def test_a_merged_customer_is_found_as_who_they_are_now(office: Office) -> None:
     ann, lee = office.customer("Ann", "webchat:ann"), office.customer("Lee", "webchat:lee")
-    office.actions().merge(ann, lee, "bo")
+    office.actions().merge(ann, lee, "lea")
     with office.store.read() as tx:
         assert [hit.customer.id for hit in customers.find(tx, "Lee")] == [ann]
 
