@@ -88,6 +88,7 @@ class Chat:
         self._new = Buckets(edge.limits.visitor_new)
         self._messages = Buckets(edge.limits.visitor_message)
         self._files = Buckets(edge.limits.visitor_file)
+        self._address_files = Buckets(edge.limits.address_file)
         self._receipts = Buckets(RECEIPTS)
         script = (_STATIC / "widget.js").read_bytes()
         self._assets = {
@@ -135,7 +136,8 @@ class Chat:
         who, secret = self._holder(request, account)
         if account.settings.get("files") is False:
             return _error(403, "files are not taken here", origin)
-        if not self._files.take(f"{account.key} {who}"):
+        remote = bucket_key(client_address(request, self._edge.trusted_proxies))
+        if not (self._address_files.take(remote) and self._files.take(f"{account.key} {who}")):
             return _error(429, "too many files at once; try again in a minute", origin)
         try:
             data = await read_body(request, webchat.FILE_BYTES, UPLOAD_S)

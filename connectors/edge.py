@@ -65,7 +65,8 @@ class Limits:
     request: all requests of one address, before anything is read. bad: those whose signature did not hold; an
     address that used these up is turned away unread. account: verified requests of one account; beyond it the
     provider is asked to come again (its `unavailable`), for what was signed is never thrown away.
-    visitor_new, visitor_message and visitor_file: of web chat, the first by address, the others by visitor.
+    visitor_new, visitor_message and visitor_file: of web chat, the first by address, the others by visitor;
+    address_file: of all its visitors together, for a file is large and a visitor quickly made.
     """
 
     request: Limit = Limit(per_s=5_000, burst=10_000)
@@ -74,6 +75,7 @@ class Limits:
     visitor_new: Limit = Limit(per_s=0.5, burst=30)
     visitor_message: Limit = Limit(per_s=1, burst=20)
     visitor_file: Limit = Limit(per_s=0.1, burst=10)
+    address_file: Limit = Limit(per_s=0.5, burst=60)
     sockets_per_address: int = 50
     sockets: int = 10_000
 
