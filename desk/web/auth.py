@@ -142,6 +142,8 @@ async def guard(request: web.Request, handler: AnyHandler) -> web.StreamResponse
             raise web.HTTPForbidden(text="That is for leads." if need is Need.LEAD else "That is for admins.")
     if request.method not in _SAFE_METHODS:
         await _check_form(request)
+    elif resource.canonical == "/live" and not same_origin(request):
+        raise web.HTTPForbidden(text="Only a page of this desk may listen.")
     return await handler(request)
 
 
