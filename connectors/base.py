@@ -26,9 +26,9 @@ class Raw:
     """
 
     method: str
-    url: str
-    headers: Mapping[str, Sequence[str]]
-    body: bytes
+    url: str = field(repr=False)  # these three may hold tokens and a customer's words
+    headers: Mapping[str, Sequence[str]] = field(repr=False)
+    body: bytes = field(repr=False)
     received_at: datetime
     remote: str = ""
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,13 +20,14 @@ ROOT = Path(__file__).parents[2]
 class Hub:
     """One `mainstem up` in a folder of its own, with a space in its name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **env: str) -> None:
         self.folder = folder
         self.port, self.desk_port = free_port(), free_port()
         known = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTEM_")}
         self.env = known | {"PORT": str(self.port), "MAINSTEM_DESK_PORT": str(self.desk_port)}
         self.env.pop("REDIS_URL", None)
         self.env.pop("DATABASE_URL", None)
+        self.env |= env
         self.told = folder / "told"
         with self.told.open("wb") as out:
             self.process = subprocess.Popen(
@@ -67,11 +68,13 @@ class Hub:
 
 
 @contextmanager
-def running() -> Iterator[Hub]:
-    """With the configuration that ships; killed and removed afterwards, whatever became of it."""
+def running(files: Mapping[str, str] | None = None, **env: str) -> Iterator[Hub]:
+    """With the configuration that ships, but for `files`; killed and removed afterwards, whatever became of it."""
     folder = short_folder("ms u")
     shutil.copytree(ROOT / "config", folder / "config")
-    started = Hub(folder)
+    for name, text in (files or {}).items():
+        (folder / "config" / name).write_text(text)
+    started = Hub(folder, **env)
     try:
         yield started
     finally:

@@ -1,0 +1,239 @@
+"""S18 and S19: secrets and people's words, looked for everywhere afterwards in a hub that runs as it is run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import psutil
+import redis as redis_py
+
+from connectors import accounts, signing
+from connectors.base import Raw
+from hub.configfiles import load
+from hub.settings import load as load_settings
+from tests.mainstem.running import Hub, running
+from tests.servers.http import Provider, Say
+
+SIGNING = "canary-signing-4f0c1d7a9b2e"
+OLD = "canary-rotated-77d1e0c4aa31"
+PASSWORD = "canary password nobody guesses"
+WRONG = "canary wrong password 5521"
+MAIL = "canary.person@example.org"
+PHONE = "+14155550142"
+WORDS = "canarywords about my divorce"
+ANSWER = "canaryanswer to be read by one person"
+FORGED_LINE = "x\n23:59:59.000 error    web        FORGED LINE\r\nFORGED\u2028FORGED"
+CHANNELS = """
+brands: {main: {name: Example Ltd}}
+accounts:
+  webchat/main: {title: Chat}
+  console/main: {title: Terminal}
+  webhook/main:
+    title: Forms
+    settings: {url: "URL"}
+    secrets: {signing: [CANARY_SIGNING, CANARY_OLD]}
+"""
+LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} (debug|info|warning|error|critical) |    \| ")
+
+
+@dataclass
+class Found:
+    """What the hub let out, place by place; and what must be in none of it."""
+
+    places: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+
+    def add(self, place: str, text: str) -> None:
+        self.places[place] = self.places.get(place, "") + "\n" + text
+
+    def holds(self, words: dict[str, str], where: tuple[str, ...]) -> list[str]:
+        return [
+            f"{name} in {place}"
+            for place, text in self.places.items()
+            if place.startswith(where)
+            for name, value in words.items()
+            if value.lower() in text.lower()
+        ]
+
+
+async def test_no_secret_and_no_word_gets_out() -> None:
+    with Provider(default=Say(body=b'{"id": "theirs"}')) as company:
+        files = {"channels.yaml": CHANNELS.replace("URL", company.url)}
+        env = {
+            "CANARY_SIGNING": SIGNING, "CANARY_OLD": OLD, "MAINSTEM_ALLOW_PRIVATE_TARGETS": "1", "MAINSTEM_UNDO_S": "0",
+        }  # fmt: skip
+        with running(files, **env) as hub:
+            told = hub.ready()
+            assert "Mainstem is ready" in told, told
+            found = Found()
+            await live_a_little(hub, found, company)
+            for child in [*hub.family(), psutil.Process(hub.process.pid)]:
+                found.add("argv", " ".join(child.cmdline()))
+            look_at_what_it_wrote(hub, found)
+    assert found.places["dump of the store"].count(WORDS), "the words were really there"
+    secrets = found.secrets
+    everywhere = ("argv", "log", "told", "answers", "dump", "redis", "journal", "doctor", "metrics")
+    assert not found.holds(secrets, everywhere)
+    personal = {"mail": MAIL, "phone": PHONE, "words": WORDS, "answer": ANSWER}
+    assert not found.holds(personal, ("argv", "log", "told", "doctor", "metrics", "answers to the forged"))
+    assert "canary" not in found.places["argv"].lower()
+    for place, text in found.places.items():
+        if place.startswith("log "):
+            odd = [line for line in text.splitlines() if line.strip() and not LINE.match(line)]
+            # Valkey writes its own lines; ours are ours alone.
+            assert place == "log valkey.log" or not odd, (place, odd[:3])
+
+
+async def live_a_little(hub: Hub, found: Found, company: Provider) -> None:
+    """Messages in, good and bad; somebody logs in, sets a password, mistypes it, searches, and answers."""
+    edge, desk = f"http://127.0.0.1:{hub.port}", f"http://127.0.0.1:{hub.desk_port}"
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as http:
+
+        async def post(body: bytes, secret: str, **headers: str) -> None:
+            stamp = signing.sign(secret, body, int(time.time()))
+            async with http.post(
+                f"{edge}/in/webhook/main", data=body, headers={signing.HEADER: stamp, **headers}
+            ) as got:
+                # Whoever signed may be told what of theirs could not be read.
+                who = "forged" if got.status == 401 else "signed"
+                found.add(f"answers to the {who}", f"{got.status} {got.headers} {await got.text()}")
+
+        person = {"email": MAIL, "phone": PHONE, "name": FORGED_LINE}
+        await post(json.dumps({"id": FORGED_LINE, "from": person, "text": WORDS}).encode(), OLD)
+        await post(json.dumps({"id": "2", "from": f"{MAIL} {WORDS}", "text": WORDS}).encode(), SIGNING)
+        await post(f'{{"id": "3", "text": {WORDS}, {MAIL}'.encode(), SIGNING)
+        await post(WORDS.encode(), "not-the-secret", Authorization=f"Bearer {SIGNING}")
+        async with http.ws_connect(f"{edge}/chat/main/ws", headers={"Origin": edge}) as socket:
+            await socket.send_json({"type": "hello"})
+            found.secrets["visitor's token"] = (await socket.receive_json(timeout=10))["token"]
+            await socket.send_json({"type": "message", "id": "canary-0001", "text": WORDS})
+            await asyncio.sleep(0.2)
+        async with http.get(f"{edge}/nowhere/{SIGNING}?token={SIGNING}&{MAIL}") as got:
+            assert got.status == 404
+
+        link = hub.mainstem("login", "admin").stdout.strip()
+        found.secrets["login link"] = link.rpartition("/")[2]
+        form = ""
+
+        async def get(path: str) -> str:
+            nonlocal form
+            async with http.get(desk + path) as got:
+                text = await got.text()
+                found.add("answers of the desk", f"{got.status} {text}")
+            form = (re.findall(r'name="csrf" value="([^"]+)"', text) or [form])[0]
+            return text
+
+        async def send(path: str, **fields: str) -> int:
+            async with http.post(desk + path, data={"csrf": form, **fields}, allow_redirects=False) as got:
+                found.add("answers of the desk", f"{got.status} {await got.text()}")
+                return got.status
+
+        await get(link.removeprefix(desk))
+        assert await send(link.removeprefix(desk)) == 303
+        cookies = {c.key: c.value for c in jar}
+        found.secrets["first session"] = cookies["desk-session"]
+        await get("/account")
+        assert await send("/account/password", password=PASSWORD, again=PASSWORD) == 303
+        found.secrets["session"] = {c.key: c.value for c in jar}["desk-session"]
+        await get("/account")
+        assert await send("/account/password", old=WRONG, password=WRONG + "!", again=WRONG + "!") == 403
+        for _ in range(100):
+            page = await get("/search?q=canarywords")
+            if numbers := re.findall(r"/conversations/(\d+)", page):
+                break
+            await asyncio.sleep(0.05)
+        await get(f"/search?q={MAIL}")
+        number = min(numbers, key=int)
+        await get(f"/conversations/{number}")
+        assert await send(f"/conversations/{number}/claim") == 303
+        page = await get(f"/conversations/{number}")
+        fields = dict(re.findall(r'<input[^>]*type="hidden"[^>]*name="(key|seen)"[^>]*value="([^"]*)"', page))
+        channel = re.search(r'name="channel"[^>]*value="([^"]+)"|<option value="(webhook[^"]+)"', page)
+        if channel:
+            fields["channel"] = channel[1] or channel[2]
+        status = await send(f"/conversations/{number}/reply", reply=ANSWER, then="leave", **fields)
+        assert status == 303, found.places["answers of the desk"][-3000:]
+        for _ in range(200):
+            if company.seen:
+                break
+            await asyncio.sleep(0.05)
+        assert company.seen, "the answer never left"
+        await get("/quarantine")
+        assert await send("/logout") == 303
+        await get("/login")
+        assert await send("/login", name="admin", password=WRONG) == 403
+        async with http.get(f"{edge}/metrics") as got:
+            found.add("metrics", await got.text())
+    found.add("doctor", (lambda done: done.stdout + done.stderr)(hub.mainstem("doctor")))
+
+
+def look_at_what_it_wrote(hub: Hub, found: Found) -> None:
+    data = hub.folder / "var"
+    key = (data / "secret.key").read_text().strip()
+    assert (data / "secret.key").stat().st_mode & 0o077 == 0
+    found.secrets |= {
+        "signing secret": SIGNING, "older signing secret": OLD, "password": PASSWORD, "wrong password": WRONG,
+        "installation's key": key,
+        "console's secret": accounts.derived("console/main", "token", key.encode()),
+        "visitors' secret": accounts.derived("webchat/main", "visitors", key.encode()),
+    }  # fmt: skip
+    found.add("told", hub.told.read_text())
+    for path in sorted((data / "logs").glob("*.log")):
+        found.add(f"log {path.name}", path.read_text("utf-8", "backslashreplace"))
+    assert len([place for place in found.places if place.startswith("log ")]) >= 3
+    with sqlite3.connect(f"file:{data / 'mainstem.db'}?mode=ro", uri=True) as store:
+        found.add("dump of the store", "\n".join(store.iterdump()))
+    for path in (data / "journal").rglob("*"):
+        if path.is_file():
+            found.add("journal", path.read_bytes().decode("latin-1"))
+    from mainstem import embedded
+
+    with redis_py.Redis.from_url(embedded.url(data)) as client:
+        for name in client.scan_iter():
+            found.add("redis", f"{name!r} {client.dump(name)!r} {everything(client, name)}")
+
+
+def everything(client: Any, name: bytes) -> str:
+    kind = client.type(name)
+    read = {
+        b"string": client.get,
+        b"hash": client.hgetall,
+        b"list": lambda n: client.lrange(n, 0, -1),
+        b"set": client.smembers,
+        b"zset": lambda n: client.zrange(n, 0, -1, withscores=True),
+        b"stream": client.xrange,
+    }
+    return repr(read[kind](name))
+
+
+def test_secrets_are_in_no_repr() -> None:
+    files = {
+        "channels.yaml": CHANNELS.replace("URL", "https://shop.example"),
+        "queues.yaml": "queues: {general: {title: General}}",
+        "agents.yaml": "agents: {bo: {name: Bo, queues: [general]}}",
+        "routing.yaml": "default: {queue: general}",
+    }
+    config = load(files)
+    resolved, troubles = accounts.resolve(config, {"CANARY_SIGNING": SIGNING, "CANARY_OLD": OLD}, b"k" * 32)
+    assert not troubles
+    derived = resolved["console/main"].secrets["token"][0]
+    settings = load_settings(
+        {"MAINSTEM_SECRET_KEY": SIGNING * 2, "DATABASE_URL": f"postgres://u:{SIGNING}@h/d", "REDIS_URL": f"redis://:{OLD}@h"}
+    )  # fmt: skip
+    raw = Raw(
+        method="POST", url=f"https://h/in/x?token={SIGNING}", headers={"authorization": (f"Bearer {SIGNING}",)},
+        body=WORDS.encode(), received_at=datetime.now(UTC), remote="192.0.2.1",
+    )  # fmt: skip
+    for one in (config, resolved, resolved["webhook/main"], settings, raw):
+        for secret in (SIGNING, OLD, derived, WORDS):
+            assert secret not in repr(one), type(one)
+            assert secret not in str(one), type(one)
