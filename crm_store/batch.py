@@ -91,7 +91,8 @@ def look_up_homes(tx: Connection, known: Known, homes: Sequence[str], ids: Seque
         home = conversation.home
         if home is None or conversation.slot not in (None, home):
             continue  # it stands aside: merged with one that a next message continues
-        if home not in known.homes or conversation.slot == home:
+        stands = known.homes.get(home)
+        if stands is None or (conversation.slot == home, conversation.id) > (stands.slot == home, stands.id):
             known.homes[home] = conversation
 
 

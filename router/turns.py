@@ -38,8 +38,7 @@ def hear(conversation: Conversation, at: int, log: Log) -> bool:
     if conversation.waiting_since is None or at < conversation.waiting_since:
         conversation.waiting_since = at
         conversation.touched = 2
-        if conversation.rank_at is not None:
-            _rank(conversation, at)
+        _rank_no_later(conversation, at)
     if state in ("waiting", "offered", "open"):
         return state == "waiting"
     conversation.touched = 2
@@ -98,7 +97,7 @@ def rule_again(conversation: Conversation, decision: Decision, log: Log) -> None
         conversation.priority = conversation.ruled_priority = decision.priority
         conversation.head_start_s = decision.head_start_s
         conversation.touched = 2
-        _rank(conversation, conversation.waiting_since or 0)
+        _rank_no_later(conversation, conversation.waiting_since or 0)
     if decision.tags:
         tags = _with(conversation.tags, decision.tags)
         if tags != conversation.tags:
@@ -108,6 +107,15 @@ def rule_again(conversation: Conversation, decision: Decision, log: Log) -> None
 
 def _rank(conversation: Conversation, since: int) -> None:
     conversation.rank_at = since - int(conversation.head_start_s * SECOND)
+
+
+def _rank_no_later(conversation: Conversation, since: int) -> None:
+    """A place that it has (handed on or given back with nothing unanswered, it stands there from that moment) is not
+    lost by the customer's next word."""
+    had = conversation.rank_at
+    if had is not None:
+        _rank(conversation, since)
+        conversation.rank_at = min(had, conversation.rank_at or had)
 
 
 def _list(words: tuple[str, ...]) -> str:

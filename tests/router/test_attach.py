@@ -208,6 +208,17 @@ def test_a_word_of_the_customers(
     assert way.count(schema.decisions) == (2 if becomes == "waiting" else 1)
 
 
+def test_nobody_loses_the_place_of_a_transfer_by_writing(way: WayIn) -> None:
+    """Handed on with nothing unanswered it has a place already; the customer's next word must not cost it that."""
+    way.take(way.ann("my invoice"))
+    placed = way.now
+    way.change(schema.conversations, waiting_since=None, rank_at=placed)
+    way.pass_(minutes=10)
+    way.take(way.ann("and one thing more"))
+    conversation = way.conversation()
+    assert (conversation.waiting_since, conversation.rank_at) == (way.now, placed)
+
+
 @pytest.mark.parametrize("late, same", [(timedelta(minutes=59), True), (timedelta(minutes=61), False)])
 def test_reopening_within_the_accounts_time(way: WayIn, late: timedelta, same: bool) -> None:
     way.take(way.ann("my invoice"))
@@ -381,6 +392,22 @@ def test_a_call_is_one_interaction_in_whatever_order_its_events_come(way: WayIn,
     assert json.loads(said.extra) == {"call": {"state": "voicemail", "duration_s": 31.0}}
     assert way.conversation().queue == "billing"
     assert way.outcomes() == ["stored"] * 4
+
+
+def test_a_call_in_an_older_matter_does_not_bring_that_one_back(way: WayIn) -> None:
+    """Of a customer's closed conversations a word continues the last one, whatever else the batch speaks of."""
+    way.take(call(way.now, CallState.RINGING))
+    way.change(schema.conversations, state="closed", slot=None, closed_at=way.now - timedelta(days=30))
+    way.take(call(way.now, CallState.RINGING, external_id="call-2"))
+    older, newer = way.rows(schema.conversations)
+    assert older.home == newer.home
+    way.change(schema.conversations, state="closed", slot=None, closed_at=way.now)
+    way.take(
+        call(way.now, CallState.COMPLETED),
+        call(way.now, CallState.RINGING, external_id="call-3"),
+    )
+    states = {row.id: row.state for row in way.rows(schema.conversations)}
+    assert states == {older.id: "closed", newer.id: "waiting"}
 
 
 def test_a_late_word_on_a_call_does_not_reopen(way: WayIn) -> None:
