@@ -30,11 +30,8 @@ from sqlalchemy import (
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.exc import IntegrityError
 
-from crm_store.schema import (
-    assignments,
-    conversations,
-    presence,
-)
+from crm_store import presence
+from crm_store.schema import assignments, conversations, deliveries
 from crm_store.traces import link as link  # so that who changes conversations needs one name
 from crm_store.traces import log as log
 from crm_store.traces import tags_json as tags_json
@@ -222,11 +219,7 @@ def wake(tx: Connection, ids: Ids, now: datetime, limit: int = 100) -> list[int]
         select(_c.id, _c.assignee).where(due).order_by(_c.id).limit(limit).with_for_update(skip_locked=True)
     ).all()
     agents = {row.assignee for row in rows if row.assignee}
-    here = set(
-        tx.execute(
-            select(presence.c.agent).where(presence.c.agent.in_(agents), presence.c.status != "offline")
-        ).scalars()
-    )
+    here = {a for a, is_now in presence.everyone(tx, now, agents).items() if is_now.status != "offline"}
     for row in rows:
         kept = row.assignee in here
         place: dict[str, Any] = (
@@ -385,8 +378,11 @@ def unanswered(
     """
     row = get(tx, conversation_id, lock=True)
     values: dict[str, Any] = {}
-    if since is not None and row.state != "snoozed" and (row.waiting_since or now) > since:
+    waits = since is not None and not _answered_since(tx, conversation_id, delivery_id)
+    if waits and since is not None and row.state != "snoozed" and (row.waiting_since or now) > since:
         values["waiting_since"] = since
+        if row.rank_at is not None:  # handed on meanwhile
+            values["rank_at"] = _rank(now, since=since)
     if first_at is not None and row.first_answer_at == first_at:
         values["first_answer_at"] = None
     if then == "wait" and row.state == "pending":
@@ -400,6 +396,18 @@ def unanswered(
                 _begin(tx, ids, conversation_id, row.assignee, "claim", now)
     _set(tx, conversation_id, _c.state == row.state, **values)
     log(tx, ids, conversation_id, "reply_undone", by, now, data={"delivery": delivery_id})
+
+
+def _answered_since(tx: Connection, conversation_id: int, delivery_id: int) -> bool:
+    """Is there a later reply that went out, or will?"""
+    d = deliveries.c
+    later = select(d.id).where(
+        d.conversation_id == conversation_id,
+        d.id > delivery_id,
+        d.state != "cancelled",
+        or_(d.state != "held", d.code.is_(None)),
+    )
+    return tx.execute(later.limit(1)).first() is not None
 
 
 def _set(tx: Connection, conversation_id: int, expected: ColumnElement[bool], **values: Any) -> bool:

@@ -245,6 +245,28 @@ def test_an_undo_does_not_take_back_what_happened_since(office: Office, act: Any
     assert delivery(office, result.delivery_id).state == "cancelled"
 
 
+def test_an_undo_gives_the_place_in_the_queue_back_too(office: Office, act: Any, talk: int) -> None:
+    since = office.row(talk).waiting_since
+    result = act.reply(talk, "bo", "oops", idem_key="k1")
+    office.later(seconds=2)
+    act.transfer(talk, "bo", "billing", "theirs")
+    office.later(seconds=2)
+    act.undo(result.delivery_id, "bo")
+    row = office.row(talk)
+    assert (row.state, row.waiting_since, row.rank_at) == ("waiting", since, since)
+
+
+def test_an_undo_leaves_nobody_waiting_where_another_reply_goes_out(
+    office: Office, act: Any, talk: int
+) -> None:
+    wrong = act.reply(talk, "bo", "oops", idem_key="k1")
+    office.later(seconds=1)
+    right = act.reply(talk, "bo", "here it is", idem_key="k2")
+    act.undo(wrong.delivery_id, "bo")
+    assert office.row(talk).waiting_since is None
+    act.undo(right.delivery_id, "bo")
+
+
 def test_undo_and_the_sender_race_and_one_wins(office: Office, act: Any, talk: int) -> None:
     def send(delivery_id: int) -> int:
         with office.store.begin() as tx:

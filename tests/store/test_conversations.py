@@ -185,6 +185,15 @@ def test_one_that_somebody_has_wakes_to_them_while_they_are_here(office: Office,
     assert had(office, talk) == [("claim", "bo", "snoozed")]
 
 
+def test_one_whose_agent_has_gone_home_meanwhile_wakes_into_its_queue(office: Office, talk: int) -> None:
+    office.do(conversations.claim, talk, "bo")
+    office.do(presence.put, "bo", "available", until=office.now + timedelta(minutes=30))
+    office.do(conversations.snooze, talk, until=office.now + timedelta(hours=1), by="agent:bo")
+    office.later(hours=1)
+    office.do(conversations.wake)
+    assert (office.row(talk).state, office.row(talk).assignee) == ("waiting", None)
+
+
 def test_closing_frees_the_slot_and_reopening_takes_it_again(office: Office, talk: int) -> None:
     slot = office.row(talk).slot
     office.do(conversations.claim, talk, "bo")
