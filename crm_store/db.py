@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,13 +35,16 @@ _MEET_CODES = {"40001", "40P01", "55P03"}
 def engine_for(url: str, *, pool_size: int = 5) -> Engine:
     """An engine with our settings for its database. Nothing is connected yet."""
     if url.startswith("sqlite"):
-        engine = create_engine(url, connect_args={"timeout": _BUSY_S, "check_same_thread": False})
+        engine = create_engine(
+            url, hide_parameters=True, connect_args={"timeout": _BUSY_S, "check_same_thread": False}
+        )
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
         return engine
     url = url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
     return create_engine(
         url,
+        hide_parameters=True,  # an error that is logged shows the statement, never what people wrote
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
@@ -86,6 +90,7 @@ class Store:
         self.dialect = engine.dialect.name
         self._slot: Slot | None = None
         self._ids: Ids | None = None
+        self._leasing = threading.Lock()  # two sources over one slot would give the same id twice
 
     @classmethod
     def open(cls, url: str, *, pool_size: int = 5) -> Store:
@@ -99,8 +104,10 @@ class Store:
     def ids(self) -> Ids:
         """This process's ids; leases a process slot at the first use."""
         if self._ids is None:
-            self._slot = Slot(self.engine, _WRITE)
-            self._ids = Ids(self._slot.number)
+            with self._leasing:
+                if self._ids is None:
+                    self._slot = Slot(self.engine, _WRITE)
+                    self._ids = Ids(self._slot.number)
         return self._ids
 
     @contextmanager
