@@ -13,7 +13,6 @@ from crm_store.schema import assignments
 from crm_store.schema import conversations as table
 from hub import clock, notices
 from hub.config import Queue
-from hub.errors import MainstemError
 from hub.ids import Ids
 from workers import context
 
@@ -57,20 +56,16 @@ def _give_back(store: Store, ids: Ids, queue: str, cutoff: datetime, now: dateti
         .order_by(c.id)
         .limit(_AT_ONCE)
     )
-    with store.read() as tx:
-        rows = tx.execute(idle).all()
-    back = []
-    for row in rows:
-        try:
-            store.run(
-                lambda tx, row=row: conversations.release(  # type: ignore[misc]
-                    tx, ids, row.id, by="system", now=now, why="no answer in time", only=row.assignee
-                )
+
+    def work(tx: Connection) -> list[int]:
+        rows = tx.execute(idle.with_for_update(of=table, skip_locked=True)).all()
+        for row in rows:
+            conversations.release(
+                tx, ids, row.id, by="system", now=now, why="no answer in time", only=row.assignee
             )
-        except MainstemError:  # answered, closed or given away this very moment
-            continue
-        back.append(row.id)
-    return back
+        return [row.id for row in rows]
+
+    return store.run(work)
 
 
 def job() -> None:

@@ -1,6 +1,7 @@
 """The clock process's steps, each at the store, on both databases."""
 
 import importlib
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,22 @@ def test_every_job_is_there() -> None:
     for name in jobs.ALL:
         module, _, function = name.rpartition(".")
         assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_a_claim_that_is_answered_at_that_moment_stays(office: Office) -> None:
+    queue = {"general": Queue(key="general", title="General", idle_s=3600.0)}
+    idle = office.conversation("webhook:a")
+    old = START - timedelta(hours=2)
+    change(office, idle, waiting_since=old, opened_at=old)
+    found: list[list[int]] = []
+    looking = threading.Thread(target=lambda: found.append(remind.look(office.store, queue, START)))
+    with office.store.begin() as tx:
+        answer = sa.update(conversations).where(conversations.c.id == idle)
+        tx.execute(answer.values(waiting_since=None, state="pending"))
+        looking.start()
+        looking.join(0.3)  # it looks before the answer is committed
+    looking.join()
+    assert (found, state(office, idle)) == ([[]], ("pending", "bo"))
 
 
 def test_the_snoozed_wake_and_offers_expire_when_it_is_time(office: Office) -> None:
