@@ -42,6 +42,11 @@ _TEXT_FIELDS = frozenset(["text", "body", "subject", "content", "html", "transcr
 
 _SECRETISH = r"[\w-]*(?:token|secret|password|signature|api_?key)[\w-]*"
 _VALUE = r"[^\s\"'&,;)}]+"
+# PostgreSQL quotes the row that an error is about: what somebody wrote, to the next thing that is certainly ours.
+_ROW = re.compile(
+    r"\b(DETAIL:|CONTEXT:).*?(?=\n\[SQL|\n\(Background|\nThe above exc|\nDuring handling|\nTraceback|\Z)",
+    re.DOTALL,
+)
 # In any text at all, tracebacks of other people's libraries included. First what must stand in it at all, because
 # looking for that is twenty times quicker than the pattern.
 _IN_TEXT: tuple[tuple[str, re.Pattern[str], str], ...] = (
@@ -52,6 +57,8 @@ _IN_TEXT: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ),  # Telegram keeps its token in the path
     ("://", re.compile(r"(?<=://)[^/\s@]*:[^/\s@]+(?=@)"), _REDACTED),  # redis://user:password@host
     (" ", re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {_REDACTED}"),
+    ("DETAIL:", _ROW, rf"\1 {_REDACTED}"),
+    ("CONTEXT:", _ROW, rf"\1 {_REDACTED}"),
     ("=", re.compile(rf"(?i)\b({_SECRETISH})(\s*=\s*[\"']?){_VALUE}"), rf"\1\2{_REDACTED}"),
     (":", re.compile(rf"(?i)\b({_SECRETISH})([\"']?\s*:\s*[\"']?){_VALUE}"), rf"\1\2{_REDACTED}"),
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import logging
 import re
 import sqlite3
 import time
@@ -13,10 +15,15 @@ from typing import Any
 
 import aiohttp
 import psutil
+import pytest
 import redis as redis_py
+from sqlalchemy import Connection, insert, text
 
 from connectors import accounts, signing
 from connectors.base import Raw
+from crm_store.db import Store
+from crm_store.schema import customers
+from hub import log
 from hub.configfiles import load
 from hub.settings import load as load_settings
 from tests.mainstem.running import Hub, running
@@ -83,11 +90,12 @@ async def test_no_secret_and_no_word_gets_out() -> None:
     everywhere = ("argv", "log", "told", "answers", "dump", "redis", "journal", "doctor", "metrics")
     assert not found.holds(secrets, everywhere)
     personal = {"mail": MAIL, "phone": PHONE, "words": WORDS, "answer": ANSWER}
+    assert "why=" in found.places["log web.log"], "the forged request was noted"
     assert not found.holds(personal, ("argv", "log", "told", "doctor", "metrics", "answers to the forged"))
     assert "canary" not in found.places["argv"].lower()
-    for place, text in found.places.items():
+    for place, said in found.places.items():
         if place.startswith("log "):
-            odd = [line for line in text.splitlines() if line.strip() and not LINE.match(line)]
+            odd = [line for line in said.splitlines() if line.strip() and not LINE.match(line)]
             # Valkey writes its own lines; ours are ours alone.
             assert place == "log valkey.log" or not odd, (place, odd[:3])
 
@@ -237,3 +245,44 @@ def test_secrets_are_in_no_repr() -> None:
         for secret in (SIGNING, OLD, derived, WORDS):
             assert secret not in repr(one), type(one)
             assert secret not in str(one), type(one)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["a row that breaks a rule", "a key that is taken", "a statement that is none"]
+)
+def test_an_error_of_the_database_shows_no_row(store: Store, wrong: str) -> None:
+    """Both databases and SQLAlchemy like to quote what could not be written."""
+    out = io.StringIO()
+    log.configure("info", "text", stream=out)
+    at = {"created_at": datetime.now(UTC), "updated_at": datetime.now(UTC), "by": "x"}
+
+    def work(tx: Connection) -> None:
+        if wrong == "a statement that is none":
+            tx.execute(text("SELECT nothing FROM customers WHERE name = :name"), {"name": WORDS})
+        for _ in range(2):
+            brand = None if wrong == "a row that breaks a rule" else "main"
+            tx.execute(insert(customers).values(id=1, brand_id=brand, name=f"{WORDS}\n\n{WORDS}", **at))
+
+    try:
+        store.run(work)
+    except Exception as error:
+        log.get("test").exception("it broke", error=str(error))
+        logging.getLogger("some.library").exception("it broke")
+    finally:
+        log.configure("warning")
+    said = out.getvalue()
+    assert said.count("it broke") == 2
+    assert "Error" in said, "what went wrong is still told"
+    assert "customers" in said
+    assert WORDS not in said
+
+
+def test_what_postgresql_says_of_a_copied_row_is_not_shown() -> None:
+    said = (
+        f'psycopg.errors.BadCopyFileFormat: extra data\nCONTEXT:  COPY interactions, line 2: "1\t{WORDS}\n\n{WORDS}"\n'
+        "\nThe above exception was the direct cause of the following exception:\n"
+        "\nTraceback (most recent call last):\n  x"
+    )
+    shown = log.mask_text(said)
+    assert WORDS not in shown
+    assert shown.endswith("Traceback (most recent call last):\n  x")
