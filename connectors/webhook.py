@@ -36,6 +36,7 @@ class Webhook:
         attachments=10,
         attachment_bytes=2 * 1024 * 1024,
         subject=True,
+        needs=("url",),
         source="docs/channels/webhook.md",
     )
     bad_signature = 401

@@ -121,6 +121,7 @@ def _address(
         trouble=identity.trouble,
         paused=paused,
         enabled=account.enabled,
+        lacks=limits.lacks(account.settings),
     )
 
 

@@ -238,12 +238,17 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
         raise Refused("That account is another brand's.")
     identity = _identity(tx, row, order.to)
     _check_reach(tx, terms, account, identity)
+    limits = terms.limits.get(account.connector)
+    if limits is not None and (lacks := limits.lacks(account.settings)):
+        raise Refused(
+            f"{account.title} only receives: {account.key} has no {' and no '.join(lacks)} to send to."
+        )
     if identity.trouble in TROUBLES:
         raise Refused(f"Not sent: {TROUBLES[identity.trouble]}.")
     if consents.blocked(tx, row.brand_id, [identity.urn]):
         raise Refused(f"{urns.display(identity.urn)} has opted out of messages from us.")
     _check_window(tx, terms, account, identity)
-    check_message(order.text, order.attachments, terms.limits.get(account.connector), account)
+    check_message(order.text, order.attachments, limits, account)
     return Target(account=account.key, identity_id=identity.id, urn=identity.urn)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """`source` is the provider's page (or our own document) that says so.
 
+    needs: settings without which an account of it can only receive.
     window_s: how long after the customer's last word free text may be sent; None where there is no such window.
     """
 
@@ -20,4 +23,9 @@ class Limits:
     deletes: bool = False
     reads: bool = False
     subject: bool = False
+    needs: tuple[str, ...] = ()
     window_s: float | None = None
+
+    def lacks(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Those of `needs` that an account's settings do not give."""
+        return tuple(name for name in self.needs if not settings.get(name))

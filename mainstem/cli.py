@@ -19,6 +19,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "up": ("run", "Start everything in this folder and keep it running."),
         "say": ("talk", "Write one message as a customer, from this terminal."),
         "chat": ("talk", "Be a customer: what you type goes in, answers appear."),
+        "receive": ("receive", "Be a webhook account's server: print what goes out."),
         "login": ("people", "Print a link that logs an agent in, once."),
         "password": ("people", "Set an agent's password for the desk."),
         "secret": ("people", "Print the secret that signs an account's requests."),

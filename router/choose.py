@@ -42,6 +42,7 @@ class Address:
     trouble: str | None = None
     paused: bool = False
     enabled: bool = True
+    lacks: tuple[str, ...] = ()  # settings without which this account can only receive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +127,8 @@ def _blocks(address: Address, now: datetime) -> list[str]:
         blocks.append("it is not certain that this address is theirs")
     if not address.enabled:
         blocks.append("this account is switched off")
+    if address.lacks:
+        blocks.append(f"this account only receives: it has no {' and no '.join(address.lacks)}")
     if address.paused:
         blocks.append("this channel is paused after a failure")
     if address.quiet_until is not None and address.quiet_until > now:

@@ -1,13 +1,14 @@
 """The two stories of the first release, told as people see them, on both databases."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crm_store import schema
 from crm_store.db import Store
-from hub.errors import Conflict
+from hub.errors import Conflict, Refused
 from tests.world import World, world
 
 
@@ -73,6 +74,18 @@ async def test_a_form_is_routed_and_answered_and_a_signed_post_goes_out(hub: Wor
     assert hub.deliveries() == ["sent"]
     ledger = await hub.ledger()
     assert (ledger.journalled, ledger.stored, ledger.duplicates, ledger.missing) == (2, 1, 1, 0)
+
+
+async def test_an_account_that_only_receives_says_so_before_anything_is_written(hub: World) -> None:
+    await hub.form(id="1", **{"from": {"email": "ann@example.com"}}, text="hello")
+    await hub.settle()
+    taken = hub.bo.takes_next()
+    forms = replace(hub.config.accounts["webhook/main"], settings={})
+    hub.config = replace(hub.config, accounts={**hub.config.accounts, "webhook/main": forms})
+    with pytest.raises(Refused, match="only receives: webhook/main has no url"):
+        hub.bo.replies(taken, "hello to you")
+    assert hub.deliveries() == []
+    assert "it has no url" in hub.desk.choices(taken).reasons[1]
 
 
 async def test_a_reply_that_is_undone_never_leaves(hub: World) -> None:

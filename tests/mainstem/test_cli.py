@@ -107,6 +107,7 @@ BAD_WITH_A_HUB = [
     (["password", "zoe"], "no agent 'zoe'"),
     (["secret", "webhook/other"], "no account 'webhook/other'; there are "),
     (["secret", "webhook/main", "token"], "no secret 'token'; there are signing"),
+    (["receive", "console/main"], "console/main is no webhook account that can work"),
     (["say", ""], "TEXT is empty"),
     (["say", "hi", "--account", "console/two"], "no console account 'console/two'; there is console/main"),
     (["say", "hi"], "no web process answers at"),
