@@ -70,7 +70,9 @@ class _Lane:
 
     account: Account
     ready: deque[Claimed] = field(default_factory=deque)
-    marked: deque[Claimed] = field(default_factory=deque)  # `sending` in the store, waiting for a slot
+    marked: deque[tuple[float, Claimed]] = field(
+        default_factory=deque
+    )  # `sending` since then, without a slot
     flying: dict[int, float] = field(default_factory=dict)  # delivery -> when its send began
     takes_s: float = 0.0  # the quickest of late
     hungry: bool = True  # its last claim was filled, so there may be more
@@ -135,7 +137,7 @@ class Drain:
             try:
                 while True:
                     self._follow()
-                    ask = self._ask()
+                    ask, asked_at = self._ask(), time.monotonic()
                     try:
                         loop = asyncio.get_running_loop()
                         told = await loop.run_in_executor(
@@ -151,7 +153,7 @@ class Drain:
                         await asyncio.sleep(min(0.1 * 2**failures, 5.0))
                         continue
                     failures = 0
-                    self._hear(ask, told)
+                    self._hear(ask, told, asked_at)
                     if self._done():
                         break
                     await self._rest()
@@ -235,7 +237,7 @@ class Drain:
         over = now - self._began >= self._tuning.longest_s
         return waited_for and not over and lane.oldest_s(now) <= self._tuning.slow_s
 
-    def _hear(self, ask: turn.Ask, told: turn.Told) -> None:
+    def _hear(self, ask: turn.Ask, told: turn.Told, asked_at: float) -> None:
         """Take in what the store said: forget what is noted, start what is marked, keep what is claimed."""
         del self._results[: len(ask.results)]
         del self._hopeless[: len(ask.hopeless)]
@@ -248,7 +250,7 @@ class Drain:
             failpoints.here("deliver.before_send")
         for delivery in told.begun:
             lane = self._lanes[delivery.account]
-            lane.marked.append(delivery)
+            lane.marked.append((asked_at, delivery))
             self._fill(lane, now)
         left = told.gone | {delivery.id for delivery in told.begun}
         for key in ask.wants:
@@ -322,19 +324,27 @@ class Drain:
     # ----------------------------------------------------------------------------------------------- the sends
 
     def _fill(self, lane: _Lane, now: float) -> None:
-        """Start what is marked, as far as there are slots."""
+        """Start what is marked, as far as there are slots. One whose lease would not outlast its send is put back: a
+        process that was frozen does not know what others made of it meanwhile."""
+        holds_s = turn.LEASE.total_seconds() - self._tuning.send_s
         while lane.marked and len(lane.flying) < lane.slots(self._tuning):
-            delivery = lane.marked.popleft()
+            marked_at, delivery = lane.marked.popleft()
+            if now - marked_at > holds_s:
+                self._put_back(delivery, self._now())
+                continue
             lane.flying[delivery.id] = now
             self._tried += 1
             self._spawn(self._send(delivery, lane))
 
     def _unmark(self, lane: _Lane, now: datetime) -> None:
         """Put back what was marked and not begun: that it did not go out is certain."""
-        for delivery in lane.marked:
-            outcome = Outcome(delivery=delivery, state=QUEUED, at=now, due_at=delivery.due_at, counted=False)
-            self._results.append(Result(outcome=outcome))
+        for _, delivery in lane.marked:
+            self._put_back(delivery, now)
         lane.marked.clear()
+
+    def _put_back(self, delivery: Claimed, now: datetime) -> None:
+        outcome = Outcome(delivery=delivery, state=QUEUED, at=now, due_at=delivery.due_at, counted=False)
+        self._results.append(Result(outcome=outcome))
 
     def _spawn(self, work: object) -> None:
         task = asyncio.ensure_future(work)  # type: ignore[call-overload]

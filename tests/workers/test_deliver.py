@@ -1,6 +1,7 @@
 """The sender against a real HTTP server that fails on command, on both databases."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -500,6 +501,27 @@ async def test_a_process_that_must_end_ends_soon_and_loses_nothing(
     await office.send()
     assert office.states(*replies).count("sent") == 40
     assert set(provider.times().values()) == {1}
+
+
+async def test_what_was_marked_before_a_freeze_is_not_sent_after_it(desk: Office) -> None:
+    """A process that stood still past its lease must not send what others may have settled meanwhile."""
+    from crm_store import outbox
+    from workers.turn import LEASE
+
+    reply = desk.reply()
+    drain = desk.drain()
+    drain._follow()
+    lane = drain._lanes["webhook/main"]
+
+    def mark(tx: Any) -> Any:
+        (claimed,) = outbox.claim(tx, {"webhook/main": 1}, owner=drain._owner, now=desk.now, lease=LEASE)
+        outbox.begin(tx, [reply], owner=drain._owner, now=desk.now, lease=LEASE)
+        return claimed
+
+    now = time.monotonic()
+    lane.marked.append((now, desk.store.run(mark)))
+    drain._fill(lane, now + LEASE.total_seconds())
+    assert (drain._tasks, [result.outcome.state for result in drain._results]) == (set(), ["queued"])
 
 
 async def test_a_crash_in_the_middle_is_unknown_and_never_sent_twice(
