@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection, func, select
@@ -11,6 +11,9 @@ from sqlalchemy import Connection, func, select
 from crm_store.db import Store
 from crm_store.schema import intake, journalled, producers
 
+# The account of what nobody could read: it stands in quarantine, and was journalled under an account that only the edge
+# knew. So it is what that account would otherwise miss.
+UNREAD = ""
 REPLAY = "replay"  # the producer of what quarantine gave back in several pieces; nobody journalled it
 
 
@@ -60,10 +63,16 @@ def day(store: Store, of: date) -> list[LedgerRow]:
             .group_by(i.account, i.outcome)
         ):
             counts.setdefault(account, {})[outcome] = count
-    return [
-        _row(account, told.get(account, (0, 0)), counts.get(account, {}))
-        for account in sorted({*told, *counts})
-    ]
+    unread = sum(counts.pop(UNREAD, {}).values())
+    rows = []
+    for account in sorted({*told, *counts}):
+        row = _row(account, told.get(account, (0, 0)), counts.get(account, {}))
+        known = min(unread, row.missing)
+        unread -= known
+        rows.append(replace(row, quarantined=row.quarantined + known, missing=row.missing - known))
+    if unread:  # their producer has not reported yet
+        rows.append(_row(UNREAD, (0, 0), {"quarantined": unread}))
+    return rows
 
 
 def _row(account: str, told: tuple[int, int], counts: dict[str, int]) -> LedgerRow:

@@ -189,3 +189,17 @@ def test_dropping_and_naming_what_is_not_there(way: WayIn) -> None:
     assert quarantine.listed(way.store, state=None)[0].by == "agent:bo"
     with pytest.raises(NotFound):
         quarantine.show(way.store, 1)
+
+
+def test_what_nobody_could_read_is_not_missed_by_the_account_that_it_came_over(way: WayIn) -> None:
+    way.take(way.ann())
+    rubbish = Bad(producer="p1", seq=2, accepted_at=NOON, raw=b"\xc1", error=ValueError("no event"))
+    way.handler.bad(rubbish)
+    assert [(one.account, one.quarantined) for one in ledger.day(way.store, NOON.date())] == [
+        ("webchat/main", 0),
+        ("", 1),
+    ]
+    intake.report(way.store, report(2, 2, 0))
+    assert row(way.store) == (2, 1, 0, 1, 0, 0)
+    intake.report(way.store, report(3, 3, 0, reported_at=NOON + timedelta(seconds=3)))
+    assert row(way.store) == (3, 1, 0, 1, 0, 1)  # and a real loss is still one
