@@ -63,9 +63,11 @@ class Company(Provider):
         self.got: Counter[str] = Counter()
 
     def _note(self, seen: Seen) -> Say | None:
-        if seen.method == "POST":
+        """A refusal is not a receipt: what was answered 4xx or 5xx may come again, and should."""
+        said = self.queue.popleft() if self.queue else self.default
+        if seen.method == "POST" and said.status < 400:
             self.got[msgspec.json.decode(seen.body)["text"]] += 1
-        return None
+        return said
 
 
 @dataclass
@@ -347,6 +349,13 @@ class Installation:
         """How many entries stand in the stream, routed or not."""
         with self.valkey.client() as client:
             return sum(client.xlen(name) for name in KEYS)
+
+    def timeline(self) -> list[tuple[int, str]]:
+        """What came in, as the desk shows it: (address, text) by time."""
+        n = schema.interactions.c
+        with self.store.read() as tx:
+            query = select(n.identity_id, n.text).where(n.direction == "in").order_by(n.at, n.id)
+            return [(identity, text) for identity, text in tx.execute(query)]
 
     def in_order(self, prefix: str = "m") -> list[str]:
         """Messages that stand before one that the same person sent earlier; the load is numbered."""

@@ -1,4 +1,4 @@
-"""F6, F21: the database is frozen, killed, locked or full; the edge answers all the same, the backlog drains in order."""
+"""F6, F21: the database is frozen, killed, locked or full; the edge answers, the backlog drains in order."""
 
 import asyncio
 import sqlite3

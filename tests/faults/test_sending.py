@@ -1,0 +1,156 @@
+"""F10, F19, F27, F29: senders die, sleep, restart without end or live in another hour; no reply goes out twice.
+
+What F10 means for a single delivery, with and without a provider that can be asked, stands in
+tests/workers/test_processes.py; here Bo answers in a whole installation.
+"""
+
+import asyncio
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from hub import failpoints
+from tests.conftest import absent
+from tests.faults.installation import Installation, until
+from tests.servers.http import Say
+
+WAY_OUT = [name for name in failpoints.ALL if name.startswith("deliver.")]
+ALL = ("web", "router", "worker", "clock")
+
+
+async def _waiting(hub: Installation, people: int, prefix: str = "m") -> None:
+    """So many people have written, and nobody has answered."""
+    done = await hub.load(people, per_s=400, people=people, prefix=prefix)
+    assert len(done.accepted) == people
+    await hub.has(done.accepted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", WAY_OUT)
+async def test_f10_a_worker_dies_at_this_very_place(place: str, hub: Installation) -> None:
+    hub.start("web", "router", "clock")
+    await hub.ready()
+    await _waiting(hub, 30)
+    said = hub.answer()
+    assert len(said) == 30
+    hub.start("worker", MAINSTEM_FAIL=place)
+    assert hub.died("worker") == 137
+    began = time.monotonic()
+    hub.start("worker")
+    states = await hub.sent(90)
+    assert time.monotonic() - began < 70  # a minute, and a few seconds for two slow cores
+    assert states["sent"] + states["unknown"] == 30, states
+    # Nothing had left before it was marked; what was marked is told to an agent, and is no more than was in flight.
+    assert states["unknown"] <= (0 if place == "deliver.after_claim" else 20)
+
+
+@pytest.mark.slow
+async def test_f10_a_provider_takes_it_and_hangs_resets_or_breaks_off(hub: Installation) -> None:
+    hub.start(*ALL)
+    await hub.ready()
+    await _waiting(hub, 30)
+    hub.company.answers(
+        [Say(hang=True), Say(cut="before"), Say(cut="body"), Say(status=503), Say(status=429)]
+    )
+    said = hub.answer()
+    states = await hub.sent(90)
+    hub.company.release()
+    assert states == {"sent": 27, "unknown": 3}
+    assert len(said) == 30
+    assert len(hub.company.seen) == 32  # two were refused and came again; none in doubt did
+
+
+@pytest.mark.slow
+async def test_f29_workers_are_killed_at_random_and_redis_is_emptied(hub: Installation) -> None:
+    hub.company.default = Say(after_s=0.05)
+    hub.start("web", "router", "clock", "worker", "worker:2")
+    await hub.ready()
+    said: list[str] = []
+    last = 0.0
+    for number in range(8):
+        await _waiting(hub, 25, f"w{number}")
+        said += await asyncio.to_thread(hub.answer, prefix=f"re{number}")
+        await asyncio.sleep(random.uniform(0.2, 1.2))
+        name = random.choice(("worker", "worker:2"))
+        hub.kill(name)
+        last = time.monotonic()
+        if number % 2:
+            hub.valkey.client().flushall()
+        hub.start(name)
+    assert len(said) == 200
+    states = await hub.sent(120)
+    assert time.monotonic() - last < 70, states  # within a minute, and a little for two slow cores
+    assert states["sent"] + states["unknown"] == 200, states
+    assert states["sent"] >= 100
+
+
+@pytest.mark.slow
+async def test_f27_everything_restarts_every_two_seconds_under_load(hub: Installation) -> None:
+    hub.start(*ALL)
+    await hub.ready()
+    load = asyncio.create_task(hub.load(2400, per_s=80, people=40, insist=True))
+    said: list[str] = []
+    for number in range(15):
+        await asyncio.sleep(2.0)
+        said += await asyncio.to_thread(hub.answer, prefix=f"re{number}")
+        for name in ALL:
+            (hub.kill if random.random() < 0.7 else hub.stop)(name)
+        hub.start(*ALL)
+    done = await load
+    assert len(done.accepted) == 2400
+    await hub.has(done.accepted, 90)
+    await hub.balanced()
+    assert not hub.in_order()
+    states = await hub.sent(120)
+    assert states["sent"] + states["unknown"] == len(said) >= 40, states
+    # Nobody hammers the provider when everything comes back.
+    assert len(hub.company.seen) <= len(said)
+
+
+FAKETIME = [
+    path for name in ("lib", "lib64") for path in Path("/usr", name).glob("**/faketime/libfaketimeMT.so.1")
+]
+
+
+@pytest.mark.slow
+async def test_f19_processes_that_live_an_hour_ahead_and_behind(hub: Installation) -> None:
+    """One router and one worker of two live in another hour; (the edge would refuse what is signed at another time)."""
+    if not FAKETIME:
+        absent(
+            "processes that have another time", "no libfaketime was found (Debian: apt-get install faketime)"
+        )
+
+    def shifted(by: str) -> dict[str, str]:
+        return {"LD_PRELOAD": str(FAKETIME[0]), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    hub.company.default = Say(after_s=0.2)
+    hub.start("web", "clock", "worker")
+    hub.start("router", **shifted("+1h"))
+    hub.start("worker:2", **shifted("+1h"))
+    await hub.ready()
+    await _waiting(hub, 40, "a")
+    said = hub.answer(prefix="a")
+    hub.stop("router")
+    hub.start("router", **shifted("-1h"))  # the same parts, two hours earlier
+    await _waiting(hub, 40, "b")
+    hub.start("worker:3", **shifted("-1h"))
+    said += hub.answer(prefix="b")
+    hub.stop("router")
+    hub.start("router")
+    await _waiting(hub, 40, "c")
+    said += hub.answer(prefix="c")
+    assert len(said) == 120
+    states = await hub.sent(120)
+    assert states == {"sent": 120}
+    # Each person wrote a, b and c: so they stand in the desk's timeline, whatever the routers' clocks said.
+    by_person: dict[int, list[str]] = {}
+    for identity, text in hub.timeline():
+        by_person.setdefault(identity, []).append(text[0])
+    assert set(map(tuple, by_person.values())) == {("a", "b", "c")}
+    await until(lambda: _nobody_waits(hub), 10, "somebody still waits")
+
+
+async def _nobody_waits(hub: Installation) -> bool:
+    return not hub.answer(prefix="late")
