@@ -165,14 +165,15 @@ class Journal:
     def pending_spans(self, limit: int = 100) -> list[tuple[int, int]]:
         """The seqs still in the journal as (first, last) spans; beyond `limit` spans the last one covers the rest."""
         spans: list[tuple[int, int]] = []
-        after = 0
-        while seqs := self.pending_seqs(after):
-            for seq in seqs:
-                if spans and (spans[-1][1] == seq - 1 or len(spans) >= limit):
-                    spans[-1] = (spans[-1][0], seq)
+        for segment in self._segments:
+            for first, last in segment.spans() if segment.waiting else ():
+                if spans and spans[-1][1] == first - 1:
+                    spans[-1] = (spans[-1][0], last)
+                elif len(spans) < limit:
+                    spans.append((first, last))
                 else:
-                    spans.append((seq, seq))
-            after = seqs[-1]
+                    newest = next(s.newest for s in reversed(self._segments) if s.waiting)
+                    return [*spans[:-1], (spans[-1][0], newest)]
         return spans
 
     def counts(self) -> dict[tuple[str, str], tuple[int, int]]:

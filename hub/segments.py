@@ -10,7 +10,7 @@ import os
 import struct
 import zlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,6 +155,22 @@ class Segment:
             found.append(self.first + index)
             index += 1
         return found
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """The runs of seqs not yet cut, as (first, last). Costs by the run, not by the entry: it is asked in the event
+        loop, with a million entries waiting too."""
+        begin = self._done.find(0)
+        while begin >= 0:
+            end = self._done.find(1, begin)
+            if end < 0:
+                end = len(self._done)
+            yield self.first + begin, self.first + end - 1
+            begin = self._done.find(0, end)
+
+    @property
+    def newest(self) -> int:
+        """The newest seq not yet cut; there must be one."""
+        return self.first + self._done.rfind(0)
 
     def mark(self, seq: int, part: int, ms: int, n: int) -> None:
         index = seq - self.first

@@ -105,6 +105,23 @@ async def test_what_the_store_has_is_forgotten_and_its_files_go(tmp_path: Path) 
     last.close()
 
 
+async def test_spans_go_over_files_and_cost_by_the_span(tmp_path: Path) -> None:
+    """They are asked for every few seconds in the event loop, with whatever waits while Redis is away."""
+    journal = Journal.open(tmp_path, segment_bytes=2_000_000)
+    for n in range(100):
+        await journal.append([new(n)] * 1000)
+    assert len(segment_files(tmp_path)) > 2
+    began = time.perf_counter()
+    for _ in range(20):
+        assert journal.pending_spans() == [(1, 100_000)]
+    contiguous_s = time.perf_counter() - began
+    journal.cut(range(2, 100_000, 2))
+    spans = journal.pending_spans()
+    assert (len(spans), spans[:2], spans[-1]) == (100, [(1, 1), (3, 3)], (199, 100_000))
+    assert contiguous_s < 0.1, "2,000,000 entries in all took half a second one by one"
+    journal.close()
+
+
 async def test_spans(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path)
     await journal.append([new(n) for n in range(20)])
