@@ -64,6 +64,7 @@ class Delivery:
 class Entry:
     """One interaction. `text` is as it reads now; `first_text` as it was first said, where it was edited.
 
+    claimed: its sender's address is verified, and this time nobody vouches that it came from there.
     deleted: taken back by who said it. withdrawn: a reply of ours that was undone before it went out.
     """
 
@@ -83,6 +84,7 @@ class Entry:
     at: datetime
     received_at: datetime
     automatic: bool
+    claimed: bool
     fields: tuple[tuple[str, str], ...]
     language: str | None
     deleted: bool
@@ -172,6 +174,7 @@ def _entry(row: Row[Any], files: list[Attached], changes: list[Row[Any]], delive
         at=row.at,
         received_at=row.received_at,
         automatic=bool(extra.get("automatic")),
+        claimed=bool(extra.get("claimed")),
         fields=tuple((str(name), str(value)) for name, value in _pairs(extra.get("fields"))),
         language=extra.get("language"),
         deleted=row.deleted,

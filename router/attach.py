@@ -181,6 +181,8 @@ class _Pass:
             extra["language"] = event.language
         if event.automatic:
             extra["automatic"] = True
+        if identity.verified and not event.verified:
+            extra["claimed"] = True  # somebody's proved address, but not proved to be them this time
         if event.claims:
             extra["claims"] = event.claims
         if event.thread:

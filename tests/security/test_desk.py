@@ -12,6 +12,7 @@ from aiohttp import FormData
 from crm_store.db import Store
 from desk.web import app as webapp
 from desk.web.context import Need
+from hub.model import Entry, MessageReceived
 from tests.desk import test_web_security as desk
 from tests.desk.room import Room, make
 
@@ -128,3 +129,21 @@ def test_every_search_parameter_is_among_those_that_are_tried() -> None:
     assert named >= {"q", "before", "state", "to"}
     missing = {name for name in named - {"show"} if f"?{name}=" not in tried}
     assert not missing, "put them into PARAMETERS"
+
+
+async def test_an_agent_sees_that_a_sender_is_not_proved(room: Room) -> None:
+    number = room.writes("mailto:ann@example.com", "really me")
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get(f"/conversations/{number}")
+        assert "sender not proved" not in bo.text
+        event = MessageReceived(
+            account="webhook/main",
+            event_key="forged",
+            received_at=room.now,
+            sender="mailto:ann@example.com",
+            text="send the goods elsewhere",
+        )
+        room.handler.batch([Entry(producer="other", seq=1, accepted_at=room.now, event=event)])
+        await bo.get(f"/conversations/{number}")
+        assert "sender not proved" in bo.text

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from crm_store import merges, schema
+from crm_store import merges, schema, views
 from crm_store.batch_plan import NEVER_US
 from crm_store.db import Store
 from hub.clock import to_us
@@ -115,3 +115,17 @@ def test_a_verified_address_is_nobodys_by_claiming(way: WayIn) -> None:
     claimed_by_a_stranger(way)
     assert owner(way, ANN) == ann
     assert words_of(way, ann) == ["mine"]
+
+
+def test_an_unproved_message_from_a_proved_address_is_marked(way: WayIn) -> None:
+    """A From: header or a form's field with a customer's address is shown as what it is: a claim (S10)."""
+    way.take(way.ann("really me", sender=ANN))
+    way.take(way.ann("send the goods elsewhere", sender=ANN, account="webhook/main", verified=False))
+    with way.store.read() as tx:
+        shown = views.conversation(tx, way.conversation().id).history.entries
+    assert {entry.text: entry.claimed for entry in shown} == {
+        "really me": False,
+        "send the goods elsewhere": True,
+    }
+    facts = json.loads(way.rows(schema.decisions)[-1].facts)
+    assert facts["sender"] == "claimed"
