@@ -36,10 +36,12 @@ class Ids:
             now = self._now_ms() - EPOCH_MS
             if now > self._last_ms:
                 self._last_ms, self._sequence = now, 0
-            out = []
-            for _ in range(count):
+            out: list[int] = []
+            while len(out) < count:
                 if self._sequence == _SEQUENCE:
                     self._last_ms, self._sequence = self._last_ms + 1, 0
-                out.append(self._last_ms << 22 | self.slot << 12 | self._sequence)
-                self._sequence += 1
+                first = self._last_ms << 22 | self.slot << 12 | self._sequence
+                some = min(count - len(out), _SEQUENCE - self._sequence)
+                out += range(first, first + some)  # at once: one by one it was 0.5 µs an id
+                self._sequence += some
             return out

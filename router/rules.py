@@ -25,6 +25,11 @@ from router.facts import Facts
 from router.said import Said
 
 SET_MEMORY_BYTES = 16 << 20
+# Letters and digits small, anything else a space: what `\w+` finds in ASCII, by two calls instead of a search a word
+# (2.5 µs for 200 characters instead of 8.5).
+_ASCII_WORDS = bytes(
+    ord(chr(c).lower()) if c < 128 and (chr(c).isalnum() or chr(c) == "_") else 32 for c in range(256)
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,35 +114,52 @@ class RuleSet:
                     self._by_phrase.setdefault(first, []).append((phrase, 1 << i))
                 self._by_piece += [(piece, 1 << i) for piece in wanted.pieces]
         self._vocabulary = frozenset(self._by_word) | frozenset(self._by_phrase)
+        self._ascii = {word.encode(): word for word in self._vocabulary if word.isascii()}
+        self._ascii_vocabulary = frozenset(self._ascii)
 
     def _said_mask(self, said: Said) -> int:
         """The rules whose words are in the text."""
         mask = 0
-        for word in self._vocabulary & said.words:
+        if said.text.isascii():
+            tokens = said.text.encode().translate(_ASCII_WORDS).split()
+            found = [self._ascii[token] for token in self._ascii_vocabulary.intersection(tokens)]
+        else:
+            found = list(self._vocabulary & said.words)
+            for piece, bit in self._by_piece:  # their scripts are not ASCII
+                if piece in said.folded:
+                    mask |= bit
+        for word in found:
             mask |= self._by_word.get(word, 0)
             for phrase, bit in self._by_phrase.get(word, ()):
                 if phrase in said.joined:
                     mask |= bit
-        for piece, bit in self._by_piece:
-            if piece in said.folded:
-                mask |= bit
         return mask
 
     # --------------------------------------------------------------------------------------------- a decision
 
-    def decide(self, facts: Facts, text: str) -> Decision:
-        """Where the message goes. `text` as `facts.text_of` gives it; read only if a rule that is left asks."""
+    def possible(self, facts: Facts) -> int:
+        """The rules that these facts leave possible, as a mask for `decide`: the same for all who share the facts."""
         mask = self._all
         get = facts.get
         for fact, table, free in self._exact:
             mask &= table.get(get(fact), free)
             if not mask:
-                return self._ready_default
+                return 0
         for fact, table, free in self._lists:
             has = free
             for value in get(fact) or ():
                 has |= table.get(value, 0)
             mask &= has
+        return mask
+
+    def decide(self, facts: Facts, text: str, possible: int | None = None) -> Decision:
+        """Where the message goes. `text` as `facts.text_of` gives it; read only if a rule that is left asks.
+
+        possible: what `possible(facts)` said, where the caller has it already.
+        """
+        mask = self.possible(facts) if possible is None else possible
+        if not mask:
+            return self._ready_default
         said = Said(text)
         if mask & self._wordy:
             mask &= ~self._wordy | self._said_mask(said)

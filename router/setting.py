@@ -21,7 +21,9 @@ class Rules(Protocol):
 
     hash: str
 
-    def decide(self, facts: Mapping[str, Any], text: str) -> Decision: ...
+    def possible(self, facts: Mapping[str, Any]) -> int: ...
+
+    def decide(self, facts: Mapping[str, Any], text: str, possible: int | None = None) -> Decision: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

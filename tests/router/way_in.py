@@ -60,9 +60,12 @@ class Minded:
     def __init__(self, rules: RuleSet, reads: Callable[[str], None]) -> None:
         self.hash, self.calendars, self._rules, self._reads = rules.hash, rules.calendars, rules, reads
 
-    def decide(self, facts: Mapping[str, Any], text: str) -> Decision:
+    def possible(self, facts: Mapping[str, Any]) -> int:
+        return self._rules.possible(facts)
+
+    def decide(self, facts: Mapping[str, Any], text: str, possible: int | None = None) -> Decision:
         self._reads(text)
-        return self._rules.decide(facts, text)
+        return self._rules.decide(facts, text, possible)
 
 
 class WayIn:
