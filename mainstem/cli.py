@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "queues": ("look", "Who waits where, live."),
         "tail": ("look", "The stream, live: every message as it comes in."),
         "ledger": ("look", "Prove that nothing accepted is missing, for any day."),
+        "report": ("report", "Figures over days: queues, agents, volumes."),
         "explain": ("configuration", "Why a conversation landed where it did."),
     },
     "To mend": {

@@ -78,6 +78,8 @@ BAD_WITHOUT_A_HUB = [
     (["chat"], EMPTY, "there is no database"),
     (["login"], EMPTY, "there is no database"),
     (["password"], EMPTY, "Missing argument 'AGENT'"),
+    (["report", "weather"], EMPTY, "'weather' is not one of 'queues', 'agents', 'volumes'"),
+    (["report", "queues", "--csv", "--json"], EMPTY, "--csv or --json, not both"),
     (["secret"], EMPTY, "Missing argument 'ACCOUNT'"),
     (["secret", "webhook/main"], EMPTY, "there is no database"),
     (["queues", "--once"], EMPTY, "there is no database"),
@@ -215,6 +217,17 @@ def test_secrets_links_and_passwords(run: Run, hub: dict[str, str], monkeypatch:
 def test_the_ledger_of_a_quiet_day(run: Run, hub: dict[str, str]) -> None:
     assert run("ledger", "--day", "2026-01-01", **hub)[1] == "Nothing was accepted on 2026-01-01.\n"
     assert json.loads(run("ledger", "--json")[1])["missing"] == 0
+
+
+def test_reports_of_a_quiet_week(run: Run, hub: dict[str, str]) -> None:
+    code, told, _ = run("report", "agents", "--csv", **hub)
+    assert code == 0
+    assert told.splitlines()[:2] == ["agent,claimed,here_s,handling_s,occupancy", "bo,0,0,0,"]
+    assert run("report", "volumes")[1].startswith("Nothing since ")
+    assert {row["agent"] for row in json.loads(run("report", "agents", "--json")[1])["agents"]} >= {
+        "bo",
+        "cleo",
+    }
 
 
 def test_doctor_looks_at_everything_and_is_red_without_redis(run: Run, hub: dict[str, str]) -> None:
