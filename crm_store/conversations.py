@@ -272,10 +272,11 @@ def reopen(
     by: str,
     now: datetime,
     agent: str | None = None,
+    queue: str | None = None,
     why: str = "",
     name: Name = key,
 ) -> None:
-    """A closed conversation goes on, where it stood: with `agent`, else in its queue.
+    """A closed conversation goes on, where it stood: with `agent`, else in its queue, or in `queue` from now on.
 
     Raises Conflict when another open conversation of the customer stands there.
     """
@@ -288,6 +289,8 @@ def reopen(
             raise Conflict(f"The customer has another open conversation, #{holder}; go on there.")
     values: dict[str, Any] = {"slot": slot, "closed_at": None, "disposition": None, "assignee": agent}
     values |= {"state": "open"} if agent else {"state": "waiting", "rank_at": _rank(now, since=now)}
+    if queue is not None:
+        values["queue"] = queue
     try:
         with tx.begin_nested():
             changed = _set(tx, conversation_id, _c.state == "closed", **values)

@@ -190,6 +190,9 @@ class Conversing(Base):
             row = conversations.get(tx, conversation_id, lock=True)
             if row.assignee != agent:
                 rights.of_queue(row.queue)
+            queue = row.queue
+            if queue not in rights.config.queues:  # removed while it was closed: nobody would see it there
+                queue = rights.config.moved.get(queue, rights.config.default.queue)
             conversations.reopen(
                 tx,
                 self._store.ids,
@@ -197,10 +200,11 @@ class Conversing(Base):
                 by=rights.by,
                 now=now,
                 agent=agent,
+                queue=queue,
                 why=short(why),
                 name=rights.name,
             )
-            return Changed(conversations=(conversation_id,), queues=(row.queue,))
+            return Changed(conversations=(conversation_id,), queues=(queue,))
 
         self._do(work)
 

@@ -1,5 +1,6 @@
 """What agents do with conversations: each refusal beside its success."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from crm_store import presence, views
 from hub.errors import Conflict, NotFound, Refused
-from tests.store.people import START, Office, at_once
+from tests.store.people import CONFIG, START, Office, at_once
 
 
 @pytest.fixture
@@ -197,3 +198,13 @@ def test_records_are_merged_changed_and_parted(office: Office, act: Any, talk: i
             act.change_customer(bea, "bo", **wrong)
     with pytest.raises(NotFound):
         act.change_customer(1, "bo", tier="gold")
+
+
+def test_what_is_reopened_after_its_queue_was_removed_stands_where_somebody_sees_it(
+    office: Office, talk: int
+) -> None:
+    office.actions().transfer(talk, "lea", "billing", "an invoice")
+    office.actions().close(talk, "lea")
+    queues = {"sales": CONFIG.queues["sales"]}
+    office.actions(config=replace(CONFIG, queues=queues)).reopen(talk, "lea")
+    assert office.row(talk).queue == "sales"
