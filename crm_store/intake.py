@@ -47,9 +47,10 @@ def report(store: Store, told: ProducerReport) -> None:
             tx.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changes), rows)
 
         newest = tx.execute(
-            select(producers.c.reported_at).where(producers.c.producer == told.producer)
-        ).scalar_one_or_none()
-        if newest is not None and newest > told.reported_at:
+            select(producers.c.last_seq, producers.c.reported_at).where(producers.c.producer == told.producer)
+        ).one_or_none()
+        # Seqs never go back; a clock may be set back, and then says nothing about which report is the newer one.
+        if newest is not None and (newest.last_seq, newest.reported_at) > (told.last_seq, told.reported_at):
             return
         upsert(
             producers,
