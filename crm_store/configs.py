@@ -166,6 +166,7 @@ def settle(tx: Connection, ids: Ids, config: Config, by: str, now: datetime) -> 
         select(conversations.c.id)
         .where(conversations.c.state.in_(HELD), conversations.c.assignee.not_in(list(config.agents)))
         .order_by(conversations.c.id)
+        .with_for_update()
     ).scalars()
     moved = 0
     for conversation_id in list(orphans):

@@ -232,3 +232,23 @@ def test_a_process_starts_on_what_was_last_in_force_while_the_database_is_away(
     assert follower.get() == "before the outage"
     assert not follower.poll()
     away.close()
+
+
+def test_a_conversation_that_is_closed_at_that_moment_does_not_stop_a_configuration(store: Store) -> None:
+    configs.apply(store, FILES, "agent:bo")
+    left = converse(store, 7, "general", "open", "gone")
+    ended: list[object] = []
+
+    def apply() -> None:
+        try:
+            ended.append(configs.apply(store, with_rule("vip"), "agent:bo").changed)
+        except Exception as error:
+            ended.append(error)
+
+    applying = threading.Thread(target=apply)
+    with store.begin() as tx:
+        tx.execute(conversations.update().where(conversations.c.id == left).values(state="closed"))
+        applying.start()
+        applying.join(0.3)  # it looks before that is committed
+    applying.join()
+    assert ended == [True]
