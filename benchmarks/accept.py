@@ -1,7 +1,9 @@
 """Signed webhooks of 600 bytes into journal and stream: what one costs, how long it takes, and whether any is lost.
 
-The load comes from this process over the loopback, on a bounded number of kept connections; requests are made and
-signed beforehand, so that the two servers are loaded alike.
+What is measured is `mainstem web` itself, over SQLite and Valkey, with its metrics, limits and recovery; no router
+runs, so that journal and stream keep all of it and the run can count it. The load comes from this process over the
+loopback, on a bounded number of kept connections; requests are made and signed beforehand, so that the two servers are
+loaded alike.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,7 +25,7 @@ import psutil
 import redis
 
 from benchmarks import common
-from benchmarks.accept_server import ACCOUNT, SECRET
+from benchmarks.start import ROOT, free_port, is_ready
 from connectors import signing
 from hub.codec import decode
 from hub.parts import KEYS
@@ -30,14 +34,16 @@ from tests.servers.valkey import Valkey
 BODY_BYTES = 600
 IN_FLIGHT = 64
 CUSTOMERS = 2_000  # who write again and again; a number never seen before costs 40 µs more, once (hub/urn.py)
-ROUND = (
-    4_000  # requests a round, and five rounds of each: a second or two each, so that the mood of both is one
-)
-ROUNDS = 5
+ROUND = 2_000  # requests a round, half a second or less: the machine's mood is in both of a pair
+ROUNDS = 12
+# What the edge takes from one account in the long run (connectors.edge.Limits); rounds wait for it, the burst allowed
+# on top is for the burst.
+ACCOUNT_PER_S = 2_000
+ACCOUNT = "webhook/main"
 _numbers = count(1)
 
 
-def request(at: int) -> tuple[str, bytes]:
+def request(secret: str, at: int) -> tuple[str, bytes]:
     """(event key, a whole HTTP request)."""
     number = next(_numbers)
     key = f"bench-{number}"
@@ -51,8 +57,8 @@ def request(at: int) -> tuple[str, bytes]:
     said["text"] = ("My parcel has not come. " * 40)[: BODY_BYTES - len(json.dumps(said))]
     body = json.dumps(said).encode()
     head = (
-        f"POST /in/{ACCOUNT.key} HTTP/1.1\r\nHost: hub.example.com\r\nUser-Agent: bench\r\nAccept: */*\r\n"
-        f"Content-Type: application/json\r\n{signing.HEADER}: {signing.sign(SECRET, body, at)}\r\n"
+        f"POST /in/{ACCOUNT} HTTP/1.1\r\nHost: hub.example.com\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+        f"Content-Type: application/json\r\n{signing.HEADER}: {signing.sign(secret, body, at)}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return key, head.encode() + body
@@ -124,9 +130,32 @@ async def open_loop(port: int, requests: list[bytes], per_s: float) -> tuple[lis
 
 
 @contextmanager
-def server(*words: str) -> Iterator[tuple[int, psutil.Process]]:
-    """(port, process) of one of benchmarks/accept_server.py."""
-    command = [sys.executable, "-m", "benchmarks.accept_server", *words]
+def edge(place: Path, redis_url: str) -> Iterator[tuple[int, psutil.Process, str]]:
+    """(port, process, the account's secret) of a `mainstem web` over `place`, ready."""
+    shutil.copytree(ROOT / "config", place / "config")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTEM_")}
+    env.pop("DATABASE_URL", None)
+    env |= {"REDIS_URL": redis_url, "PORT": str(free_port()), "MAINSTEM_LOG_LEVEL": "warning"}
+    mainstem = [sys.executable, "-m", "mainstem"]
+    subprocess.run([*mainstem, "release"], cwd=place, env=env, check=True, stdout=sys.stderr)
+    with subprocess.Popen([*mainstem, "web"], cwd=place, env=env, stdout=sys.stderr) as child:
+        try:
+            while not is_ready(f"http://127.0.0.1:{env['PORT']}/readyz"):
+                if child.poll() is not None:
+                    raise RuntimeError("mainstem web ended at once")
+                time.sleep(0.02)
+            told = subprocess.run(
+                [*mainstem, "secret", ACCOUNT], cwd=place, env=env, check=True, capture_output=True
+            )
+            yield int(env["PORT"]), psutil.Process(child.pid), told.stdout.decode().strip()
+        finally:
+            child.terminate()
+
+
+@contextmanager
+def bare() -> Iterator[tuple[int, psutil.Process]]:
+    """(port, process) of benchmarks/accept_server.py."""
+    command = [sys.executable, "-m", "benchmarks.accept_server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None
@@ -152,30 +181,34 @@ def run(options: argparse.Namespace) -> common.Figures:
     with (
         common.folder("accept") as folder,
         Valkey() as valkey,
-        server("edge", str(folder), valkey.url) as (port, process),
-        server("bare") as bare,
+        edge(folder, valkey.url) as (port, process, secret),
+        bare() as theirs,
     ):
-        return measured(port, process, bare, valkey, options)
+        return measured((port, process), theirs, secret, valkey, options)
 
 
 def measured(
-    port: int,
-    process: psutil.Process,
-    bare: tuple[int, psutil.Process],
+    ours: tuple[int, psutil.Process],
+    theirs: tuple[int, psutil.Process],
+    secret: str,
     valkey: Valkey,
     options: argparse.Namespace,
 ) -> common.Figures:
     sent: set[str] = set()
 
     def make(number: int) -> list[bytes]:
-        made = [request(int(time.time())) for _ in range(number)]
+        made = [request(secret, int(time.time())) for _ in range(number)]
         sent.update(key for key, _ in made)
         return [whole for _, whole in made]
 
     costs: dict[str, list[float]] = {"edge": [], "bare": []}
+    port, began = ours[0], time.monotonic()
     for number in range(ROUNDS + 1):
         load = make(ROUND)
-        for name, (at, who) in {"edge": (port, process), "bare": bare}.items():
+        time.sleep(max(0.0, began + number * ROUND / ACCOUNT_PER_S - time.monotonic()))
+        sides = {"edge": ours, "bare": theirs}
+        for name in sides if number % 2 else reversed(sides):
+            at, who = sides[name]
             before = cpu_s(who)
             statuses = asyncio.run(closed_loop(at, load))
             spent = cpu_s(who) - before

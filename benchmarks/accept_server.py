@@ -1,71 +1,11 @@
-"""The two processes that benchmarks/accept.py loads: the edge as it runs, and a bare aiohttp handler beside it."""
+"""What benchmarks/accept.py measures the edge against: a bare aiohttp handler, in a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 
 import uvloop
 from aiohttp import web
-
-from connectors.edge import Edge, Limit, Limits
-from connectors.web import build_app, serve
-from hub.blobs import Blobs
-from hub.config import Account
-from hub.inlet import Inlet, ProducerReport
-from hub.journal import Journal
-from hub.redis import connect_async, connect_writer
-
-SECRET = "benchmark-secret"
-ACCOUNT = Account(
-    key="webhook/bench",
-    connector="webhook",
-    name="bench",
-    brand="main",
-    title="Benchmark",
-    secrets={"signing": (SECRET,)},
-)
-
-
-PLENTY = Limit(per_s=100_000, burst=1_000_000)  # counted as ever; one address sends all of it here
-
-
-class NoStore:
-    """Nothing is known, so the journal keeps all of it and the run can count it."""
-
-    async def known(self, producer: str, seqs: Sequence[int]) -> set[int]:
-        return set()
-
-    async def report(self, report: ProducerReport) -> None:
-        return None
-
-
-class EdgeBlobs:
-    def __init__(self, blobs: Blobs) -> None:
-        self.read = blobs.aread
-        self.aput = blobs.aput
-
-
-async def edge(folder: Path, redis_url: str) -> None:
-    journal = Journal.open(folder / "journal")
-    inlet = Inlet(journal, connect_writer(redis_url), NoStore())
-    known = {ACCOUNT.key: ACCOUNT}
-    app = build_app(
-        Edge(
-            accounts=lambda: known,
-            accept=inlet.accept,
-            blobs=EdgeBlobs(Blobs(folder / "blobs")),
-            public_url="http://127.0.0.1",
-            redis=connect_async(redis_url),
-            limits=Limits(request=PLENTY, account=PLENTY),
-        )
-    )
-    pump = asyncio.create_task(inlet.run())
-    async with serve(app, "127.0.0.1", 0) as url:
-        print(url, flush=True)
-        await pump
 
 
 async def bare() -> None:
@@ -86,6 +26,5 @@ async def bare() -> None:
 
 
 if __name__ == "__main__":
-    work = bare() if sys.argv[1] == "bare" else edge(Path(sys.argv[2]), sys.argv[3])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
+        runner.run(bare())

@@ -74,7 +74,7 @@ def hub(place: Path) -> Iterator[Running]:
     if not (place / "config").exists():
         shutil.copytree(ROOT / "config", place / "config")
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTEM_")}
-    env |= {"PORT": str(_free()), "MAINSTEM_DESK_PORT": str(_free())}
+    env |= {"PORT": str(free_port()), "MAINSTEM_DESK_PORT": str(free_port())}
     for name in ("REDIS_URL", "DATABASE_URL"):
         env.pop(name, None)
     began = time.perf_counter()
@@ -84,7 +84,7 @@ def hub(place: Path) -> Iterator[Running]:
         )
     try:
         for port in (env["PORT"], env["MAINSTEM_DESK_PORT"]):
-            while not _ready(f"http://127.0.0.1:{port}/readyz"):
+            while not is_ready(f"http://127.0.0.1:{port}/readyz"):
                 if process.poll() is not None or time.perf_counter() - began > 60:
                     raise RuntimeError((place / "told").read_text())
                 time.sleep(0.02)
@@ -94,7 +94,8 @@ def hub(place: Path) -> Iterator[Running]:
         process.wait(30)
 
 
-def _ready(url: str) -> bool:
+def is_ready(url: str) -> bool:
+    """Does the page answer yes?"""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)
@@ -102,7 +103,8 @@ def _ready(url: str) -> bool:
         return False
 
 
-def _free() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody has just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
