@@ -174,23 +174,10 @@ class _Pass:
             event, account, identity, interaction, received, event.automatic
         )
         text = clean(event.text)
-        extra: dict[str, Any] = {}
-        if event.fields:
-            extra["fields"] = event.fields
-        if event.language:
-            extra["language"] = event.language
-        if event.automatic:
-            extra["automatic"] = True
-        if identity.verified and not event.verified:
-            extra["claimed"] = True  # somebody's proved address, but not proved to be them this time
-        if event.claims:
-            extra["claims"] = event.claims
-        if event.thread:
-            extra["thread"] = event.thread
         self.rows["interactions"].append(
             (interaction, conversation.id, identity.id, account.key, "in", event.form[:20], text,
              event.subject and clean(event.subject), event.external_id, event.in_reply_to,
-             clean(event.sender_name), "customer", compact(extra) if extra else None, event.blob,
+             clean(event.sender_name), "customer", _extra_json(event), event.blob,
              len(event.attachments), timeline(event.sent_at, received), received)
         )  # fmt: skip
         if event.attachments:
@@ -263,6 +250,24 @@ def timeline(sent: datetime | None, received: int) -> int:
         if received - DAY <= at <= received:
             return at
     return received
+
+
+def _extra_json(event: MessageReceived) -> str | None:
+    """What else the message said; most say nothing else."""
+    if not (event.fields or event.language or event.automatic or event.claims or event.thread):
+        return None
+    extra: dict[str, Any] = {}
+    if event.fields:
+        extra["fields"] = event.fields
+    if event.language:
+        extra["language"] = event.language
+    if event.automatic:
+        extra["automatic"] = True
+    if event.claims:
+        extra["claims"] = event.claims
+    if event.thread:
+        extra["thread"] = event.thread
+    return compact(extra)
 
 
 def _call_json(had: str | None, event: CallEvent) -> str:

@@ -34,12 +34,23 @@ _ASCII = {
 }
 _ENDS = re.compile("[\n\u2026\u3002\uff01\uff1f]+")
 _OTHER = re.compile(r"[^\w\n]+")
+# A glance that rules out nearly all messages, for 2.7 µs instead of 7.7 (200 characters). Sets are matched without the
+# cost of a match's object; the empty pattern tells "not found" from "out of memory", where nothing is found either.
+_SMALL = bytes(ord(chr(c).lower()) if c < 128 and chr(c).isalnum() else 32 for c in range(256))
+_FIRST = frozenset(word.split()[0].encode() for word in (*KEYWORDS, *CERTAIN, *FILLERS))
+_GLANCE = re2.Set.SearchSet(_OPTIONS)
+_GLANCE.Add("|".join(f"(?:{pattern})" for pattern in ASKS))
+_NOTHING = [_GLANCE.Add("")]
+_GLANCE.Compile()
 _CONTRACTED = re.compile(r"\b(don|didn|haven|can|isn|won|doesn) t\b")
 
 
 def wish(text: str) -> Wish | None:
     """What the writer asks for; None for all other messages, which are nearly all of them."""
-    own = _own_words(text[:READ_CHARS]).strip()
+    text = text[:READ_CHARS]
+    if _surely_none(text):
+        return None
+    own = _own_words(text).strip()
     plain = _plain(own)
     if not plain:
         return None
@@ -53,6 +64,17 @@ def wish(text: str) -> Wish | None:
     ):
         return "stop"
     return None
+
+
+def _surely_none(text: str) -> bool:
+    """Neither a keyword, since it begins with no word of one, nor any sentence that asks. All words in one row hold
+    every such sentence that their sentences hold, and what is quoted may only add to them."""
+    if not text.isascii():
+        return False
+    words = text.encode().translate(_SMALL).split()
+    if not words or words[0] in _FIRST or b"t" in words:  # "t": of "don't", which `_plain` joins
+        return False
+    return bool(_GLANCE.Match(b" ".join(words)) == _NOTHING)
 
 
 def _own_words(text: str) -> str:

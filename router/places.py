@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from crm_store.batch_plan import Conversation, Identity, Known, Plan
@@ -29,12 +30,22 @@ def home_of(account: Account, identity: Identity | None, thread: str | None) -> 
     return f"a:{account.key}:{identity.id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Facts; what the store keeps of them (all that is known); and the rules that they leave possible."""
+
+    facts: dict[str, Any]
+    kept: str
+    possible: int
+
+
 class Places:
     """The conversations of one batch."""
 
     def __init__(self, known: Known, setting: Setting, plan: Plan) -> None:
         self.known, self.setting, self.plan, self.rows = known, setting, plan, plan.rows
         self.ids, self.now = setting.ids, to_us(setting.now)
+        self.known_facts: dict[tuple[Any, ...], Seen] = {}
         self.outcomes: dict[int, tuple[Decision, str]] = {}
 
     def conversation(
@@ -93,12 +104,8 @@ class Places:
         at: int,
     ) -> None:
         reopened = conversation.state == "closed"
-
-        def log(what: str, by: str, **data: Any) -> None:
-            self.log(conversation.id, what, by, **data)
-
         self.touch(conversation)
-        if turns.hear(conversation, at, log):
+        if turns.hear(conversation, at, self.log):
             self.decide(conversation, event, account, identity, interaction, first=reopened)
 
     def touch(self, conversation: Conversation) -> None:
@@ -117,32 +124,49 @@ class Places:
     ) -> None:
         """Run the rules. First contact is the whole of a customer's first conversation, not only its first words:
         else their second message would be judged as another person's."""
-        person = facts.Person(
-            kind=identity.kind,
-            stage=identity.stage,
-            tier=identity.tier,
-            tags=tuple(json.loads(identity.tags)) if identity.tags != "[]" else (),
-            language=identity.language,
-            preferred_channel=identity.preferred_channel,
-            verified=identity.verified,
-            first_contact=conversation.opened_at <= identity.customer_created,
-        )
-        seen = facts.gather(event, person, account, self.setting.calendars_open)
+        seen = self.seen(event, account, identity, conversation.opened_at <= identity.customer_created)
         subject = event.subject if isinstance(event, MessageReceived) else None
-        decision = self.setting.rules.decide(seen, facts.text_of(subject, event.text))
+        decision = self.setting.rules.decide(seen.facts, facts.text_of(subject, event.text), seen.possible)
         conversation.decision_id = number = self.ids()
         if first:
             turns.rule_first(conversation, decision, self.setting.config.queues)
             if conversation.number is None:
                 self.opened(conversation, decision)
         else:
-            turns.rule_again(
-                conversation, decision, lambda what, by, **data: self.log(conversation.id, what, by, **data)
-            )
+            turns.rule_again(conversation, decision, self.log)
         self.rows["decisions"].append(
             (number, conversation.id, interaction, self.setting.rules.hash, decision.rule[:80], facts.VERSION,
-             compact(seen), self.outcome(decision), self.now)
+             seen.kept, self.outcome(decision), self.now)
         )  # fmt: skip
+
+    def seen(
+        self, event: MessageReceived | CallEvent, account: Account, identity: Identity, first_contact: bool
+    ) -> Seen:
+        """The facts, gathered once for all messages that share them: a batch of a thousand has a few dozen kinds."""
+        alike: tuple[Any, ...] = (
+            account.key, first_contact, identity.verified, identity.kind, identity.stage, identity.tier, identity.tags,
+            identity.language, identity.preferred_channel,
+        )  # fmt: skip
+        if isinstance(event, MessageReceived):
+            alike += (event.form, event.verified, event.automatic, event.language)
+        found = self.known_facts.get(alike)
+        if found is None:
+            person = facts.Person(
+                kind=identity.kind,
+                stage=identity.stage,
+                tier=identity.tier,
+                tags=tuple(json.loads(identity.tags)),
+                language=identity.language,
+                preferred_channel=identity.preferred_channel,
+                verified=identity.verified,
+                first_contact=first_contact,
+            )
+            gathered = facts.gather(event, person, account, self.setting.calendars_open)
+            kept = {name: value for name, value in gathered.items() if value is not None and value != []}
+            found = self.known_facts[alike] = Seen(
+                gathered, compact(kept), self.setting.rules.possible(gathered)
+            )
+        return found
 
     def outcome(self, decision: Decision) -> str:
         """As the store keeps it. The same few decisions are made all the time."""

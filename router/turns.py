@@ -20,7 +20,7 @@ from crm_store.batch_plan import Conversation
 from hub.configrouting import DEFAULT
 from router.rules import Decision
 
-Log = Callable[..., None]  # (what, by, **data)
+Log = Callable[..., None]  # (conversation id, what, by, **data)
 SECOND = 1_000_000
 
 
@@ -44,7 +44,8 @@ def hear(conversation: Conversation, at: int, log: Log) -> bool:
     conversation.touched = 2
     conversation.snoozed_until = None
     conversation.state = "open" if conversation.assignee else "waiting"
-    log("woken" if state == "snoozed" else "customer_replied", "customer", state=conversation.state)
+    what = "woken" if state == "snoozed" else "customer_replied"
+    log(conversation.id, what, "customer", state=conversation.state)
     if conversation.state == "waiting":
         _rank(conversation, at)
         return True
@@ -60,7 +61,7 @@ def _reopen(conversation: Conversation, at: int, log: Log) -> None:
     conversation.waiting_since = at
     conversation.ruled_queue = conversation.ruled_priority = None
     _rank(conversation, at)
-    log("reopened", "customer")
+    log(conversation.id, "reopened", "customer")
 
 
 def rule_first(conversation: Conversation, decision: Decision, queues: Container[str]) -> None:
@@ -84,16 +85,17 @@ def rule_again(conversation: Conversation, decision: Decision, log: Log) -> None
     the default moves nothing ("and hurry, please" does not say that the matter is another one); what a person moved
     or ranked by hand stays where they put it; and nobody loses their place by writing again.
     """
-    by = f"rule:{decision.rule}"
     if decision.rule != DEFAULT and decision.queue != conversation.ruled_queue:
         if conversation.queue == conversation.ruled_queue:
-            log("requeued", by, **{"from": conversation.queue, "to": decision.queue})
+            moved = {"from": conversation.queue, "to": decision.queue}
+            log(conversation.id, "requeued", f"rule:{decision.rule}", **moved)
             conversation.queue = decision.queue
             conversation.skills = _list(decision.skills)
         conversation.ruled_queue = decision.queue
         conversation.touched = 2
     if decision.priority != conversation.ruled_priority and decision.head_start_s > conversation.head_start_s:
-        log("priority", by, **{"from": conversation.priority, "to": decision.priority})
+        raised = {"from": conversation.priority, "to": decision.priority}
+        log(conversation.id, "priority", f"rule:{decision.rule}", **raised)
         conversation.priority = conversation.ruled_priority = decision.priority
         conversation.head_start_s = decision.head_start_s
         conversation.touched = 2

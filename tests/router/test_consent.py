@@ -4,8 +4,12 @@ write to numbers they have had enough of, and what they write that only looks li
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from router import consent
 from router.consent import wish
+from router.consent_words import ASKS, CERTAIN, KEYWORDS
 
 BY_LAW = ["stop", "quit", "end", "revoke", "opt out", "cancel", "unsubscribe"]
 
@@ -223,3 +227,21 @@ def test_quick_whatever_is_sent() -> None:
         started = time.perf_counter()
         wish(nasty)
         assert time.perf_counter() - started < 0.5
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(ASKS).flatmap(lambda asks: st.from_regex(asks, alphabet=st.characters(max_codepoint=127))),
+    st.sampled_from(["", "Invoice 4711. ", "My dear\n", "x, "]),
+    st.sampled_from(["", ".", " Ann", "\n> On Monday we wrote"]),
+)
+def test_no_sentence_that_asks_is_ruled_out_at_a_glance(asks: str, before: str, after: str) -> None:
+    text = f"{before}{asks}{after}"
+    if consent._ASKS.search(consent._plain(consent._own_words(text))):
+        assert not consent._surely_none(text)
+
+
+@pytest.mark.parametrize("word", [*KEYWORDS, *CERTAIN])
+def test_no_keyword_is_ruled_out_at_a_glance(word: str) -> None:
+    assert not consent._surely_none(word)
+    assert not consent._surely_none(f"  {word.upper()}!\n-- \nAnn")
