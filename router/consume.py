@@ -61,8 +61,11 @@ class Router:
         self.in_hand: Batch | None = None
         self.size = BATCH
 
-    def once(self, *, wait: bool = True) -> int:
-        """Read and handle one batch; how many entries it had. Raises Unavailable, with the batch kept in hand."""
+    def once(self, *, wait: bool = True, ahead: bool = True) -> int:
+        """Read and handle one batch; how many entries it had. Raises Unavailable, with the batch kept in hand.
+
+        ahead: under a backlog, the next batch is read while this one is handled.
+        """
         batch = self.in_hand
         if batch is None:
             batch = self.reader.read(self.size, wait=wait)
@@ -72,6 +75,10 @@ class Router:
                 self.size = BATCH
                 return 0
             failpoints.here("router.after_read")
+            backlog = len(batch) >= self.size
+            self.size = min(self.size * 2, BACKLOG) if backlog else BATCH
+            if backlog and ahead:
+                self.reader.read_ahead(self.size)
         self.in_hand = batch
         started = time.perf_counter()
         handled = self._handle(batch)
@@ -80,7 +87,6 @@ class Router:
         failpoints.here("router.after_enqueue")
         self.reader.ack(batch)
         self.in_hand = None
-        self.size = min(self.size * 2, BACKLOG) if len(batch) >= self.size else BATCH
         self.count(
             Counted(
                 entries=len(batch),
@@ -150,9 +156,10 @@ def run(
     router = Router(handler, reader, client, wake, count)
     failures = 0
     try:
-        while not stop.is_set():
+        # What is read ahead is finished before the end: left behind, it would come again as suspect, one by one.
+        while not stop.is_set() or (reader.ahead and not failures):
             try:
-                router.once()
+                router.once(ahead=not stop.is_set())
             except Unavailable as error:
                 if failures == 0:
                     log.warning("waiting", why=str(error))
@@ -182,7 +189,7 @@ def once(
 ) -> int:
     """One batch without waiting for one, for tests; how many entries it had. Raises Unavailable."""
     handler = Handler(store, rules=rules, config=config, wish=wish, clock=clock)
-    return Router(handler, reader, client, wake).once(wait=False)
+    return Router(handler, reader, client, wake).once(wait=False, ahead=False)
 
 
 def _wait(stop: threading.Event, seconds: float) -> None:
