@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import delivery_states as states
@@ -28,6 +28,9 @@ __all__ = [
     "resolve_unknown",
     "retry",
 ]
+
+
+_PARTS_AT_MOST = 100  # of one try; no channel splits a message into as many
 
 
 def create(
@@ -114,7 +117,7 @@ def release_held(tx: Connection, ids: Ids, delivery_id: int, *, by: str, now: da
 def retry(tx: Connection, ids: Ids, delivery_id: int, *, by: str, now: datetime) -> bool:
     """Send a failed delivery once more, with all its tries again. False if it is not failed.
 
-    What is known of the parts of earlier tries is forgotten: the message goes out whole.
+    The message goes out whole; the parts of earlier tries stay only to be known again (`_set_parts_aside`).
     """
     moved = _move(
         tx,
@@ -132,8 +135,18 @@ def retry(tx: Connection, ids: Ids, delivery_id: int, *, by: str, now: datetime)
         lease_until=None,
     )
     if moved:
-        tx.execute(delete(delivery_parts).where(delivery_parts.c.delivery_id == delivery_id))
+        _set_parts_aside(tx, delivery_id)
     return moved
+
+
+def _set_parts_aside(tx: Connection, delivery_id: int) -> None:
+    """Parts of tries that were given up get numbers below 0: what a provider still says of them is not of the new one."""
+    c = delivery_parts.c
+    lowest = tx.execute(select(func.min(c.part)).where(c.delivery_id == delivery_id)).scalar() or 0
+    shift = _PARTS_AT_MOST - min(lowest, 0)
+    tx.execute(
+        update(delivery_parts).where(c.delivery_id == delivery_id, c.part >= 0).values(part=c.part - shift)
+    )
 
 
 _ANSWERS: dict[str, tuple[str, str]] = {
@@ -172,7 +185,7 @@ def resolve_unknown(
         **values,
     )
     if moved and state == states.QUEUED:
-        tx.execute(delete(delivery_parts).where(delivery_parts.c.delivery_id == delivery_id))
+        _set_parts_aside(tx, delivery_id)
     return moved
 
 

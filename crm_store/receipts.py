@@ -132,6 +132,7 @@ class _Delivery:
     attempts: int
     parts: dict[int, tuple[str, str]]  # number -> (external id, state)
     had_parts: bool
+    given_up: frozenset[str]  # external ids of tries that an agent has repeated
     told: DeliveryReported | None = None
     proven: bool = False  # our own id came back in a report: it went out
 
@@ -141,6 +142,8 @@ class _Delivery:
             n for n, (external_id, _) in self.parts.items() if external_id == (report.external_id or None)
         ]
         if not numbers:
+            if report.external_id in self.given_up and self.state != states.SENDING:
+                return True
             if not self._may_have_gone():
                 return False
             self.proven = True
@@ -219,9 +222,10 @@ def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, _Delivery]:
         ):
             parts[delivery_id][part] = (external_id, state)
         for row in rows:
-            mine = parts[row.id]
+            mine = {number: part for number, part in parts[row.id].items() if number >= 0}
+            given_up = frozenset(name for number, (name, _) in parts[row.id].items() if number < 0)
             found[row.id] = _Delivery(
-                row.id, row.conversation_id, row.account, row.state, row.attempts, mine, bool(mine)
+                row.id, row.conversation_id, row.account, row.state, row.attempts, mine, bool(mine), given_up
             )
     return found
 
@@ -265,7 +269,7 @@ def _write(tx: Connection, ids: Ids, changed: Iterable[_Delivery], now: datetime
         c = delivery_parts.c
         touched = sorted({row["delivery_id"] for row in part_rows})
         for chunk in _chunks(touched):
-            tx.execute(delete(delivery_parts).where(c.delivery_id.in_(chunk)))
+            tx.execute(delete(delivery_parts).where(c.delivery_id.in_(chunk), c.part >= 0))
         tx.execute(insert(delivery_parts), part_rows)
     note(tx, ids, history)
     return moved

@@ -126,6 +126,30 @@ def test_a_report_by_our_own_id_waits_for_the_send_and_then_counts(office: Offic
     assert (office.state(delivery), office.parts(delivery)) == ("delivered", {"a": "delivered"})
 
 
+@pytest.mark.parametrize("when", ["queued", "sending", "sent"])
+def test_a_late_word_on_a_try_that_an_agent_repeated_says_nothing_of_the_new_one(
+    office: Office, when: str
+) -> None:
+    """Else the agent sends again what arrived."""
+    delivery = office.reply()
+    [claimed] = begin(office)
+    commit(office, claimed)
+    tell(office, report("failed", "x1", delivery_id=delivery))
+    office.store.run(
+        lambda tx: deliveries.retry(tx, office.store.ids, delivery, by="agent:bo", now=office.now)
+    )
+    again = [] if when == "queued" else begin(office)
+    if when == "sent":
+        commit(office, again[0], ("x2",))
+    tell(office, report("failed", "x1", delivery_id=delivery, code="5.0.0"))
+    if when != "sent":
+        commit(office, (again or begin(office))[0], ("x2",))
+    assert office.state(delivery) == "sent"
+    tell(office, report("delivered", "x2", delivery_id=delivery))
+    assert (office.state(delivery), parked(office)) == ("delivered", 0)
+    assert office.parts(delivery) == {"x1": "failed", "x2": "delivered"}
+
+
 def test_an_unknown_send_that_is_reported_was_sent(office: Office) -> None:
     delivery = office.reply()
     begin(office)
