@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from crm_store.batch_plan import Call, First, Keys, Known, Plan
+from crm_store.batch_plan import Call, First, Identity, Keys, Known, Plan
 from hub import urn as urns
 from hub.clock import to_us
 from hub.codec import KINDS
@@ -177,7 +177,7 @@ class _Pass:
         self.rows["interactions"].append(
             (interaction, conversation.id, identity.id, account.key, "in", event.form[:20], text,
              event.subject and clean(event.subject), event.external_id, event.in_reply_to,
-             clean(event.sender_name), "customer", _extra_json(event), event.blob,
+             clean(event.sender_name), "customer", _extra_json(event, identity), event.blob,
              len(event.attachments), timeline(event.sent_at, received), received)
         )  # fmt: skip
         if event.attachments:
@@ -252,11 +252,14 @@ def timeline(sent: datetime | None, received: int) -> int:
     return received
 
 
-def _extra_json(event: MessageReceived) -> str | None:
+def _extra_json(event: MessageReceived, sender: Identity) -> str | None:
     """What else the message said; most say nothing else."""
-    if not (event.fields or event.language or event.automatic or event.claims or event.thread):
+    claimed = sender.verified and not event.verified  # somebody's proved address, not proved to be them this time
+    if not (claimed or event.fields or event.language or event.automatic or event.claims or event.thread):
         return None
     extra: dict[str, Any] = {}
+    if claimed:
+        extra["claimed"] = True
     if event.fields:
         extra["fields"] = event.fields
     if event.language:
