@@ -254,7 +254,8 @@ def timeline(sent: datetime | None, received: int) -> int:
 
 def _extra_json(event: MessageReceived, sender: Identity) -> str | None:
     """What else the message said; most say nothing else."""
-    claimed = sender.verified and not event.verified  # somebody's proved address, not proved to be them this time
+    # A proved address of somebody, and this time it is not proved to be them.
+    claimed = sender.verified and not event.verified
     if not (claimed or event.fields or event.language or event.automatic or event.claims or event.thread):
         return None
     extra: dict[str, Any] = {}
