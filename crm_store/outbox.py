@@ -32,6 +32,7 @@ from hub.model import Attachment
 UNKNOWN_HOLDS = timedelta(seconds=60)  # how long an unknown delivery holds its conversation's next one back
 
 # The very words of the partial index: SQLite uses one only if its condition stands in the query.
+_IN_DOUBT = "state IN ('sending', 'unknown')"
 _UNFINISHED = "state IN ('held', 'queued', 'sending', 'unknown')"
 
 # What may be claimed. Behind an earlier unfinished one of its conversation a delivery waits, but a reply never waits
@@ -255,7 +256,8 @@ def give_back(tx: Connection, delivery_ids: Sequence[int], owner: str) -> None:
 
 
 def next_due(tx: Connection, accounts: Sequence[str], now: datetime) -> datetime | None:
-    """When the next delivery of these accounts may be sent, or the next unknown one looked for; None: nothing waits.
+    """When the next delivery of these accounts may be sent, the next unknown one looked for, or the next lease of one
+    that is being sent ends, so that its sender's death is noticed; None: nothing waits.
 
     A paused account's time is the end of its pause. What somebody has claimed does not count. Deliveries behind an
     earlier one of their conversation count with their own time, so this may be too early, never too late.
@@ -275,11 +277,12 @@ def next_due(tx: Connection, accounts: Sequence[str], now: datetime) -> datetime
             ).scalar()
             if first is not None:
                 times.append(max(from_us(first), stopped.get(account, from_us(first))))
-    look = tx.execute(
-        text("SELECT min(due_at) FROM deliveries WHERE state IN ('sending', 'unknown') AND state = 'unknown'")
-    ).scalar()
-    if look is not None:
-        times.append(from_us(look))
+    for column, state in (("due_at", "unknown"), ("lease_until", "sending")):
+        look = tx.execute(
+            _said(f"SELECT min({column}) FROM deliveries WHERE {_IN_DOUBT} AND state = '{state}'")  # noqa: S608
+        ).scalar()
+        if look is not None:
+            times.append(from_us(look))
     return min(times, default=None)
 
 

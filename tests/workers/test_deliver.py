@@ -538,7 +538,7 @@ async def test_a_crash_in_the_middle_is_unknown_and_never_sent_twice(
         outbox.begin(tx, [begun], owner="dead", now=office.now, lease=LEASE)
 
     office.store.run(die)
-    await office.send(seconds=60)
+    await office.send(seconds=45)
     assert (office.states(leased, begun), provider.got) == (["queued", "sending"], [])
     await office.send(seconds=60)
     assert office.states(leased, begun) == ["sent", "unknown"]
