@@ -6,6 +6,7 @@ must stand in exactly one interaction. Replies carry the token too; the company 
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from tests.servers import free_port
 from tests.servers.http import Provider, Say, Seen
 from tests.servers.valkey import Valkey
 
+DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {
     "channels.yaml": """
@@ -165,7 +167,7 @@ class Installation:
         for name in names:
             with (self.folder / f"{name.replace(':', '-')}.log").open("ab") as log:
                 self.running[name] = subprocess.Popen(
-                    [sys.executable, "-m", "mainstem", name.partition(":")[0]],
+                    [*DIE_WITH_US, sys.executable, "-m", "mainstem", name.partition(":")[0]],
                     cwd=ROOT, env=self.environment | environment, stdout=log, stderr=log,
                     start_new_session=True,
                 )  # fmt: skip
@@ -224,8 +226,9 @@ class Installation:
         prefix: str = "m",
         times: int = 1,
         insist: bool = False,
+        folk: str = "p",
     ) -> Load:
-        """`count` signed messages of `people` people at a steady rate, each `times` times at once.
+        """`count` signed messages of `people` people at a steady rate, each `times` times at once. folk: who they are.
 
         A person sends the next message when the last one was answered, so that each one's order is known. insist: what
         was refused or broke off is sent again with the same id until it is taken, as providers do.
@@ -240,7 +243,7 @@ class Installation:
                 for number in range(who, count, people):
                     await asyncio.sleep(max(0.0, began + number / per_s - time.monotonic()))
                     token = f"{prefix}-{number}"
-                    body = {"id": token, "from": {"email": f"p{who}@example.com"}, "text": token}
+                    body = {"id": token, "from": {"email": f"{folk}{who}@example.com"}, "text": token}
                     while not await self._send(http, done, token, body, times) and insist:
                         assert time.monotonic() - began < 120, done.refused
                         await asyncio.sleep(0.2)
