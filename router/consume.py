@@ -1,8 +1,11 @@
 """The router's loop: a batch from its parts of the stream, into the store, then the news of it, then the receipt.
 
-Read, commit, tell, acknowledge, in this order: a crash between any two comes to nothing worse than the batch coming
-again, and the store knows what it has. A database or a stream that is away is waited for, with the batch in hand and
-nothing counted against it; the parts stay leased meanwhile.
+Read, commit, tell, acknowledge, in this order for each batch: a crash between any two comes to nothing worse than the
+batch coming again, and the store knows what it has. A database or a stream that is away is waited for, with the batch
+in hand and nothing counted against it; the parts stay leased meanwhile.
+
+Under a backlog two batches are on their way at once: while one is handled, the one before is told of and acknowledged
+and the one after is read, in a thread beside (hub/stream.py). What is written is one batch after the other all the same.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import redis
 
@@ -58,7 +62,9 @@ class Router:
     ) -> None:
         self.handler, self.reader, self.client = handler, reader, client
         self.wake, self.count = wake, count
+        handler.rest = reader.rest
         self.in_hand: Batch | None = None
+        self._unfinished: Callable[[], None] | None = None
         self.size = BATCH
 
     def once(self, *, wait: bool = True, ahead: bool = True) -> int:
@@ -66,27 +72,47 @@ class Router:
 
         ahead: under a backlog, the next batch is read while this one is handled.
         """
-        batch = self.in_hand
+        batch = self.in_hand or self._next(wait=wait, ahead=ahead)
         if batch is None:
-            batch = self.reader.read(self.size, wait=wait)
-            if not batch:
-                if batch.ids:
-                    self.reader.ack(batch)  # nothing of ours in it
-                self.size = BATCH
-                return 0
-            failpoints.here("router.after_read")
-            backlog = len(batch) >= self.size
-            self.size = min(self.size * 2, BACKLOG) if backlog else BATCH
-            if backlog and ahead:
-                self.reader.read_ahead(self.size)
+            return 0
         self.in_hand = batch
         started = time.perf_counter()
         handled = self._handle(batch)
         failpoints.here("router.after_commit")
+        self.in_hand = None
+        self._unfinished = partial(self._end, batch, handled, started)
+        if not self.reader.ahead:
+            self._finish()
+        return len(batch)
+
+    def _next(self, *, wait: bool, ahead: bool) -> Batch | None:
+        """The next batch; with a backlog behind it, the one after it is begun, and the last one's end goes along."""
+        batch = self.reader.read(self.size, wait=wait)
+        if not batch:
+            self._finish()
+            if batch.ids:
+                self.reader.ack(batch)  # nothing of ours in it
+            self.size = BATCH
+            return None
+        failpoints.here("router.after_read")
+        backlog = len(batch) >= self.size
+        self.size = min(self.size * 2, BACKLOG) if backlog else BATCH
+        if backlog and ahead and self.reader.can_read_ahead:
+            self.reader.read_ahead(self.size, self._finish)
+        else:
+            self._finish()
+        return batch
+
+    def _finish(self) -> None:
+        """What is left of the batch before, if anything is: the news of it, and its receipt."""
+        end, self._unfinished = self._unfinished, None
+        if end is not None:
+            end()
+
+    def _end(self, batch: Batch, handled: Handled, started: float) -> None:
         self._tell(handled)
         failpoints.here("router.after_enqueue")
         self.reader.ack(batch)
-        self.in_hand = None
         self.count(
             Counted(
                 entries=len(batch),
@@ -95,7 +121,6 @@ class Router:
                 seconds=time.perf_counter() - started,
             )
         )
-        return len(batch)
 
     def _handle(self, batch: Batch) -> Handled:
         handled = Handled()

@@ -97,6 +97,7 @@ class Handler:
     ) -> None:
         self.store, self.rules, self.config = store, rules, config
         self.wish, self.clock, self.sleep = wish, clock, sleep
+        self.rest: Callable[[], None] = _nothing  # called where this thread is about to wait for the database
         self._written: set[Place] = set()  # whose next try stands in the store already
 
     def setting(self, entries: int) -> attach.Setting:
@@ -122,6 +123,8 @@ class Handler:
         if homes or calls:
             batch.look_up_homes(tx, known, homes, calls)
         plan = attach.plan(known, entries, setting)
+        if self.store.postgresql:
+            self.rest()  # its work is the server's; SQLite's is ours, and the commit alone leaves us the interpreter
         batch.write(tx, plan)
         handled = _told(plan)
         self._rest(tx, plan, setting, handled)
@@ -204,6 +207,7 @@ class Handler:
             handled = self.accept(tx, entries)
             if forget is not None:
                 tx.execute(delete(intake_tries).where(*_at(forget)))
+            self.rest()
             failpoints.here("router.before_commit")
             return handled
 
@@ -281,6 +285,9 @@ class Handler:
     def _put(self, **values: Any) -> None:
         now = self.clock()
         batch.run(self.store, lambda tx: quarantine.put(tx, self.store.ids, now=now, **values))
+
+
+def _nothing() -> None: ...
 
 
 def _ahead(ids: Ids, count: int) -> Callable[[], int]:

@@ -231,7 +231,9 @@ def test_quick_whatever_is_sent() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.sampled_from(ASKS).flatmap(lambda asks: st.from_regex(asks, alphabet=st.characters(max_codepoint=127))),
+    st.sampled_from(ASKS).flatmap(
+        lambda asks: st.from_regex(asks, alphabet=st.characters(max_codepoint=127))
+    ),
     st.sampled_from(["", "Invoice 4711. ", "My dear\n", "x, "]),
     st.sampled_from(["", ".", " Ann", "\n> On Monday we wrote"]),
 )
