@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from hub.errors import Forged
 
@@ -46,7 +47,15 @@ def check(header: str | None, secrets: Iterable[str], body: bytes, now_s: float)
 def _digest(secret: str, stamp: bytes, body: bytes) -> str:
     if not secret:
         raise ValueError("an empty secret signs nothing")
-    return hmac.digest(secret.encode(), stamp + b"." + body, "sha256").hex()
+    signed = _keyed(secret).copy()
+    signed.update(stamp + b"." + body)
+    return signed.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _keyed(secret: str) -> hmac.HMAC:
+    """The secret already taken in: half of what a short body's signature costs."""
+    return hmac.new(secret.encode(), digestmod="sha256")
 
 
 def _read(header: str) -> tuple[bytes, list[bytes]]:

@@ -81,11 +81,15 @@ class Counters:
         self._accepted = made["mainstem_accepted_total"]
         self._refused = made["mainstem_refused_total"]
         self._scrapes = made["mainstem_scrapes_total"]
+        self._of_account: dict[str, Counter] = {}
 
     def edge(self, what: str, account: str) -> None:
         """An outcome at the edge (connectors.edge.Edge.count)."""
         if what in ("accepted", "unreadable"):
-            self._accepted.labels(account).inc()
+            counter = self._of_account.get(account)
+            if counter is None:
+                counter = self._of_account[account] = self._accepted.labels(account)
+            counter.inc()
         else:
             self._refused.labels(what).inc()
 
