@@ -16,6 +16,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -94,6 +95,16 @@ def look_up_homes(tx: Connection, known: Known, homes: Sequence[str], ids: Seque
         stands = known.homes.get(home)
         if stands is None or (conversation.slot == home, conversation.id) > (stands.slot == home, stands.id):
             known.homes[home] = conversation
+
+
+def early(tx: Connection) -> AbstractContextManager[Callable[[Plan], None] | None]:
+    """What takes rows from a plan that is still being made and sends them; None where that gains nothing: SQLite has
+    its work done by ourselves."""
+    if tx.dialect.name != "postgresql":
+        return nullcontext()
+    from crm_store import batch_postgresql
+
+    return batch_postgresql.Early(_driver(tx))
 
 
 def write(tx: Connection, plan: Plan) -> None:

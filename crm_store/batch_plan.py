@@ -38,6 +38,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+# What may be written before the rest is planned: rows that are never changed, under ids that nobody else makes.
+EARLY = ("interactions", "decisions")
+
 # What another message changes in a conversation that keeps its place: no indexed column (PostgreSQL's types).
 ADDED: dict[str, str] = {
     "account": "text", "identity_id": "bigint", "decision_id": "bigint", "last_at": "bigint",

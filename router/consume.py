@@ -5,7 +5,7 @@ batch coming again, and the store knows what it has. A database or a stream that
 in hand and nothing counted against it; the parts stay leased meanwhile.
 
 Under a backlog two batches are on their way at once: while one is handled, the one before is told of and acknowledged
-and the one after is read, in a thread beside (hub/stream.py). What is written is one batch after the other all the same.
+and the one after is read, in a thread beside (hub/stream.py). Batches are written one after the other all the same.
 """
 
 from __future__ import annotations

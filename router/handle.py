@@ -41,6 +41,7 @@ _PAUSE_S = (
     0.05  # doubled after each failure alone: 0.75 s in all, longer than a new configuration takes to arrive
 )
 _REASON_CHARS = 500
+_MANY = 256  # entries from which it is worth while to write some while others are planned
 _IDS = 4  # an entry needs two to six; taken one by one they cost as much as reading it
 
 log = get("router")
@@ -122,7 +123,8 @@ class Handler:
         calls = [call.conversation_id for call in known.calls.values()]
         if homes or calls:
             batch.look_up_homes(tx, known, homes, calls)
-        plan = attach.plan(known, entries, setting)
+        with batch.early(tx) as early:
+            plan = attach.plan(known, entries, setting, early if len(entries) >= _MANY else None)
         if self.store.postgresql:
             self.rest()  # its work is the server's; SQLite's is ours, and the commit alone leaves us the interpreter
         batch.write(tx, plan)
