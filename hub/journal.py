@@ -28,7 +28,7 @@ from hub.files import InUse, lock, replace, sync_folder
 from hub.segments import SUFFIX, Record, Segment, frame, scan
 
 SEGMENT_BYTES = 16 * 1024 * 1024  # scanned in 0.1 s when opened
-LINGER_S = 0.002  # between the starts of two writes under load, so that more callers share one
+LINGER_S = 0.005  # between the starts of two writes under load, so that more callers share one
 _ROLL_BYTES, _ROLL_S = 1024 * 1024, 60.0  # a file whose entries are all cut is left and removed from then on
 __all__ = ["LOST", "Damage", "InUse", "Journal", "New"]
 
@@ -210,6 +210,15 @@ class Journal:
         if (segment := self._segment(seq)) is not None:
             segment.mark(seq, part, ms, n)
 
+    def mark_all(self, places: Iterable[tuple[int, int, int, int]]) -> None:
+        """The same for many (seq, part, ms, n), most of which follow each other."""
+        segment: Segment | None = None
+        for seq, part, ms, n in places:
+            if segment is None or not segment.first <= seq <= segment.last:
+                segment = self._segment(seq)
+            if segment is not None:
+                segment.mark(seq, part, ms, n)
+
     def place(self, seq: int) -> tuple[int, int, int] | None:
         """(part, ms, n) of an entry that was appended to the stream by this process."""
         segment = self._segment(seq)
@@ -276,8 +285,9 @@ class Journal:
             if written.segment is not self._segments[-1]:
                 self._segments.append(written.segment)
             entries = [entry for write in batch for entry in write.entries]
-            for entry, offset in zip(entries, written.offsets, strict=True):
-                written.segment.add(offset, self._counts.add(entry.accepted_us // DAY_US, entry.account))
+            add = self._counts.add
+            buckets = [add(entry.accepted_us // DAY_US, entry.account) for entry in entries]
+            written.segment.extend(written.offsets, buckets)
             if self.listener is not None:
                 self.listener(written.first, entries)
             first = written.first

@@ -10,7 +10,7 @@ import os
 import struct
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,13 +115,18 @@ class Segment:
         return self.first + len(self._offsets) - 1
 
     def add(self, offset: int, bucket: int) -> None:
-        self._offsets.append(offset)
-        self.buckets.append(bucket)
-        self._done.append(0)
-        self._part.append(0)
-        self._ms.append(0)
-        self._n.append(0)
-        self.waiting += 1
+        self.extend((offset,), (bucket,))
+
+    def extend(self, offsets: Sequence[int], buckets: Sequence[int]) -> None:
+        """Entries, one after the other."""
+        count = len(offsets)
+        self._offsets.extend(offsets)
+        self.buckets.extend(buckets)
+        self._done.extend(bytes(count))
+        self._part.frombytes(bytes(count))
+        self._ms.frombytes(bytes(8 * count))
+        self._n.frombytes(bytes(8 * count))
+        self.waiting += count
 
     def add_lost(self, bucket: int) -> None:
         """The place of a damaged entry, which cannot be sent again."""

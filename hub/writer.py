@@ -14,7 +14,7 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -24,7 +24,7 @@ from hub import log
 from hub.errors import Unavailable
 from hub.journal import Journal, New
 from hub.parts import EPOCH, GROUP, KEYS, part_of_payload
-from hub.redis import stop_if_cancelled
+from hub.redis import GONE, stop_if_cancelled
 
 _log = log.get("stream")
 
@@ -119,7 +119,7 @@ class Writer:
                         failures = self._well()
                         if (rest := started + _PACE_S - time.monotonic()) > 0:
                             await asyncio.sleep(rest)
-                except (redis.RedisError, OSError) as error:
+                except GONE as error:
                     await self._drop()
                     self._ill(error)
                     wait = _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)]
@@ -237,9 +237,7 @@ class Writer:
         if isinstance(reply, bytes):
             self._lost()
             return
-        for sending, at in zip(batch, reply, strict=True):
-            ms, _, n = at.partition(b"-")
-            self._journal.mark(sending.seq, sending.new.part, int(ms), int(n))
+        self._journal.mark_all(_places(batch, reply))
         self._in_hand = []
 
     def _lost(self) -> None:
@@ -285,6 +283,12 @@ class Writer:
         if self.away_since is None:
             self.away_since = time.monotonic()
             _log.warning("the stream takes nothing; entries wait in the journal", error=str(error))
+
+
+def _places(batch: list[_Sending], ids: list[bytes]) -> Iterator[tuple[int, int, int, int]]:
+    for (seq, new), at in zip(batch, ids, strict=True):
+        ms, _, n = at.partition(b"-")
+        yield seq, new.part, int(ms), int(n)
 
 
 def _bulk(data: bytes) -> bytes:
