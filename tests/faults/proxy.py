@@ -4,11 +4,11 @@ import asyncio
 import socket
 import struct
 import threading
-from types import TracebackType
-from typing import Self
+
+from tests.servers.threaded import Threaded
 
 
-class Proxy:
+class Proxy(Threaded):
     """`with Proxy(port) as proxy:` listens on `proxy.port` of 127.0.0.1 and passes everything to 127.0.0.1:`port`.
 
     delay_s: every piece, in both directions, comes so much later. silent: nothing comes through, and nobody is told;
@@ -16,16 +16,13 @@ class Proxy:
     """
 
     def __init__(self, to_port: int) -> None:
+        super().__init__()
         self.delay_s = 0.0
         self.silent = False
         self.port = 0
         self._to_port = to_port
         self._stranded: set[asyncio.StreamWriter] = set()
         self._open: set[asyncio.StreamWriter] = set()
-        self._loop = asyncio.new_event_loop()
-        self._up = threading.Event()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def reset(self) -> None:
         """RST to both ends of every connection. New ones are taken."""
@@ -55,7 +52,10 @@ class Proxy:
         self._open |= {writer, there}
         try:
             await asyncio.gather(self._pass(reader, writer, there), self._pass(there_reader, there, writer))
-        except OSError:
+        except (
+            OSError,
+            asyncio.CancelledError,
+        ):  # cancelled at the end alone; asyncio would log it as an error
             pass
         finally:
             for end in (writer, there):
@@ -85,19 +85,3 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._up.wait(10)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)

@@ -1,17 +1,13 @@
-"""A provider's HTTP server on 127.0.0.1: it records what it is sent, and fails on command.
-
-It runs in a thread of its own, so that asynchronous and plain tests, and other processes, may call it alike.
-"""
+"""A provider's HTTP server on 127.0.0.1: it records what it is sent, and fails on command."""
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from aiohttp import web
+
+from tests.servers.threaded import Threaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +37,7 @@ class Say:
 Check = Callable[[Seen], Say | None]
 
 
-class Provider:
+class Provider(Threaded):
     """`with Provider() as provider: ...`; answers are taken from `queue` in order, then `default` for ever.
 
     check: looks at every request as strictly as the provider would; what it returns is said instead.
@@ -50,6 +46,7 @@ class Provider:
     def __init__(
         self, *answers: Say, default: Say | None = None, check: Check | None = None, host: str = "127.0.0.1"
     ) -> None:
+        super().__init__()
         self.queue: deque[Say] = deque(answers)
         self.default = default or Say()
         self.check = check
@@ -57,11 +54,7 @@ class Provider:
         self.connections = 0
         self.url = ""
         self._host = host
-        self._loop = asyncio.new_event_loop()
         self._released = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._up = threading.Event()
-        self._stop = asyncio.Event()
 
     def answers(self, answers: Iterable[Say]) -> None:
         self.queue.extend(answers)
@@ -110,19 +103,3 @@ class Provider:
         await self._stop.wait()
         self._released.set()
         await runner.cleanup()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._up.wait(10)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)

@@ -5,7 +5,6 @@ Its Python keeps nothing on disk unless told how, opens one folder twice, and le
 
 import importlib.metadata
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import redis
@@ -73,11 +72,3 @@ class Valkey(Server):
                 return bool(client.ping())
         except redis.exceptions.RedisError:  # still loading its file
             return False
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
