@@ -140,7 +140,7 @@ def retry(tx: Connection, ids: Ids, delivery_id: int, *, by: str, now: datetime)
 
 
 def _set_parts_aside(tx: Connection, delivery_id: int) -> None:
-    """Parts of tries that were given up get numbers below 0: what a provider still says of them is not of the new one."""
+    """Parts of tries that were given up get numbers below 0: what is still said of them is not said of the new one."""
     c = delivery_parts.c
     lowest = tx.execute(select(func.min(c.part)).where(c.delivery_id == delivery_id)).scalar() or 0
     shift = _PARTS_AT_MOST - min(lowest, 0)
