@@ -12,7 +12,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from hub.redis import stop_if_cancelled
+from hub.redis import GONE, stop_if_cancelled
 
 CHANNEL = "ms:notices"
 
@@ -64,7 +64,7 @@ async def subscribe(client: redis.asyncio.Redis) -> AsyncIterator[Notice]:
                     message = await pubsub.get_message(timeout=_POLL_S)
                     if message is not None and (notice := _read(message.get("data"))) is not None:
                         yield notice
-        except (redis.RedisError, OSError):
+        except GONE:
             await asyncio.sleep(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
             failures += 1
 

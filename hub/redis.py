@@ -52,6 +52,10 @@ def connect_writer(url: str) -> redis.asyncio.Redis:
     )
 
 
+# What a call on a connection that is gone raises. uvloop says RuntimeError where a reset was seen before the write.
+GONE = (redis.RedisError, OSError, RuntimeError)
+
+
 def where(client: Any) -> str:
     """The server's address without its password, for people and logs."""
     kwargs = client.connection_pool.connection_kwargs
