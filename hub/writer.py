@@ -47,12 +47,15 @@ for i = 3, #ARGV, 4 do
 end
 return ids
 """
-_THERE = """
-local there = {}
-for i = 1, #ARGV, 2 do
-  there[#there + 1] = #redis.call('XRANGE', KEYS[ARGV[i] + 1], ARGV[i + 1], ARGV[i + 1])
+# Ids in one argument for each stream, for packing an argument costs more than looking an id up.
+_GONE = """
+local gone = {}
+for part, ids in ipairs(ARGV) do
+  for id in string.gmatch(ids, '%S+') do
+    if #redis.call('XRANGE', KEYS[part], id, id) == 0 then gone[#gone + 1] = part - 1 .. ':' .. id end
+  end
 end
-return there
+return gone
 """
 
 
@@ -84,7 +87,7 @@ class Writer:
         self._epoch = b""
         self._connection: Any = None
         self._asked_in_vain_since: float | None = None
-        self._there = client.register_script(_THERE)
+        self._gone = client.register_script(_GONE)
 
     def push(self, first: int, entries: list[New]) -> None:
         """These were journalled just now. Kept at hand as long as there is room."""
@@ -130,12 +133,18 @@ class Writer:
 
     async def missing(self, seqs: Sequence[int]) -> list[int]:
         """Those of `seqs` that were sent and are no longer in the stream. Raises RedisError where it is away."""
-        places = [(seq, place) for seq in seqs if (place := self._journal.place(seq)) is not None]
-        if not places:
+        ids: list[list[str]] = [[] for _ in KEYS]
+        named: dict[str, int] = {}
+        for seq in seqs:
+            if (place := self._journal.place(seq)) is not None:
+                part, ms, n = place
+                name = f"{ms}-{n}"
+                ids[part].append(name)
+                named[f"{part}:{name}"] = seq
+        if not named:
             return []
-        args = [arg for _, (part, ms, n) in places for arg in (part, f"{ms}-{n}")]
-        there = await self._there(keys=KEYS, args=args)
-        return [seq for (seq, _), found in zip(places, there, strict=True) if not found]
+        gone = await self._gone(keys=KEYS, args=[" ".join(some) for some in ids])
+        return sorted(named[name.decode()] for name in gone)
 
     # ------------------------------------------------------------------------------------------ what comes next
 
