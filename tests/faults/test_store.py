@@ -71,6 +71,24 @@ async def test_f6_postgresql_is_killed_and_started_again(pg_hub: Installation, p
 
 
 @pytest.mark.slow
+@pytest.mark.postgres
+async def test_f6_an_edge_that_starts_while_postgresql_is_away_hears_customers(
+    pg_hub: Installation, postgres: Postgres
+) -> None:
+    hub = pg_hub
+    await _stand_by(hub)
+    hub.stop("web")
+    await asyncio.to_thread(postgres.kill)
+    hub.start("web")
+    await hub.ready()
+    done = await hub.load(50)
+    assert len(done.accepted) == 50, done.refused
+    await asyncio.to_thread(postgres.start)
+    await hub.has(done.accepted, 90)
+    await hub.balanced()
+
+
+@pytest.mark.slow
 async def test_f6_sqlite_is_locked_by_somebody_else(hub: Installation) -> None:
     busy = await _stand_by(hub)
     said = await asyncio.to_thread(hub.answer)
