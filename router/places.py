@@ -169,13 +169,19 @@ class Places:
         return found
 
     def outcome(self, decision: Decision) -> str:
-        """As the store keeps it. The same few decisions are made all the time."""
+        """As the store keeps it, without what is empty. The same few decisions are made all the time."""
         known = self.outcomes.get(id(decision))
         if known is None or known[0] is not decision:
-            known = self.outcomes[id(decision)] = (decision, compact(
-                {"queue": decision.queue, "priority": decision.priority, "head_start_s": decision.head_start_s,
-                 "tags": decision.tags, "skills": decision.skills, "adjusted_by": decision.adjusted_by}
-            ))  # fmt: skip
+            given = {
+                "queue": decision.queue,
+                "priority": decision.priority,
+                "head_start_s": decision.head_start_s,
+                "tags": decision.tags,
+                "skills": decision.skills,
+                "adjusted_by": decision.adjusted_by,
+            }
+            kept = compact({name: value for name, value in given.items() if value})
+            known = self.outcomes[id(decision)] = (decision, kept)
         return known[1]
 
     def opened(self, conversation: Conversation, decision: Decision) -> None:
