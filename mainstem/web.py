@@ -56,11 +56,24 @@ def main(settings: Settings) -> int:
     """Run until told to stop."""
     url = processes.redis_url(settings)
     stop = processes.begin(settings, "web")
-    store = processes.open_store(settings, stop, "web")
+    store = open_store(settings, stop)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_run(settings, url, store, stop))
     store.close()
     return processes.end(code)
+
+
+def open_store(settings: Settings, stop: threading.Event) -> Store:
+    """The store; not waited for where the configuration that was last in force is remembered.
+
+    Customers are heard while the database is away, also by an edge that starts meanwhile. Whether the schema fits is
+    looked at by those who write.
+    """
+    if not remembered(settings).exists():
+        return processes.open_store(settings, stop, "web")
+    from crm_store.db import Store
+
+    return Store.open(settings.database)
 
 
 def remembered(settings: Settings) -> Path:
