@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -116,7 +117,7 @@ def guarded_session(
     async def check_hop(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if wrong := complaint(_bare(request.url), allow_private=allow_private):
+        if wrong := _complaint(request.url, allow_private):
             raise TargetRefused(f"{request.url.host} is not called: the address {wrong}")
         return await handler(request)
 
@@ -136,6 +137,11 @@ def guarded_session(
         trust_env=False,
         headers={"User-Agent": "Mainstem"},
     )
+
+
+@lru_cache(maxsize=1024)  # an account's replies all go to one address, and looking at it takes 5 µs
+def _complaint(url: URL, allow_private: bool) -> str | None:
+    return complaint(_bare(url), allow_private=allow_private)
 
 
 def _bare(url: URL) -> str:

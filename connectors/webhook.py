@@ -161,9 +161,12 @@ async def _ask(
 ) -> tuple[int, bytes, float | None]:
     """(status, body, Retry-After in seconds). Raises SendError where no whole answer came."""
     left = False  # has anything of the request reached them?
+    data = (
+        None if body is None else aiohttp.BytesPayload(body)
+    )  # else every kind of payload is asked for its own
     try:
         async with wire.http.request(
-            method, url, data=body, headers=headers, allow_redirects=False
+            method, url, data=data, headers=headers, allow_redirects=False
         ) as response:
             left = True
             try:
