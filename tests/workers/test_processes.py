@@ -1,4 +1,4 @@
-"""Real worker and clock processes: killed at every named place (F10), robbed of Redis (F29), asked to end."""
+"""Real worker processes: killed at every named place (F10), without Redis, asked to end. F29 stands in tests/faults."""
 
 import asyncio
 import os
@@ -27,7 +27,6 @@ from workers import run
 import threading
 run.worker(load(), threading.Event())
 """
-CLOCK = "from workers import schedule; from threading import Event; schedule.run(Event())"
 ROOT = Path(__file__).parents[2]
 
 
@@ -137,38 +136,6 @@ async def test_a_worker_killed_anywhere_sends_once_or_says_that_it_does_not_know
                 await office.send(seconds=later_s)
         assert office.state(delivery) == (with_find if find else without)
         assert provider.times()[str(delivery)] == (1 if office.state(delivery) == "sent" else had)
-
-
-async def test_a_killed_worker_and_an_empty_redis_lose_and_double_nothing(machine: Machine) -> None:
-    async with Provider(takes_s=0.05) as provider:
-        machine.configure(provider.url)
-        office = machine.office
-        replies = [office.reply(to=f"webhook:c{n}") for n in range(120)]
-        machine.wake()
-        worker = machine.start(WORKER)
-        await until(lambda: len(provider.got) >= 30)
-        worker.send_signal(signal.SIGKILL)
-        machine.redis.flushall()
-        machine.start(WORKER)
-        machine.start(CLOCK)  # nobody else says that there is anything to do
-        await until(lambda: office.states(*replies).count("sent") >= 60)
-        await until(lambda: not [d for d in replies if not touched(office, d)])
-        for process in machine.started:
-            process.send_signal(signal.SIGKILL)
-        async with office:
-            for later_s in (120, 60):
-                await office.send(seconds=later_s)
-        states = office.states(*replies)
-        assert set(states) <= {"sent", "unknown"}
-        assert states.count("unknown") <= 40  # what was in flight or marked when it was killed, twice
-        times = provider.times()
-        assert max(times.values()) == 1
-        assert all(times[str(d)] == 1 for d in replies if office.state(d) == "sent")
-
-
-def touched(office: Office, delivery: int) -> bool:
-    row = office.row(delivery)
-    return row.state != "queued" or row.lease_until is not None
 
 
 async def test_a_worker_ends_soon_when_asked_idle_or_busy(machine: Machine) -> None:
