@@ -79,9 +79,9 @@ def page(results: dict[str, Any]) -> str:
         [
             "# Performance",
             "",
-            "Every figure is printed by a benchmark in this repository, after that run's ledger came out clean, and is the",
-            "median of repeated runs. Ratios are taken within one run, so that a noisy machine is in both of their sides;",
-            "absolute figures are this machine's on that day. `make bench` prints them all on yours, and",
+            "Every figure is printed by a benchmark in this repository, after that run's ledger came out clean, and is",
+            "the median of repeated runs. Ratios are taken within one run, so that a noisy machine is in both of their",
+            "sides; absolute figures are this machine's on that day. `make bench` prints them all on yours, and",
             '`make bench ARGS="--write"` renews this page.',
             "",
             f"Machine: {where}. Load generators, databases and Redis run on the same cores. {versions}.",
