@@ -6,7 +6,7 @@ ARGS="accept route" names some of them; the others' figures in the page stay as 
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import importlib
 import json
 import subprocess
@@ -38,9 +38,7 @@ def main() -> int:
         if done.returncode:
             failed.append(name)
             continue
-        results[name] = json.loads(done.stdout) | {
-            "day": datetime.datetime.now(datetime.UTC).date().isoformat()
-        }
+        results[name] = json.loads(done.stdout) | {"day": dt.datetime.now(dt.UTC).date().isoformat()}
         print(table(name, results[name]), flush=True)
     if options.write:
         PAGE.write_text(page(results))
