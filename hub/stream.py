@@ -258,6 +258,12 @@ class Reader:
             self._seen.pop(part, None)
             self._in_hand.pop(part, None)
 
+    def _take_stock(self) -> None:
+        """What a read that broke off delivered never reached us, and is pending in our own name for ever: take it."""
+        for part in self.leases.held & self._inherited.keys():
+            self._inherit(part)
+        self._unsure = False
+
     def _inherit(self, part: int) -> None:
         """Take over what was delivered to others, or to ourselves before, and not acknowledged."""
         pending: deque[_Item] = deque()
@@ -352,9 +358,9 @@ def _batch(got: Sequence[tuple[int, list[_Item]]], again: bool) -> Batch:
     for _, items in got:
         for _, fields in items:
             item = _entry(fields)
-            if isinstance(item, Entry):
+            if type(item) is Entry:
                 entries.append(item)
-            elif item is not None:
+            elif type(item) is Unread:
                 unread.append(item)
     ids = tuple((part, tuple(at for at, _ in items)) for part, items in got)
     return Batch(entries=tuple(entries), unread=tuple(unread), ids=ids, again=again)
