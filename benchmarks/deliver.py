@@ -34,6 +34,7 @@ from crm_store.migrate import migrate
 from crm_store.schema import conversations, deliveries, identities, interactions
 from hub import clock
 from hub.config import Account
+from mainstem.processes import settle
 from tests.servers.valkey import Valkey
 from workers.drain import Drain, Tuning
 from workers.rates import Rates
@@ -316,6 +317,7 @@ async def measure(bench: Bench, options: argparse.Namespace) -> Figures:
     """One repetition: ours and the bare client in turn, then the quiet accounts alone and beside the troubled ones."""
     await bench.ours(min(500, options.replies))  # warm
     await bench.bare(500, bench.peak)
+    settle()  # as a worker does; both sides are in this process
     ours = await bench.ours(options.replies)
     in_flight = bench.peak
     bare = await bench.bare(options.replies, in_flight)

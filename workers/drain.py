@@ -45,7 +45,7 @@ class Tuning:
     per_account: int = 10
     most: int = 50
     marked: int = 10
-    batch_s: float = 0.02  # statuses of what finished in this time share a transaction
+    batch_s: float = 0.01  # statuses of what finished in this time share a transaction
     poll_s: float = 0.25  # how soon a reply that nobody announced is seen by a drain that waits
     look_s: float = 2.0  # how often leases that ended and unknown deliveries are looked at
     slow_s: float = 2.0  # a send older than this is not waited for before the drain ends
