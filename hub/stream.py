@@ -142,6 +142,7 @@ class Reader:
         self._ahead: Future[Batch] | None = None
         self._beside = ThreadPoolExecutor(1, "read-ahead")
         self._resting = threading.Event()
+        self._unsure = False  # did a read break off?
         self.leases.start()
 
     @property
@@ -164,12 +165,15 @@ class Reader:
             self._send_acks()
             if self._balance_due():
                 self._balance()
+            if self._unsure:
+                self._take_stock()
             got, again = self._read(count)
             if not got and wait:
                 self._wait()
                 got, again = self._read(count)
             return self._in_hands(_batch(got, again))
         except (redis.RedisError, OSError) as error:
+            self._unsure = True
             raise Unavailable(f"the stream does not answer: {error}") from error
 
     def read_ahead(self, count: int, before: Callable[[], None]) -> None:

@@ -301,3 +301,30 @@ def test_an_empty_stream_has_no_lag(redis: redis_py.Redis) -> None:
     assert figures[0] == stream.Lag()
     assert Batch() is not None
     assert codec.VERSION == 1
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+def test_what_was_delivered_into_a_broken_connection_is_not_forgotten(inherited: bool) -> None:
+    """Redis hands it out in our name, and its answer never arrives: the lease stays ours, so nobody else takes it."""
+    with Valkey() as server, server.client() as client:
+        make(client)
+        impatient = redis_py.Redis(unix_socket_path=str(server.socket), socket_timeout=0.3, retry=None)
+        one = Reader(impatient, name="r1", block_ms=50)
+        try:
+            assert drain(one) == []
+            other = message(1, SENDERS[1])
+            put(client, 1, other)
+            if inherited:  # and what was found as somebody else's is not dropped with it
+                client.xreadgroup(GROUP, "dead", {key(part_of(other)): ">"})
+                one._inherit(part_of(other))
+            put(client, 2, message(2, SENDERS[2]))
+            one._balanced_at = time.monotonic()
+            server.freeze()
+            with pytest.raises(Unavailable):
+                one.read(wait=False)
+            server.thaw()
+            assert sorted(drain(one)) == [1, 2]
+            assert all(not client.xpending(name, GROUP)["pending"] for name in KEYS)
+        finally:
+            server.thaw()
+            one.close()
