@@ -37,6 +37,7 @@ from router.setting import Setting, Wish, clean, compact
 
 __all__ = ["Setting", "Wish", "homes", "keys", "plan", "timeline"]
 
+_FROM_SOMEBODY = (MessageReceived, CallEvent)  # written as `A | B` in the loop, it is made anew each time
 _EARLY_EVERY = 128  # entries: 2.5 ms of planning
 DAY = 24 * 3600 * turns.SECOND
 
@@ -59,7 +60,8 @@ def keys(entries: Sequence[Entry], setting: Setting) -> Keys:
         if isinstance(event, MessageReceived):
             brand = setting.account(event.account).brand
             wanted.urns.append((brand, event.sender))
-            wanted.urns += [(brand, urn) for urn in event.claims]
+            if event.claims:
+                wanted.urns += [(brand, urn) for urn in event.claims]
         elif isinstance(event, CallEvent):
             wanted.urns.append((setting.account(event.account).brand, event.sender))
             wanted.calls.append((event.account, event.external_id))
@@ -71,7 +73,7 @@ def homes(known: Known, entries: Sequence[Entry], setting: Setting) -> list[str]
     out: list[str] = []
     for entry in entries:
         event = entry.event
-        if not isinstance(event, MessageReceived | CallEvent):
+        if not isinstance(event, _FROM_SOMEBODY):
             continue
         account = setting.account(event.account)
         identity = known.identities.get((account.brand, event.sender))

@@ -23,14 +23,14 @@ class People:
 
     def identity(self, event: MessageReceived | CallEvent, brand: str, at: int) -> Identity:
         """The sender, made a lead where nobody knows the address."""
-        name = clean(event.sender_name)[:200] if isinstance(event, MessageReceived) else ""
-        verified = isinstance(event, MessageReceived) and event.verified
+        message = event if isinstance(event, MessageReceived) else None
+        name = clean(message.sender_name)[:200] if message else ""
+        verified = message is not None and message.verified
         found = self.known.identities.get((brand, event.sender))
         if found is None:
-            language = event.language if isinstance(event, MessageReceived) else None
-            found = self.newcomer(brand, event.sender, name, verified, language)
-            if isinstance(event, MessageReceived) and event.claims:
-                self.claims(event, brand, found, new=True)
+            found = self.newcomer(brand, event.sender, name, verified, message.language if message else None)
+            if message and message.claims:
+                self.claims(message, brand, found, new=True)
             return found
         if found.only_claimed:
             self.take_over(found, event, brand, name, verified)
@@ -40,8 +40,8 @@ class People:
             self.plan.seen[found.id] = (found.last_seen, found.verified)
         if name and not found.name:
             found.name = self.plan.named[found.customer_id] = name
-        if isinstance(event, MessageReceived) and event.claims:
-            self.claims(event, brand, found, new=False)
+        if message and message.claims:
+            self.claims(message, brand, found, new=False)
         return found
 
     def newcomer(self, brand: str, urn: str, name: str, verified: bool, language: str | None) -> Identity:
