@@ -148,7 +148,7 @@ def cost(url: str, count: int, known: int) -> float:
 def run(options: argparse.Namespace) -> Figures:
     """In turns, a few thousand messages each, so that the machine's mood is in both."""
     figures: Figures = {}
-    for database in ("sqlite", "postgresql"):
+    for database in ("sqlite", "postgresql") if options.database == "both" else (options.database,):
         small, large = stores(database, options.small, options.large)
         turns = [
             (cost(small, options.messages, options.small), cost(large, options.messages, options.large))
@@ -167,6 +167,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--turns", type=int, default=5, metavar="N", help="of one repetition")
     parser.add_argument("--small", type=int, default=10_000, metavar="N", help="customers known")
     parser.add_argument("--large", type=int, default=1_000_000, metavar="N")
+    parser.add_argument("--database", choices=("both", "sqlite", "postgresql"), default="both")
 
 
 BENCH = Bench(
