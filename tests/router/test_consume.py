@@ -185,3 +185,30 @@ def test_the_loop_ends_when_it_is_told_to(way: WayIn, stream: Stream, redis: red
     assert not thread.is_alive()
     assert way.count(schema.interactions) == PARTS
     assert reader.parts == frozenset()
+
+
+def test_what_was_read_ahead_is_finished_before_the_end(
+    way: WayIn, stream: Stream, redis: redis_py.Redis
+) -> None:
+    """Left behind, it would come again as what its reader may have died of, one entry at a time."""
+    stream.add(*(way.entry(way.ann(str(n))) for n in range(BATCH + BACKLOG)))
+    stop, counted = threading.Event(), []
+
+    def count(one: Counted) -> None:
+        counted.append(one.entries)
+        stop.set()
+
+    reader = Reader(redis, block_ms=20)
+    run(
+        way.store,
+        redis,
+        lambda: way.rules,
+        lambda: way.config,
+        lambda _: None,
+        stop,
+        reader=reader,
+        count=count,
+    )
+    assert len(counted) > 1
+    assert way.count(schema.interactions) == sum(counted)
+    assert stream.pending() == 0
