@@ -243,10 +243,12 @@ class Office:
     async def send(self, **by: float) -> Drained:
         """Let time pass and run drains until one has nothing to send at that time."""
         self.later(**by)
+        short = replace(QUICK, lasts_s=0.15)
+        drained = await self.drain(short).run()
         for turn in range(20):  # on a busy machine a drain may be over before its first claim
-            drained = await self.drain(replace(QUICK, lasts_s=0.15)).run()
             if not drained.more or (turn and not drained.tried):
                 break
+            drained = await self.drain(short).run()
         return drained
 
     def wire(self) -> Wire:
