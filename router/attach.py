@@ -179,10 +179,9 @@ class _Pass:
 
     def message(self, event: MessageReceived) -> First:
         account = self.setting.account(event.account)
-        received = min(
-            to_us(event.received_at), self.now
-        )  # an edge whose clock runs ahead gains and loses nothing
+        received = min(to_us(event.received_at), self.now)
         identity = self.people.identity(event, account.brand, received)
+        received = self.places.when(event, account, identity, received)
         interaction = self.ids()
         conversation = self.places.conversation(
             event, account, identity, interaction, received, event.automatic
@@ -228,6 +227,7 @@ class _Pass:
         known = self.known.calls.get((event.account, event.external_id))
         if known is None:
             identity = self.people.identity(event, account.brand, received)
+            received = self.places.when(event, account, identity, received)
             interaction = self.ids()
             conversation = self.places.conversation(
                 event, account, identity, interaction, received, automatic=False

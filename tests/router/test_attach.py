@@ -353,6 +353,17 @@ def test_a_decision_can_be_read_again(way: WayIn) -> None:
     assert decision.interaction_id == way.one(schema.interactions).id
 
 
+def test_a_router_that_is_an_hour_behind_puts_nothing_before_what_was_said_earlier(way: WayIn) -> None:
+    way.take(way.ann("first"))
+    way.pass_(minutes=1)
+    second = way.ann("second")
+    way.pass_(minutes=-61)
+    way.take(second)
+    rows = sorted(way.rows(schema.interactions), key=lambda row: row.at)
+    assert [row.text for row in rows] == ["first", "second"]
+    assert rows[1].at <= second.received_at
+
+
 def test_stop_is_kept_by_address(way: WayIn) -> None:
     way.take(way.ann("STOP", sender="tel:+15551234567"))
     consent = way.one(schema.consents)
