@@ -43,8 +43,8 @@ from hub.errors import Unavailable
 T = TypeVar("T")
 
 TRIES = 6  # for transactions that met; each repeat sees what the other one committed
-# PostgreSQL: serialization_failure, deadlock_detected, unique_violation, lock_not_available
-_MEET_CODES = frozenset({"40001", "40P01", "23505", "55P03"})
+# PostgreSQL: serialization_failure, deadlock_detected, unique_violation, lock_not_available, slept too long (db.py)
+_MEET_CODES = frozenset({"40001", "40P01", "23505", "55P03", "25P03"})
 
 
 class Meanwhile(Exception):

@@ -28,8 +28,11 @@ T = TypeVar("T")
 _BUSY_S = 10.0  # how long a SQLite writer waits for another; a batch of 1,024 takes about 0.1 s
 _TRIES = 8
 _WRITE = "mainstem_write"
-# PostgreSQL: serialization_failure, deadlock_detected, and a lock that was not to be had in time
-_MEET_CODES = {"40001", "40P01", "55P03"}
+# A frozen process must not hold its rows against the others for ever (F9): PostgreSQL ends its transaction, and the
+# process tries again when it wakes. Between two statements of ours lie milliseconds.
+_ASLEEP_MS = 5000
+# PostgreSQL: serialization_failure, deadlock_detected, a lock that was not to be had in time, and slept too long
+_MEET_CODES = {"40001", "40P01", "55P03", "25P03"}
 
 
 def engine_for(url: str, *, pool_size: int = 5) -> Engine:
@@ -50,7 +53,8 @@ def engine_for(url: str, *, pool_size: int = 5) -> Engine:
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": 5,
-            "options": "-c plan_cache_mode=force_custom_plan -c timezone=UTC",
+            "options": "-c plan_cache_mode=force_custom_plan -c timezone=UTC"
+            f" -c idle_in_transaction_session_timeout={_ASLEEP_MS}",
         },
     )
 
