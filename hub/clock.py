@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -25,8 +24,3 @@ def to_us(at: datetime) -> int:
 def from_us(us: int) -> datetime:
     """The aware UTC datetime of `us` microseconds since 1970."""
     return EPOCH + timedelta(microseconds=us)
-
-
-def now_us() -> int:
-    """Now, in microseconds since 1970."""
-    return time.time_ns() // 1000
