@@ -57,7 +57,11 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queue:
-    """Service level: `percent` of conversations answered within `within_s`. Idle claims go back after `idle_s`."""
+    """Service level: `percent` of conversations answered within `within_s`. Idle claims go back after `idle_s`.
+
+    slack: the channel in which its conversations stand (`C0123ABCD` or `#name`), if any. slack_direct: what the
+    assignee types in a thread goes to the customer; without it, it is a note until they send it.
+    """
 
     key: str
     title: str
@@ -66,6 +70,8 @@ class Queue:
     service_within_s: float = 300.0
     offer_s: float = 60.0
     idle_s: float | None = None
+    slack: str | None = None
+    slack_direct: bool = False
     line: int = 0
 
 
@@ -142,7 +148,8 @@ class Config:
     """One whole, valid configuration. `hash` names it: sha256 (hex) over the files as applied.
 
     priorities: name -> head start in seconds (may be negative). `default` always names a queue. moved: queues that are
-    no more -> where their conversations go; they are not among `queues`.
+    no more -> where their conversations go; they are not among `queues`. slack_ops: the Slack channel for leads and
+    failures.
     """
 
     hash: str
@@ -156,4 +163,5 @@ class Config:
     rules: tuple[Rule, ...]
     default: Outcome
     moved: dict[str, str] = field(default_factory=dict)
+    slack_ops: str | None = None
     files: dict[str, str] = field(default_factory=dict, repr=False)

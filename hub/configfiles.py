@@ -32,6 +32,7 @@ REQUIRED = ("channels.yaml", "queues.yaml", "routing.yaml")
 REPLY_CHARS = 20_000
 
 _ACCOUNT = re.compile(r"[a-z][a-z0-9_]{0,31}/[a-z0-9][a-z0-9_-]{0,39}")
+_SLACK_CHANNEL = re.compile(r"[CG][A-Z0-9]{6,20}|#?[^\s#,A-Z]{1,80}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{1,99}")
 
 
@@ -130,6 +131,7 @@ def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list
         },
         replies={key: _reply(key, s, names) for key, s in roots["replies.yaml"].entries("replies", "reply")},
         priorities=_priorities(queues),
+        slack_ops=_slack_ops(queues),
         rules=configrouting.rules(routing, names),
         default=configrouting.default(routing, names),
         files=dict(files),
@@ -265,12 +267,37 @@ def _queue(key: str, section: Section, names: Names) -> Queue:
         service_within_s=service.duration("within", 300.0, least=1.0) if service else 300.0,
         offer_s=section.duration("offer", 60.0, least=5.0),
         idle_s=section.duration("idle", None, least=60.0),
+        slack=_slack_channel(section, "slack"),
+        slack_direct=section.flag("slack_direct", False),
         line=section.line,
     )
+    if queue.slack_direct and queue.slack is None:
+        section.fault(
+            "slack_direct", f'{section.what}: "slack_direct" needs "slack", the channel it is about'
+        )
     if service:
         service.done()
     section.done()
     return queue
+
+
+def _slack_channel(section: Section, key: str) -> str | None:
+    """A channel by its id or its name; which of them exist, only Slack can say (`mainstem doctor` asks it)."""
+    channel = section.text(key, limit=81) or None
+    if channel is not None and not _SLACK_CHANNEL.fullmatch(channel):
+        section.fault(
+            key, f'{section.what}: "{key}" must be a Slack channel such as "#billing" or C0123456789'
+        )
+    return channel
+
+
+def _slack_ops(root: Section) -> str | None:
+    below = root.section("slack")
+    if below is None:
+        return None
+    ops = _slack_channel(below, "ops")
+    below.done()
+    return ops
 
 
 # ------------------------------------------------------------------------------------------------------ agents.yaml

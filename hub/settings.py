@@ -72,11 +72,22 @@ class Settings:
     log_format: str = "text"
     undo_s: float = 10.0  # how long a reply is held so that it can be undone
     body_limit_bytes: int = 5 * 1024 * 1024  # Meta sends up to 3 MB; Twilio's media come by URL
+    slack_bot_token: Secret | None = None  # xoxb-…: with it, agents can answer from Slack
+    slack_app_token: Secret | None = None  # xapp-…: Socket Mode; without it, HTTP mode
+    slack_signing_secret: Secret | None = None  # HTTP mode: what Slack signs its requests with
+    slack_port: int | None = None  # HTTP mode: where Slack's requests come in; None: the desk's port + 1
+    slack_api: str = "https://slack.com/api/"
     allow_private_targets: bool = False  # let outbound webhooks reach loopback and private addresses
 
     @property
     def desk_port_or_next(self) -> int:
         return self.desk_port if self.desk_port is not None else (self.port + 1 if self.port else 0)
+
+    @property
+    def slack_port_or_next(self) -> int:
+        if self.slack_port is not None:
+            return self.slack_port
+        return self.desk_port_or_next + 1 if self.desk_port_or_next else 0
 
     @property
     def public_address(self) -> str:
@@ -180,6 +191,15 @@ def _database(text: str) -> Secret:
     return Secret(_address("sqlite:///", "postgresql://", "postgres://")(text))
 
 
+def _token(begins: str) -> Callable[[str], Secret]:
+    def read(text: str) -> Secret:
+        if not text.startswith(begins) or not text.isascii() or any(c.isspace() for c in text):
+            raise ValueError(f"must be a token that begins with {begins}")
+        return Secret(text)
+
+    return read
+
+
 _port = _whole(0, 65535)
 _READ: dict[str, Callable[[str], Any]] = {
     "redis_url": _address("redis://", "rediss://", "unix://"),
@@ -197,6 +217,11 @@ _READ: dict[str, Callable[[str], Any]] = {
     "log_level": _one_of("debug", "info", "warning", "error"),
     "log_format": _one_of("text", "json"),
     "undo_s": _seconds(300),
+    "slack_bot_token": _token("xoxb-"),
+    "slack_app_token": _token("xapp-"),
+    "slack_signing_secret": Secret,
+    "slack_port": _port,
+    "slack_api": lambda text: _web_address(text) + "/",
     "body_limit_bytes": _whole(1024),
     "allow_private_targets": _flag,
 }

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select
 from crm_store import presence, views
 from crm_store.schema import deliveries
 from crm_store.views import Card, ConversationView
-from desk.web import forms, render, words
+from desk import words
+from desk.web import forms, render
 from desk.web.context import AGENT, DESK, Need, Route
 from hub.errors import Conflict, NotFound, Refused
 

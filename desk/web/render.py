@@ -12,7 +12,8 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
-from desk.web import safe, words
+from desk import words
+from desk.web import safe
 from desk.web.context import AGENT, DESK, SESSION, leads
 from hub import urn
 
