@@ -25,8 +25,8 @@ T = TypeVar("T")
 class SlackDesk:
     """store, config and rules as the web desk has them. client: with the bot's token and one shared session.
 
-    desk_url: where the web desk is, for links. replay: puts a quarantined entry (its id, and who does it: "agent:bo") in
-    once more, and says what became of it; raises NotFound and Refused.
+    desk_url: where the web desk is, for links. replay: puts a quarantined entry in once more (its id, and who does it:
+    "agent:bo") and says what became of it; raises NotFound and Refused.
     """
 
     store: Store
