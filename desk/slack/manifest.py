@@ -22,6 +22,7 @@ SCOPES = {
     "files:write": "show files that customers sent",
     "groups:history": "the same for private channels it was invited to",
     "groups:read": "the same for private channels it was invited to",
+    "metadata.message:read": "find its own posts again after a crash, so that nothing is posted twice",
     "reactions:read": "the outbox reaction sends a typed message",
     "reactions:write": "the lock and the tick on typed messages",
     "users:read": "tell members from guests, outsiders and bots",
