@@ -15,12 +15,13 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.schema import consent_changes, consents
+from crm_store.statements import rows as rows_of
 from hub.ids import Ids
 from hub.model import ConsentChanged
 
 SCOPES = ("all", "marketing")
-_BLOCKS = {"all": ("all",), "marketing": ("all", "marketing")}
-_URNS = 500  # addresses in one look-up
+_WITHHELD = "SELECT urn FROM consents WHERE brand_id = :brand AND urn {texts} AND NOT granted AND scope"
+_BLOCKED = {"all": f"{_WITHHELD} = 'all'", "marketing": f"{_WITHHELD} IN ('all', 'marketing')"}
 
 _k = consents.c
 
@@ -88,17 +89,7 @@ def _order(values: dict[str, Any]) -> tuple[datetime, bool]:
 
 def blocked(tx: Connection, brand_id: str, urns: Iterable[str], scope: str = "all") -> set[str]:
     """Which of these addresses must not be written to. scope: "all" for replies, "marketing" for bulk."""
-    wanted = sorted(set(urns))
-    found: set[str] = set()
-    for start in range(0, len(wanted), _URNS):
-        query = select(_k.urn).where(
-            _k.brand_id == brand_id,
-            _k.urn.in_(wanted[start : start + _URNS]),
-            _k.scope.in_(_BLOCKS[scope]),
-            _k.granted.is_(False),
-        )
-        found |= set(tx.execute(query).scalars())
-    return found
+    return {row[0] for row in rows_of(tx, _BLOCKED[scope], brand=brand_id, texts=sorted(set(urns)))}
 
 
 def history(tx: Connection, brand_id: str, urn: str, limit: int = 100) -> list[Change]:

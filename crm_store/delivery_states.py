@@ -72,14 +72,22 @@ def whole(parts: Sequence[str]) -> str:
 def note(tx: Connection, ids: Ids, happened: Iterable[Happened]) -> None:
     """Write the history of deliveries, in one statement."""
     rows = list(happened)
-    put(
+    put_events(
         tx,
-        "INSERT INTO delivery_events (id, delivery_id, state, code, detail, at)",
-        ("bigint", "bigint", "text", "text", "text", "bigint"),
         [
             (event_id, r.delivery_id, r.state, r.code and r.code[:CODE_CHARS], r.detail, to_us(r.at))
             for event_id, r in zip(ids.take(len(rows)), rows, strict=True)
         ],
+    )
+
+
+def put_events(tx: Connection, rows: Sequence[tuple[int, int, str, str | None, str, int]]) -> None:
+    """(id, delivery, state, code, detail, at) each, as stored."""
+    put(
+        tx,
+        "INSERT INTO delivery_events (id, delivery_id, state, code, detail, at)",
+        ("bigint", "bigint", "text", "text", "text", "bigint"),
+        rows,
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
-from crm_store.schema import account_states
-from hub.clock import to_us
+from crm_store.statements import rows
+from hub.clock import from_us, to_us
 
 
 def pause(tx: Connection, account: str, until: datetime, why: str, now: datetime) -> None:
@@ -33,9 +33,10 @@ def resume(tx: Connection, account: str) -> None:
 
 def paused(tx: Connection, now: datetime) -> dict[str, datetime]:
     """The accounts that are paused now, and until when."""
-    s = account_states.c
-    rows = tx.execute(select(s.account, s.paused_until).where(s.paused_until > now))
-    return {account: until for account, until in rows if until is not None}
+    stopped = rows(
+        tx, "SELECT account, paused_until FROM account_states WHERE paused_until > :now", now=to_us(now)
+    )
+    return {account: from_us(until) for account, until in stopped}
 
 
 def delay_recipient(tx: Connection, account: str, to_urn: str, until: datetime) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, delete, insert, select, text, tuple_, update
 from crm_store import delivery_states as states
 from crm_store.delivery_states import Happened, Moved, note
 from crm_store.schema import deliveries, delivery_parts, parked_reports
+from crm_store.statements import run
 from hub.clock import from_us, to_us
 from hub.ids import Ids
 from hub.model import DeliveryReported, DeliveryStatus
@@ -27,7 +28,7 @@ from hub.model import DeliveryReported, DeliveryStatus
 KIND = "report"  # the table also holds edits and reactions that came too early
 _LOCK_CLASS = 0x6D73  # advisory locks of ours: "ms"
 _LOCKS = 512  # names share so many locks; PostgreSQL has room for some thousands in all transactions together
-_ANY_PARKED = select(parked_reports.c.id).limit(1)
+_ANY_PARKED = "SELECT id FROM parked_reports LIMIT 1"
 _CHUNK = 400  # names in one IN (...)
 
 
@@ -82,11 +83,11 @@ def apply_reports(
     return _write(tx, ids, known.values(), now)
 
 
-def take_parked(tx: Connection, ids: Ids, names: Sequence[Name], now: datetime) -> list[Moved]:
+def take_parked(tx: Connection, ids: Ids, names: Iterable[Name], now: datetime) -> list[Moved]:
     """Apply what was parked under these names; the caller holds their locks and has written the parts."""
-    if tx.execute(_ANY_PARKED).first() is None:  # nearly always
+    if run(tx, _ANY_PARKED).first() is None:  # nearly always
         return []
-    rows = _parked(tx, names)
+    rows = _parked(tx, list(names))
     if not rows:
         return []
     tx.execute(delete(parked_reports).where(parked_reports.c.id.in_([row.id for row in rows])))

@@ -23,6 +23,7 @@ from crm_store.db import Store
 from crm_store.delivery_states import QUEUED, Moved
 from crm_store.outbox import Claimed, Outcome
 from hub import clock, failpoints, log
+from hub.clock import from_us, to_us
 from hub.config import Account
 from hub.errors import SendCode, SendError, Unavailable
 from workers import sending, turn
@@ -80,7 +81,8 @@ class _Lane:
 
     def due(self, now: datetime) -> list[Claimed]:
         """Those whose time has come, replies first."""
-        return sorted((d for d in self.ready if d.due_at <= now), key=lambda d: (d.bulk, d.due_at, d.id))
+        now_us = to_us(now)
+        return sorted((d for d in self.ready if d.due_us <= now_us), key=lambda d: (d.bulk, d.due_us, d.id))
 
     def slots(self, t: Tuning) -> int:
         """How many may be in flight at once: what its rate needs at the time its sends take (Little's law)."""
@@ -302,7 +304,7 @@ class Drain:
         waits = [t.poll_s]
         for lane in self._lanes.values():
             if lane.ready and len(lane.flying) + len(lane.marked) < lane.slots(t):
-                first = min(delivery.due_at for delivery in lane.ready)
+                first = from_us(min(delivery.due_us for delivery in lane.ready))
                 waits.append(max(lane.token_at - now, (first - wall).total_seconds()))
             elif lane.hungry and not lane.ready:
                 waits.append(0.0)
