@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeDecorator
 
 from hub.clock import from_us, to_us
 
-VERSION = 2  # of this schema
+VERSION = 3  # of this schema
 MIN_CODE = 1  # the oldest code version that can live with it
 
 metadata = MetaData(
@@ -442,6 +442,15 @@ interaction_changes = Table(
 Index("ix_interaction_changes_interaction_id", interaction_changes.c.interaction_id)
 Index("ix_interaction_changes_external_id", interaction_changes.c.account, interaction_changes.c.external_id)
 
+note_keys = Table(
+    "note_keys",  # so that what a surface says twice is one note
+    metadata,
+    Column("idem_key", String(200), primary_key=True),
+    Column("interaction_id", Id, nullable=False),
+    _at("at"),
+)
+Index("ix_note_keys_interaction_id", note_keys.c.interaction_id)
+
 decisions = Table(
     "decisions",
     metadata,
@@ -702,6 +711,38 @@ delivery_events = Table(
     _at("at"),
 )
 Index("ix_delivery_events_delivery_id", delivery_events.c.delivery_id, delivery_events.c.id)
+
+revisions = Table(
+    "revisions",  # what an agent changes of a reply that went out: to be carried out at the customer's
+    metadata,
+    _id(),
+    Column("delivery_id", Id, nullable=False),
+    Column("conversation_id", Id, nullable=False),
+    Column("account", String(80), nullable=False),
+    Column("number", SmallInteger, nullable=False),  # of the delivery: 1, 2, ...; the higher one counts
+    Column("change", String(10), nullable=False),  # edit, delete
+    _words("text", default=""),
+    Column("idem_key", String(200), nullable=False, unique=True),
+    Column("state", String(10), nullable=False),  # queued, sending, done, failed, dropped
+    _at("due_at"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("lease_owner", String(80)),
+    _at("lease_until", null=True),
+    Column("code", String(20)),
+    Column("provider_code", String(80)),
+    _words("detail", default=""),
+    _at("created_at"),
+    _at("updated_at"),
+    Column("by", String(80), nullable=False),
+    UniqueConstraint("delivery_id", "number"),
+)
+_TO_DO = "state IN ('queued', 'sending')"
+Index(
+    "ix_revisions_due",
+    revisions.c.due_at,
+    sqlite_where=text(_TO_DO),
+    postgresql_where=text(_TO_DO),
+)
 
 parked_reports = Table(
     "parked_reports",  # reports and changes that overtook what they speak of

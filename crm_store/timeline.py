@@ -66,6 +66,7 @@ class Entry:
 
     claimed: its sender's address is verified, and this time nobody vouches that it came from there.
     deleted: taken back by who said it. withdrawn: a reply of ours that was undone before it went out.
+    sent_as: of a note: the reply (its interaction) that it became; pages leave such a note out.
     """
 
     id: int
@@ -92,6 +93,7 @@ class Entry:
     reactions: tuple[str, ...]
     attachments: tuple[Attached, ...]
     delivery: Delivery | None
+    sent_as: int | None = None
 
 
 def made_at(some_id: int) -> datetime:
@@ -134,7 +136,8 @@ def page(
     wanted = list(tx.execute(select(picked.c.id).order_by(picked.c.id.desc()).limit(limit + 1)).scalars())
     more = len(wanted) > limit
     wanted = wanted[:limit]
-    return entries(tx, wanted), (wanted[-1] if more else None)
+    found = tuple(entry for entry in entries(tx, wanted) if entry.sent_as is None)
+    return found, (wanted[-1] if more else None)
 
 
 def entries(tx: Connection, interaction_ids: Sequence[int]) -> tuple[Entry, ...]:
@@ -157,6 +160,7 @@ def entries(tx: Connection, interaction_ids: Sequence[int]) -> tuple[Entry, ...]
 def _entry(row: Row[Any], files: list[Attached], changes: list[Row[Any]], delivery: Delivery | None) -> Entry:
     extra = json.loads(row.extra) if row.extra else {}
     edits = [change.text for change in changes if change.change == "edit"]
+    sends = [change.text for change in changes if change.change in ("sent", "unsent")]
     return Entry(
         id=row.id,
         conversation_id=row.conversation_id,
@@ -182,6 +186,7 @@ def _entry(row: Row[Any], files: list[Attached], changes: list[Row[Any]], delive
         reactions=tuple(change.text for change in changes if change.change == "reaction" and change.text),
         attachments=tuple(files),
         delivery=delivery,
+        sent_as=int(sends[-1]) if sends and sends[-1] else None,
     )
 
 

@@ -12,9 +12,10 @@ from desk.answering import Answering
 from desk.conversing import Conversing
 from desk.people import People
 from desk.replying import ReplyResult
+from desk.revising import Revising
 
 __all__ = ["Actions", "ReplyResult"]
 
 
-class Actions(Conversing, Answering, People):
+class Actions(Conversing, Revising, Answering, People):
     """One for a process. Thread-safe: it holds nothing that changes. desk/base.py says what it is built from."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select
 
-from crm_store import conversations, deliveries
+from crm_store import conversations, deliveries, notes
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import interactions as interactions_table
@@ -95,6 +95,8 @@ class Answering(Base):
                 tx, self._store.ids, row.id, by=rights.by, now=now
             ):
                 raise Conflict(_GONE.get(row.state, "It is going out at this moment; it cannot be undone."))
+            if (note_id := reply.get("note")) is not None:
+                notes.unsent(tx, self._store.ids, note_id, by=rights.by, now=now)
             if row.code == CUSTOMER_WROTE:  # it had changed nothing yet
                 conversations.touch(tx, [row.conversation_id])
                 return

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from crm_store import assignments, conversations, interactions
+from crm_store import assignments, conversations, interactions, notes
 from desk import replying
 from desk.base import Base, Changed, short
 from desk.rights import Rights
 from hub.errors import Conflict, Refused
 
-_NOTE_CHARS = 20_000
+NOTE_CHARS = 20_000
 _SNOOZE_AT_MOST = timedelta(days=366)
 
 
@@ -242,18 +242,25 @@ class Conversing(Base):
 
         return self._own(conversation_id, agent, step, waiting_too=True)
 
-    def note(self, conversation_id: int, agent: str, text: str) -> int:
-        """A note that only colleagues see; its id. Any agent of its queue may leave one."""
+    def note(self, conversation_id: int, agent: str, text: str, *, idem_key: str | None = None) -> int:
+        """A note that only colleagues see; its id. Any agent of its queue may leave one.
+
+        The same `idem_key` again gives the first note's id, and nothing is written.
+        """
         rights, now = self._rights(agent), self._clock()
-        clean = replying.checked_text(text, _NOTE_CHARS)
+        clean = replying.checked_text(text, NOTE_CHARS)
         if not clean.strip():
             raise Refused("The note is empty.")
 
-        def work(tx: Connection) -> int:
-            row = conversations.get(tx, conversation_id)
+        key = None if idem_key is None else replying.idem_key(conversation_id, agent, idem_key)
+
+        def work(tx: Connection) -> tuple[int, bool]:
+            row = conversations.get(tx, conversation_id, lock=key is not None)
+            if key is not None and (known := notes.of_key(tx, key)) is not None:
+                return known, False
             if row.assignee != agent:
                 rights.of_queue(row.queue)
-            return interactions.add_note(
+            note_id = interactions.add_note(
                 tx,
                 self._store.ids,
                 conversation_id,
@@ -262,7 +269,11 @@ class Conversing(Base):
                 now=now,
                 author_name=rights.agent.name,
             )
+            if key is not None:
+                notes.keep_key(tx, key, note_id, now)
+            return note_id, True
 
-        note_id = self._store.run(work)
-        self._tell(Changed(conversations=(conversation_id,)))
+        note_id, new = self._store.run(work)
+        if new:
+            self._tell(Changed(conversations=(conversation_id,)))
         return note_id

@@ -67,6 +67,7 @@ class Order:
     seen_inbound: int | None
     then: Then
     disposition: str | None
+    note_id: int | None = None  # the note that becomes this reply
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +87,7 @@ def write(tx: Connection, ids: Ids, rights: Rights, terms: Terms, order: Order) 
     """
     row = conversations.get(tx, order.conversation_id, lock=True)
     key = idem_key(order.conversation_id, rights.agent.key, order.idem_key)
-    if (known := _known(tx, key)) is not None:
+    if (known := made_before(tx, key)) is not None:
         return known
     rights.own(row)
     if row.state == "closed":
@@ -185,7 +186,8 @@ def idem_key(conversation_id: int, agent: str, key: str) -> str:
     return f"{conversation_id}:{agent[:40]}:{key}"
 
 
-def _known(tx: Connection, key: str) -> ReplyResult | None:
+def made_before(tx: Connection, key: str) -> ReplyResult | None:
+    """The result of the reply that was made with this key."""
     row = tx.execute(
         select(_d.id, _d.interaction_id, _d.state, _d.code, _d.due_at).where(_d.idem_key == key)
     ).one_or_none()
@@ -208,7 +210,7 @@ def _before(row: Row[Any], order: Order) -> dict[str, Any]:
         "disposition": order.disposition,
         "waiting_since": to_us(row.waiting_since) if row.waiting_since else None,
         "first": row.first_answer_at is None,
-    }
+    } | ({} if order.note_id is None else {"note": order.note_id})
 
 
 def waiting_since(reply: Mapping[str, Any]) -> datetime | None:
