@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeDecorator
 
 from hub.clock import from_us, to_us
 
-VERSION = 3  # of this schema
+VERSION = 4  # of this schema
 MIN_CODE = 1  # the oldest code version that can live with it
 
 metadata = MetaData(
@@ -560,6 +560,9 @@ desk_posts = Table(
     _at("lease_until", null=True),
     _at("at"),
     _at("posted_at", null=True),
+    _words(
+        "detail", default=""
+    ),  # typed: JSON of what is known of it beyond its note (crm_store/desk_typed.py)
     UniqueConstraint("surface", "thread_id", "kind", "ref"),
 )
 Index("ix_desk_posts_posted", desk_posts.c.surface, desk_posts.c.place, desk_posts.c.posted)
@@ -584,11 +587,26 @@ desk_inbox = Table(
     _at("done_at", null=True),
     Column("tries", SmallInteger, nullable=False, server_default="0"),
     _words("trouble", default=""),
+    Column(
+        "subject", String(120), nullable=False, server_default=""
+    ),  # what of one subject came first is done first
+    _at("due_at", null=True),  # not before then; NULL: at once
+    Column("lease_owner", String(80)),
+    _at("lease_until", null=True),
     UniqueConstraint("surface", "key"),
 )
 Index(
     "ix_desk_inbox_waiting",
     desk_inbox.c.surface,
+    desk_inbox.c.id,
+    sqlite_where=text("done_at IS NULL"),
+    postgresql_where=text("done_at IS NULL"),
+)
+
+Index(
+    "ix_desk_inbox_subject",
+    desk_inbox.c.surface,
+    desk_inbox.c.subject,
     desk_inbox.c.id,
     sqlite_where=text("done_at IS NULL"),
     postgresql_where=text("done_at IS NULL"),
