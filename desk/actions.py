@@ -9,13 +9,14 @@ have been written either; the caller may simply do the same again.
 from __future__ import annotations
 
 from desk.answering import Answering
+from desk.beginning import Beginning, Begun
 from desk.conversing import Conversing
 from desk.people import People
 from desk.replying import ReplyResult
 from desk.revising import Revising
 
-__all__ = ["Actions", "ReplyResult"]
+__all__ = ["Actions", "Begun", "ReplyResult"]
 
 
-class Actions(Conversing, Revising, Answering, People):
+class Actions(Beginning, Conversing, Revising, Answering, People):
     """One for a process. Thread-safe: it holds nothing that changes. desk/base.py says what it is built from."""

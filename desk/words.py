@@ -59,6 +59,7 @@ EVENTS = {
     "offered": "offered to {to}",
     "declined": "did not take it",
     "offer_expired": "the offer to {to} ran out",
+    "begun": "began it, in {queue}",
     "claimed": "claimed it",
     "released": "put it back into the queue",
     "transferred": "transferred it from {from} to {to}",

@@ -1,0 +1,178 @@
+"""What agents do before a customer has written: begin a conversation with an address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from crm_store import beginning, conversations
+from crm_store.beginning import Place
+from desk import replying
+from desk.base import Base, Changed
+from desk.replying import Order, ReplyResult, Terms, Then
+from desk.rights import Rights
+from hub import jobs, notices
+from hub import urn as urns
+from hub.config import Account, ConversationPolicy
+from hub.configrouting import NORMAL
+from hub.errors import Conflict, Refused
+from hub.model import Attachment
+
+_NAME_CHARS = 200
+_SUBJECT_CHARS = 300
+_TEXT_CHARS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
+    """The conversation, and its first reply, which can be undone as any other."""
+
+    conversation_id: int
+    number: int
+    reply: ReplyResult
+
+
+class Beginning(Base):
+    """The part of Actions that writes first."""
+
+    def begin(
+        self,
+        agent: str,
+        queue: str,
+        account: str,
+        to_urn: str,
+        text: str,
+        *,
+        idem_key: str,
+        name: str = "",
+        subject: str = "",
+        attachments: Sequence[Attachment] = (),
+        then: Then = "leave",
+    ) -> Begun:
+        """Write to somebody who did not ask: a new conversation, the agent's at once, in one of their queues.
+
+        to_urn: a number or mail address as people type it, or an address that has written to this account. What holds
+        for every reply holds here: consent, reach, trouble, window, size; Refused says which, and nothing is written,
+        no customer either. name: of a customer nobody knows yet. Raises Conflict, with its number, where they have an
+        open conversation: a reply belongs there. The same `idem_key` again gives the first result.
+        """
+        rights = self._rights(agent)
+        rights.of_queue(queue)
+        if queue not in rights.config.queues:
+            raise Refused(f"There is no queue {queue[:40]!r}.")
+        from_account = _account(rights, account)
+        urn = written_as(to_urn)
+        order = Order(
+            conversation_id=0,
+            text=replying.checked_text(text, _TEXT_CHARS),
+            idem_key=idem_key,
+            account=from_account.key,
+            to=urn,
+            attachments=tuple(attachments),
+            seen_inbound=None,
+            then=then,
+            disposition=None,
+        )
+        terms = Terms(limits=self._limits, schemes=self._schemes, undo_s=self._undo_s, now=self._clock())
+        names = (_clean(name, _NAME_CHARS), _clean(subject, _SUBJECT_CHARS))
+        begun = self._store.run(lambda tx: self._begin(tx, rights, terms, order, from_account, queue, *names))
+        if begun.reply.new:
+            self._wake(jobs.DELIVER)
+            self._tell(Changed(conversations=(begun.conversation_id,), queues=(queue,)))
+            self._notify(
+                notices.DELIVERY, delivery=begun.reply.delivery_id, conversation=begun.conversation_id
+            )
+        return begun
+
+    def senders(self, agent: str) -> tuple[Account, ...]:
+        """The accounts from which a conversation can be begun with a number or a mail address."""
+        config = self._rights(agent).config
+        return tuple(
+            account
+            for account in config.accounts.values()
+            if account.enabled
+            and self._schemes.get(account.connector) in urns.PUBLIC
+            and (limits := self._limits.get(account.connector)) is not None
+            and not limits.lacks(account.settings)
+            and limits.window_s is None
+        )
+
+    def _begin(
+        self,
+        tx: Connection,
+        rights: Rights,
+        terms: Terms,
+        order: Order,
+        account: Account,
+        queue: str,
+        name: str,
+        subject: str,
+    ) -> Begun:
+        assert order.to is not None
+        ids, config = self._store.ids, rights.config
+        row = beginning.address(tx, ids, account.brand, order.to, name=name, by=rights.by, now=terms.now)
+        home = _home(account, row)
+        if (before := _before(tx, home, rights, terms, order)) is not None:
+            return before
+        priority = config.default.priority or NORMAL  # as the rules give what they say nothing of
+        place = Place(
+            brand=account.brand,
+            account=account.key,
+            identity_id=int(row.id),
+            customer_id=int(row.customer_id),
+            home=home,
+            queue=queue,
+            priority=priority,
+            head_start_s=config.priorities.get(priority, 0.0),
+            subject=subject,
+        )
+        made = beginning.begin(tx, ids, place, rights.agent.key, now=terms.now)
+        if made is None:  # at this very moment: by the same press twice, or by the customer
+            if (before := _before(tx, home, rights, terms, order)) is not None:
+                return before
+            raise Conflict("The customer has another open conversation by now; go on there.")
+        reply = replying.write(tx, ids, rights, terms, replace(order, conversation_id=made))
+        return Begun(conversation_id=made, number=conversations.get(tx, made).number, reply=reply)
+
+
+def written_as(address: str) -> str:
+    """The one spelling of what somebody typed. Raises Refused."""
+    typed = address.strip()
+    guess = typed if ":" in typed else f"mailto:{typed}" if "@" in typed else f"tel:{typed}"
+    try:
+        return urns.normalise(guess)
+    except ValueError:
+        raise Refused(f"{typed[:80]!r} is no address: write +15551234567 or ann@example.com.") from None
+
+
+def _account(rights: Rights, key: str) -> Account:
+    account = rights.config.accounts.get(key)
+    if account is None or not account.enabled:
+        raise Refused(f"There is no account {key[:80]!r} to send from.")
+    return account
+
+
+def _home(account: Account, identity: Row[Any]) -> str:
+    """Where the owner's answer looks for its conversation (router/places.py); a thread's name is not known yet."""
+    if account.policy is ConversationPolicy.CUSTOMER:
+        return f"c:{identity.customer_id}"
+    return f"a:{account.key}:{identity.id}"
+
+
+def _before(tx: Connection, home: str, rights: Rights, terms: Terms, order: Order) -> Begun | None:
+    """What the same key began before. Raises Conflict where another open conversation stands there."""
+    rows = beginning.lately(tx, home)
+    for row in rows:
+        known = replying.made_before(tx, replying.idem_key(row.id, rights.agent.key, order.idem_key))
+        if known is not None:
+            return Begun(conversation_id=row.id, number=row.number, reply=known)
+    if (open_one := next((row for row in rows if row.slot is not None), None)) is not None:
+        raise Conflict(f"They have an open conversation already, #{open_one.number}; go on there.")
+    return None
+
+
+def _clean(text: str, at_most: int) -> str:
+    return " ".join(replying.checked_text(text[: 4 * at_most], 4 * at_most).split())[:at_most]

@@ -1,0 +1,157 @@
+"""Conversations that we begin: one, or none at all, with whoever may be written to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from crm_store import consents, reports, views
+from crm_store.schema import assignments, customers, deliveries
+from crm_store.schema import conversations as conversations_table
+from hub.config import ConversationPolicy
+from hub.errors import Conflict, Refused
+from hub.model import ConsentChanged
+from tests.store.people import CONFIG, Office, at_once
+
+
+@pytest.fixture
+def office(store: Any) -> Office:
+    return Office(store)
+
+
+@pytest.fixture
+def act(office: Office) -> Any:
+    return office.actions()
+
+
+def begin(act: Any, to: str = "ann@example.com", **more: Any) -> Any:
+    order = {
+        "agent": "bo",
+        "queue": "sales",
+        "account": "mail/main",
+        "text": "Your order is ready",
+        "idem_key": "k",
+    }
+    return act.begin(**{**order, **more}, to_urn=to)
+
+
+def counts(office: Office) -> tuple[int, int, int]:
+    """Customers, conversations, deliveries."""
+    with office.store.read() as tx:
+        tables = (customers, conversations_table, deliveries)
+        one, two, three = (tx.execute(select(func.count()).select_from(t)).scalar_one() for t in tables)
+        return one, two, three
+
+
+def test_a_stranger_becomes_a_lead_with_a_conversation_and_a_held_reply(office: Office, act: Any) -> None:
+    begun = begin(act, " Ann@Example.com ", name=" Ann  Weber ", subject="Order 12")
+    assert counts(office) == (1, 1, 1)
+    with office.store.read() as tx:
+        page = views.conversation(tx, begun.conversation_id)
+        taken = tx.execute(select(assignments)).one()
+    card, [entry] = page.card, page.history.entries
+    assert (card.number, card.state, card.assignee, card.queue) == (begun.number, "open", "bo", "sales")
+    assert (card.urn, card.customer_name, card.subject, card.account) == (
+        "mailto:ann@example.com", "Ann Weber", "Order 12", "mail/main",
+    )  # fmt: skip
+    assert (card.waiting_since, card.rank_at, card.last_inbound_id) == (None, None, None)
+    assert (entry.direction, entry.text, entry.sender_name) == ("out", "Your order is ready", "Bo")
+    assert entry.delivery is not None
+    assert (entry.delivery.state, entry.delivery.to_urn) == ("held", "mailto:ann@example.com")
+    assert begun.reply.undo_until is not None
+    assert (taken.agent, taken.kind, taken.ended_at) == ("bo", "claim", None)
+    assert [happened.what for happened in page.events] == ["begun", "answered"]
+    assert not page.identities[0].verified, "an agent's word is no proof"
+    assert office.woken == ["workers.deliver.job"]
+    assert ("conversation", {"conversation": begun.conversation_id}) in office.told
+
+
+def test_the_same_key_is_one_conversation(office: Office, act: Any) -> None:
+    results = at_once(6, lambda _: begin(act))
+    assert {type(result).__name__ for result in results} == {"Begun"}, results
+    assert len({result.reply.delivery_id for result in results}) == 1
+    assert sum(result.reply.new for result in results) == 1
+    assert counts(office) == (1, 1, 1)
+    act.undo(results[0].reply.delivery_id, "bo")
+    act.close(results[0].conversation_id, "bo")
+    assert begin(act).conversation_id == results[0].conversation_id, (
+        "closed meanwhile, and still the same press"
+    )
+
+
+def test_of_two_agents_at_once_the_other_is_told(office: Office, act: Any) -> None:
+    results = at_once(2, lambda n: begin(act, agent=("bo", "cy")[n], idem_key=f"k{n}"))
+    lost = [result for result in results if isinstance(result, Conflict)]
+    assert len(lost) == 1, results
+    assert counts(office) == (1, 1, 1)
+
+
+def test_an_open_conversation_is_where_a_reply_belongs(office: Office, act: Any) -> None:
+    office.numbers = 5000
+    office.customer("Ann", "mailto:ann@example.com", "webchat:ann")
+    conversation, _ = office.writes("webchat:ann", "hello")
+    with pytest.raises(Conflict, match="open conversation already, #5001"):
+        begin(act)
+    act.claim(conversation, "bo")
+    act.close(conversation, "bo")
+    begun = begin(act)
+    assert begun.conversation_id != conversation
+    assert counts(office) == (1, 2, 1), "a known customer is not made anew"
+    with office.store.read() as tx:
+        assert views.card(tx, begun.conversation_id).customer_name == "Ann"
+
+
+def test_their_answer_finds_it(office: Office, act: Any) -> None:
+    begun = begin(act)
+    row, who = office.row(begun.conversation_id), office.who("mailto:ann@example.com")
+    assert row.slot == row.home == f"c:{who.customer_id}"
+    by_account = replace(CONFIG, accounts={
+        **CONFIG.accounts, "mail/main": replace(CONFIG.accounts["mail/main"], policy=ConversationPolicy.ACCOUNT),
+    })  # fmt: skip
+    other = begin(office.actions(config=by_account), "bea@example.com", idem_key="k2")
+    assert office.row(other.conversation_id).slot == f"a:mail/main:{office.who('mailto:bea@example.com').id}"
+
+
+def test_what_may_not_be_sent_leaves_no_trace(office: Office, act: Any) -> None:
+    gone = ConsentChanged(
+        account="mail/main", event_key="c1", received_at=office.now, urn="mailto:stop@example.com", granted=False,
+    )  # fmt: skip
+    office.store.run(
+        lambda tx: consents.apply(tx, office.ids, [gone], lambda _: "acme", "customer", office.now)
+    )
+    for more, why in (
+        ({"to": "stop@example.com"}, "opted out"),
+        ({"to": "not an address"}, "no address"),
+        ({"to": ""}, "no address"),
+        ({"to": "+15551230001"}, "has never written to Mail"),
+        ({"account": "webchat/main", "to": "webchat:ann"}, "has never written to Chat"),
+        ({"account": "window/main", "to": "+15551230001"}, "only within 24 hours"),
+        ({"account": "fax/main"}, "no account"),
+        ({"queue": "nowhere", "agent": "lea"}, "no queue"),
+        ({"queue": "billing"}, "You are not in the queue billing"),
+        ({"agent": "zed"}, "no agent"),
+        ({"text": "  "}, "empty"),
+        ({"text": "x" * 10_001}, "takes 10,000 at most"),
+        ({"idem_key": ""}, "key"),
+    ):
+        with pytest.raises(Refused, match=why):
+            begin(act, **more)
+    assert counts(office) == (0, 0, 0)
+    assert (office.woken, office.told) == ([], [])
+
+
+def test_which_accounts_can_write_first(act: Any) -> None:
+    assert [account.key for account in act.senders("bo")] == ["mail/main", "mail/other"]
+
+
+def test_nobody_waits_for_our_first_answer(office: Office, act: Any) -> None:
+    begun = begin(act)
+    act.undo(begun.reply.delivery_id, "bo")
+    office.later(hours=1)
+    assert office.row(begun.conversation_id).state == "open"
+    with office.store.read() as tx:
+        [sales] = reports.queues(tx, CONFIG, office.now.replace(hour=0), office.now, office.now)
+    assert (sales.opened, sales.late) == (1, 0)
