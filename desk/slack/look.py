@@ -1,0 +1,430 @@
+"""What a card, a thread, a modal and the Home tab show, read from the store: frozen facts, a few statements each.
+
+Drawing them is cards.py's, thread.py's, modals.py's and home.py's, which are pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, union
+
+from crm_store import timeline, views
+from crm_store.customers import identities_of
+from crm_store.presence import Presence, of
+from crm_store.quarantine import WAITING, Held
+from crm_store.schema import (
+    account_states,
+    configs,
+    desk_posts,
+    interaction_changes,
+    interactions,
+    quarantine,
+)
+from crm_store.views import Card, Entry, FailedSend, Happening, QueueRow
+from desk import words
+from desk.slack import thread as draw
+from desk.slack.blocks import Post
+from desk.slack.names import SURFACE
+from hub import configfiles
+from hub import urn as urns
+from hub.config import Agent, Config, Role
+from hub.errors import ConfigError, NotFound
+from router.rules import RuleSet
+
+ELSEWHERE = 3  # interactions on other channels that a card shows
+CARD_CHARS = 600  # of the customer's words on the card
+CARD_LINES = 12
+_LOOKED_THROUGH = 200  # of a customer's newest interactions, for those on other channels
+THREAD_ITEMS = 500
+
+_n = interactions.c
+_x = interaction_changes.c
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Because:
+    """Why it stands in this queue. place: "routing.yaml:41"; empty where the rule is not in the configuration any more.
+
+    moved_by, moved_from, why: set where somebody transferred it here after the rules had spoken.
+    """
+
+    rule: str = ""
+    place: str = ""
+    moved_by: str = ""
+    moved_from: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What a card shows. Texts and names are the customer's own, as they came; who draws them makes them harmless.
+
+    said: the customer's message that the card quotes (`anchor` is its id), None where they never wrote. goal_s: within
+    which its queue means to answer. direct: what the assignee types in the thread goes to the customer.
+    """
+
+    card: Card
+    name: str
+    channel: str
+    account: str
+    address: str
+    queue: str
+    assignee: str
+    assignee_slack: str | None
+    offered: str
+    said: Entry | None
+    elsewhere: tuple[Entry, ...]
+    because: Because
+    closed_by: str
+    snoozed_by: str
+    goal_s: float | None
+    direct: bool
+    url: str
+
+    @property
+    def anchor(self) -> int | None:
+        return self.said.id if self.said else None
+
+    @property
+    def whole(self) -> bool:
+        """Does the card show all of that message?"""
+        return self.said is None or (
+            _fits(self.said.text) and not self.said.attachments and not self.said.fields
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """What hangs below a card. kind: message, receipt, note, change. ref: unique in its kind: an interaction's id, a
+    delivery's, a change's. loud: the assignee should be told."""
+
+    kind: str
+    ref: str
+    interaction_id: int | None
+    delivery_id: int | None
+    post: Post
+    loud: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """One account as it does: paused_until None where it is not paused."""
+
+    account: str
+    title: str
+    channel: str
+    enabled: bool
+    paused_until: datetime | None
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AtHome:
+    """What an agent's Home tab shows; the last three are a lead's."""
+
+    agent: Agent
+    presence: Presence
+    mine: tuple[Card, ...]
+    failed: tuple[FailedSend, ...]
+    waiting: int  # in the agent's own queues
+    queues: tuple[QueueRow, ...] = ()
+    accounts: tuple[Health, ...] = ()
+    quarantined: tuple[Held, ...] = ()
+    quarantined_count: int = 0
+
+    @property
+    def leads(self) -> bool:
+        return self.agent.role in (Role.LEAD, Role.ADMIN)
+
+
+def card(
+    tx: Connection,
+    config: Config,
+    rules: RuleSet,
+    conversation_id: int,
+    now: datetime,
+    *,
+    anchor: int | None = None,
+    desk_url: str = "",
+) -> Shown:
+    """A conversation's card. Raises NotFound.
+
+    anchor: the interaction that the card quotes, as it was drawn first (`Shown.anchor`), so that it stays while the
+    conversation goes on; without it, the first word of the customer's that is not answered, else their last.
+    """
+    found = views.card(tx, conversation_id)
+    events = views.happenings(tx, conversation_id)
+    queue = config.queues.get(found.queue)
+    assignee = config.agents.get(found.assignee or "")
+    quoted = anchor or _unanswered(tx, conversation_id) or found.last_inbound_id
+    said = timeline.entries(tx, [quoted]) if quoted else ()
+    return Shown(
+        card=found,
+        name=words.called(found.customer_name, found.urn),
+        channel=words.channel(found.account),
+        account=words.account(config, found.account),
+        address=urns.display(found.urn),
+        queue=words.queue(config, found.queue),
+        assignee=words.agent(config, found.assignee) if found.assignee else "",
+        assignee_slack=assignee.slack if assignee else None,
+        offered=words.agent(config, found.offered_to) if found.offered_to else "",
+        said=said[0] if said else None,
+        elsewhere=_elsewhere(tx, found),
+        because=_because(tx, config, rules, found, events),
+        closed_by=_last_by(config, events, "closed"),
+        snoozed_by=_last_by(config, events, "snoozed"),
+        goal_s=queue.service_within_s if queue else None,
+        direct=queue.slack_direct if queue else False,
+        url=page(desk_url, found.number),
+    )
+
+
+def page(desk_url: str, number: int) -> str:
+    """A conversation's page in the web desk; empty where nobody said where that is."""
+    return f"{desk_url.rstrip('/')}/conversations/{number}" if desk_url else ""
+
+
+def _unanswered(tx: Connection, conversation_id: int) -> int | None:
+    """The first inbound after the last outbound."""
+    here = (_n.conversation_id == conversation_id, _n.direction == "out")
+    last_out = tx.scalar(select(_n.id).where(*here).order_by(_n.id.desc()).limit(1)) or 0
+    query = select(_n.id).where(_n.conversation_id == conversation_id, _n.direction == "in", _n.id > last_out)
+    return tx.scalar(query.order_by(_n.id).limit(1))
+
+
+def _elsewhere(tx: Connection, found: Card) -> tuple[Entry, ...]:
+    """What was said last with this customer on other channels, oldest first."""
+    known = [identity.id for identity in identities_of(tx, found.customer_id)][:100]
+    picks = [
+        select(
+            select(_n.id, _n.account, _n.direction).where(_n.identity_id == identity)
+            .order_by(_n.id.desc()).limit(_LOOKED_THROUGH).subquery()
+        )
+        for identity in known
+    ]  # fmt: skip
+    if not picks:
+        return ()
+    here = urns.channel_of(found.account)
+    picked = union(*picks).subquery()
+    rows = tx.execute(select(picked).order_by(picked.c.id.desc()).limit(_LOOKED_THROUGH)).all()
+    wanted = [row.id for row in rows if row.direction != "note" and urns.channel_of(row.account) != here][
+        :ELSEWHERE
+    ]
+    return tuple(entry for entry in timeline.entries(tx, wanted) if not entry.withdrawn)
+
+
+def _last_by(config: Config, events: Sequence[Happening], what: str) -> str:
+    by = next((event.by for event in reversed(events) if event.what == what), "")
+    return words.who(config, by) if by else ""
+
+
+# ------------------------------------------------------------------------------------------------------ why here
+
+
+def _because(
+    tx: Connection, config: Config, rules: RuleSet, found: Card, events: Sequence[Happening]
+) -> Because:
+    decided = views.latest_decision(tx, found.conversation_id)
+    if decided is not None and decided.outcome.get("queue", found.queue) == found.queue:
+        return Because(rule=decided.rule, place=place_of(tx, rules, decided.config_hash, decided.rule))
+    moved = next((event for event in reversed(events) if event.what == "transferred"), None)
+    if moved is None:
+        return Because()
+    return Because(
+        moved_by=words.who(config, moved.by),
+        moved_from=words.queue(config, str(moved.data.get("from", ""))),
+        why=moved.why,
+    )
+
+
+_PLACES: dict[
+    str, dict[str, str]
+] = {}  # configuration's hash -> rule -> place, of the last few that were asked for
+
+
+def place_of(tx: Connection, rules: RuleSet, config_hash: str, rule: str) -> str:
+    """Where a rule stands in the configuration that decided: "routing.yaml:41". Empty where there is none."""
+    if config_hash == rules.hash:
+        return next((place(one.rule.file, one.rule.line) for one in rules.rules if one.rule.name == rule), "")
+    if config_hash not in _PLACES:
+        files = tx.scalar(select(configs.c.files).where(configs.c.hash == config_hash).limit(1))
+        try:
+            old = configfiles.load(json.loads(files)).rules if files else ()
+        except ConfigError:  # a newer version of this program may find fault with what an older one took
+            old = ()
+        if len(_PLACES) > 20:
+            _PLACES.clear()
+        _PLACES[config_hash] = {one.name: place(one.file, one.line) for one in old}
+    return _PLACES[config_hash].get(rule, "")
+
+
+def place(file: str, line: int) -> str:
+    return f"{file.rpartition('/')[2]}:{line}"
+
+
+# ------------------------------------------------------------------------------------------------------ the thread
+
+
+def thread(
+    tx: Connection,
+    config: Config,
+    conversation_id: int,
+    since_id: int | None = None,
+    now: datetime | None = None,
+    *,
+    thread_id: int | None = None,
+    desk_url: str = "",
+) -> list[Item]:
+    """What should hang below a card, in order.
+
+    since_id: what the card quotes (`Shown.anchor`): the thread goes on from there; that message itself stands in it
+    only where the card cannot show all of it. Without it, the thread begins with the conversation's first word.
+    thread_id: the desk_threads row; what agents typed there themselves (desk_posts of kind "typed") is not said twice.
+    """
+    query = select(_n.id).where(_n.conversation_id == conversation_id, _n.id >= (since_id or 0))
+    wanted = list(tx.execute(query.order_by(_n.id.desc()).limit(THREAD_ITEMS)).scalars())
+    entries = {entry.id: entry for entry in timeline.entries(tx, wanted)}
+    first = min((e.id for e in entries.values() if e.direction == "in"), default=None)
+    typed = _typed(tx, thread_id)
+    dated: list[tuple[int, Item]] = []
+    for entry in entries.values():
+        url = page(desk_url, entry.number)
+        whole = _fits(entry.text) and not entry.attachments and not entry.fields
+        if entry.id == (since_id or first) and entry.direction == "in" and whole:
+            continue
+        item = _item(config, entry, typed, now, url)
+        if item is not None:
+            dated.append((entry.id, item))
+    dated += ((row.id, _change(config, row, entries.get(row.interaction_id), texts)) for row, texts in
+              _changes(tx, entries.values(), typed, since_id))  # fmt: skip
+    return [item for _, item in sorted(dated, key=lambda pair: pair[0])]
+
+
+def _fits(text: str) -> bool:
+    return len(text) <= CARD_CHARS and text.count("\n") < CARD_LINES
+
+
+def _typed(tx: Connection, thread_id: int | None) -> set[int]:
+    """The interactions and deliveries that agents typed in this very thread."""
+    if thread_id is None:
+        return set()
+    p = desk_posts.c
+    query = select(p.interaction_id, p.delivery_id).where(
+        p.surface == SURFACE, p.thread_id == thread_id, p.kind == "typed"
+    )
+    return {one for row in tx.execute(query) for one in row if one is not None}
+
+
+def _item(config: Config, entry: Entry, typed: set[int], now: datetime | None, url: str) -> Item | None:
+    mine = entry.id in typed or (entry.delivery is not None and entry.delivery.id in typed)
+    if entry.direction == "in":
+        return Item(
+            kind="message", ref=str(entry.id), interaction_id=entry.id, delivery_id=None,
+            post=draw.message(entry, config, url=url), loud=not entry.automatic,
+        )  # fmt: skip
+    if entry.direction == "note":
+        if mine or entry.deleted:
+            return None
+        post = draw.note(entry, config, url=url)
+        return Item(
+            kind="note", ref=str(entry.id), interaction_id=entry.id, delivery_id=None, post=post, loud=False
+        )
+    if entry.delivery is None:
+        return None
+    return Item(
+        kind="receipt", ref=str(entry.delivery.id), interaction_id=entry.id, delivery_id=entry.delivery.id,
+        post=draw.receipt(entry, config, now, typed=mine, url=url), loud=draw.needs_somebody(entry.delivery),
+    )  # fmt: skip
+
+
+def _changes(
+    tx: Connection, entries: Iterable[Entry], typed: set[int], since_id: int | None
+) -> list[tuple[Row[Any], tuple[str, str]]]:
+    """Edits, deletions and reactions with the text before and after each, those of what was typed here left out."""
+    known = {entry.id: entry for entry in entries if entry.id not in typed and entry.direction != "note"}
+    known = {key: e for key, e in known.items() if e.delivery is None or e.delivery.id not in typed}
+    query = select(interaction_changes).where(_x.interaction_id.in_(sorted(known))).order_by(_x.at, _x.id)
+    texts: dict[int, str] = {}
+    found = []
+    for row in tx.execute(query):
+        entry = known[row.interaction_id]
+        before = texts.get(entry.id, entry.text if entry.first_text is None else entry.first_text)
+        after = row.text if row.change == "edit" else before
+        texts[entry.id] = after
+        found.append((row, (before, after)))
+    return found
+
+
+def _change(config: Config, row: Row[Any], entry: Entry | None, texts: tuple[str, str]) -> Item:
+    by = row.by if entry is None or entry.direction == "out" else ""
+    name = (
+        words.called(entry.sender_name, entry.urn) if entry is not None and not by else words.who(config, by)
+    )
+    before, after = texts
+    post = draw.change(row.change, name, before, row.text if row.change == "reaction" else after, row.at)
+    return Item(
+        kind="change", ref=str(row.id), interaction_id=row.interaction_id, delivery_id=None, post=post,
+        loud=row.change != "reaction" and not by.startswith("agent:"),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------ Home
+
+
+def home(tx: Connection, config: Config, agent: str, now: datetime) -> AtHome:
+    """Raises NotFound for somebody whom the configuration does not know."""
+    who = config.agents.get(agent)
+    if who is None:
+        raise NotFound(f"There is no agent {agent[:40]!r} in the configuration.")
+    leads = who.role in (Role.LEAD, Role.ADMIN)
+    rows = views.queue_list(tx, config, now)
+    own = [row for row in rows if row.key in who.queues]
+    held = _held(tx) if leads else ()
+    return AtHome(
+        agent=who,
+        presence=of(tx, agent, now),
+        mine=tuple(views.mine(tx, agent)),
+        failed=tuple(views.failed_sends(tx, None if leads else agent, now=now)),
+        waiting=sum(row.waiting for row in own),
+        queues=tuple(rows if leads else own),
+        accounts=accounts(tx, config, now) if leads else (),
+        quarantined=held[:10],
+        quarantined_count=len(held),
+    )
+
+
+def accounts(tx: Connection, config: Config, now: datetime) -> tuple[Health, ...]:
+    """Every account of the configuration, the troubled first."""
+    states = {row.account: row for row in tx.execute(select(account_states))}
+    found = []
+    for account in config.accounts.values():
+        row = states.get(account.key)
+        paused = row.paused_until if row is not None and row.paused_until and row.paused_until > now else None
+        found.append(
+            Health(
+                account=account.key,
+                title=account.title,
+                channel=words.channel(account.key),
+                enabled=account.enabled,
+                paused_until=paused,
+                why=row.why if row is not None and paused else "",
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (one.paused_until is None, not one.enabled)))
+
+
+def _held(tx: Connection) -> tuple[Held, ...]:
+    q = quarantine.c
+    query = select(quarantine).where(q.state == WAITING).order_by(q.id.desc()).limit(100)
+    return tuple(
+        Held(
+            id=row.id, account=row.account, kind=row.kind, reason=row.reason, state=row.state, at=row.at,
+            producer=row.producer, seq=row.seq, entry=None, blob=row.blob, replayed_at=row.replayed_at, by=row.by,
+        )
+        for row in tx.execute(query)
+    )  # fmt: skip

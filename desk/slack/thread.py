@@ -1,0 +1,323 @@
+"""What hangs below a card: messages, replies with what became of them, notes, changes; and the questions asked there.
+
+Pure. Strangers' words stand in rich_text and plain_text elements only, where Slack parses nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from difflib import SequenceMatcher
+
+from crm_store.timeline import Attached, Delivery, Entry
+from desk import words
+from desk.slack import names
+from desk.slack.blocks import (
+    FALLBACK_CHARS,
+    MESSAGE_BYTES,
+    Block,
+    Post,
+    actions,
+    button,
+    context,
+    cut,
+    leaf,
+    plain,
+    quote,
+    quoted,
+    rich,
+    section,
+)
+from desk.slack.blocks import words as say
+from desk.slack.text import escape, line, shown, size, when
+from desk.web.safe import filename
+from hub.config import Config
+from hub.errors import SendCode
+
+TEXT_BYTES = MESSAGE_BYTES - 2500  # of a message's own text; the rest is for what stands around it
+DIFF_CHARS = 3000  # texts longer than this are shown before and after, not compared
+
+ICONS = {
+    "held": ":hourglass_flowing_sand:",
+    "queued": ":hourglass_flowing_sand:",
+    "sending": ":hourglass_flowing_sand:",
+    "sent": ":white_check_mark:",
+    "delivered": ":white_check_mark:",
+    "read": ":eyes:",
+    "failed": ":warning:",
+    "cancelled": ":leftwards_arrow_with_hook:",
+    "opted_out": ":no_entry:",
+    "unknown": ":grey_question:",
+}
+_TROUBLE = ("failed", "unknown", "opted_out")
+
+
+def fallback(*parts: str) -> str:
+    """What a notification says: one line, cut, escaped."""
+    return escape(line(" ".join(part for part in parts if part), FALLBACK_CHARS)) or "…"
+
+
+def message(entry: Entry, config: Config, *, url: str = "") -> Post:
+    """What the customer wrote."""
+    name = words.called(entry.sender_name, entry.urn)
+    form = "" if entry.form == "message" else f" · {escape(line(entry.form, 20))}"
+    # No date: Slack shows when it was posted; where that is much later, the message says when it was written.
+    small = [f"{escape(words.channel(entry.account))}{form}"]
+    if (entry.received_at - entry.at).total_seconds() > 300:
+        small.append(f"written {when(entry.at)}")
+    small += ["automatic"] if entry.automatic else []
+    small += (
+        ["*sender not proved*: the address is theirs, but nothing shows that they wrote this"]
+        if entry.claimed
+        else []
+    )
+    blocks = [
+        rich(say(leaf(line(name, 80), "bold"))),
+        *_body(entry, url),
+        context(" · ".join(small)),
+    ]
+    said = entry.text or (entry.attachments and "sent a file") or entry.subject or ""
+    return Post(fallback(f"{line(name, 60)}:", said or "(no text)"), tuple(blocks))
+
+
+def note(entry: Entry, config: Config, *, url: str = "") -> Post:
+    """A note of a colleague's that was written elsewhere."""
+    by = words.who(config, entry.by)
+    blocks = [*_body(entry, url), context(f":lock: Note by {escape(by)}. Customers never see notes.")]
+    return Post(fallback(f"Note by {by}:", entry.text), tuple(blocks))
+
+
+def _body(entry: Entry, url: str) -> list[Block]:
+    """Subject, text, fields of a form, files."""
+    blocks: list[Block] = []
+    if entry.subject:
+        blocks.append(rich(say(leaf(line(entry.subject, 200), "bold"))))
+    if entry.deleted and not entry.text:
+        blocks.append(context("_Deleted by its author._"))
+    elif seen(entry.text):
+        blocks.append(quote(entry.text, TEXT_BYTES))
+    elif not entry.attachments and not entry.fields:
+        blocks.append(context("_No text._"))
+    if entry.fields:
+        blocks.append(_fields(entry.fields, 2000 if entry.text else TEXT_BYTES))
+    blocks += files(entry.attachments)
+    if len(shown(entry.text).encode()) > TEXT_BYTES:
+        rest = f"<{url}|All of it is in the web desk.>" if url else "All of it is in the web desk."
+        blocks.append(context(f"This is the beginning. {rest}"))
+    return blocks
+
+
+def seen(text: str) -> bool:
+    """Is there anything in it that a reader can see?"""
+    return any(c.isprintable() and not c.isspace() and c not in _ZERO for c in text)
+
+
+_ZERO = "\u115f\u1160\u3164\uffa0\u2800\u034f"  # printable by the tables, and nothing to be seen
+
+
+def _fields(fields: Iterable[tuple[str, str]], bytes_left: int) -> Block:
+    """A form's fields, as a list."""
+    leaves: list[Block] = []
+    for name, value in list(fields)[:50]:
+        for one in (leaf(f"{line(name, 60)}: ", "bold"), leaf(f"{cut(shown(value), 500)}\n")):
+            bytes_left -= len(one["text"].encode())
+            if bytes_left < 0:
+                return rich(quoted(*leaves, leaf("…")))
+            leaves.append(one)
+    return rich(quoted(*leaves))
+
+
+def files(attached: tuple[Attached, ...]) -> list[Block]:
+    """Their names; the files themselves are put into the thread beside it, or lie in the web desk."""
+    if not attached:
+        return []
+    names_ = [f"{filename(one.name)} ({size(one.size_bytes)})" for one in attached[:8]]
+    more = f" and {len(attached) - 8} more" if len(attached) > 8 else ""
+    return [context(":paperclip:", plain(", ".join(names_) + more, 1200))]
+
+
+# ------------------------------------------------------------------------------------------------------ receipts
+
+
+def needs_somebody(delivery: Delivery) -> bool:
+    return delivery.asks or delivery.state in _TROUBLE
+
+
+def undo_open(delivery: Delivery, now: datetime | None) -> bool:
+    """Can it still be taken back?"""
+    waits = delivery.state in ("held", "queued") and not delivery.asks
+    return waits and now is not None and delivery.due_at > now
+
+
+def receipt(
+    entry: Entry, config: Config, now: datetime | None, *, typed: bool = False, url: str = ""
+) -> Post:
+    """A reply and what became of it: one message that is redrawn as its delivery goes on.
+
+    typed: the reply's text stands in the thread already. The Undo button is drawn while it can be used; whoever keeps
+    the post draws it again when that time has run out.
+    """
+    delivery = entry.delivery
+    if delivery is None:
+        raise ValueError("a receipt is of a delivery")
+    by = words.who(config, entry.by)
+    blocks: list[Block] = []
+    if not typed:
+        blocks += [
+            rich(say(leaf(by, "bold"), leaf(f" by {words.channel(delivery.account)}"))),
+            *_body(entry, url),
+        ]
+    blocks += _state(delivery, now)
+    state = "Waits for your word" if delivery.asks else words.DELIVERIES[delivery.state][0]
+    return Post(fallback(f"{state}:", entry.text or "a file"), tuple(blocks))
+
+
+def _state(delivery: Delivery, now: datetime | None) -> list[Block]:
+    word, meaning, _ = words.DELIVERIES[delivery.state]
+    where = escape(words.channel(delivery.account))
+    ref = str(delivery.id)
+    if delivery.asks:
+        return [
+            section(f":raised_hand: *Waits for your word.* {words.delivery_code(delivery.code)}"),
+            actions(
+                button("Send it anyway", names.CONFIRM, ref, "primary"),
+                button("Take it back", names.UNDO, ref),
+            ),
+        ]
+    if delivery.state in _TROUBLE:
+        return _trouble(delivery)
+    text = f"{ICONS[delivery.state]} *{word}*"
+    if undo_open(delivery, now):
+        text += f" by {where}."
+        return [section(text, button("Undo", names.UNDO, ref))]
+    if delivery.state == "queued" and delivery.code:
+        text += f" by {where}. {words.delivery_code(delivery.code)} It goes out by itself once that is over."
+    elif delivery.sent_at is not None:
+        text += f" by {where} · {when(delivery.sent_at, '{time}')}"
+    else:
+        text += f" by {where}. {meaning}" if delivery.state != "cancelled" else f". {meaning}"
+    return [context(text)]
+
+
+def _trouble(delivery: Delivery) -> list[Block]:
+    """What went wrong, in words, and what can be done about it."""
+    word, meaning, _ = words.DELIVERIES[delivery.state]
+    where = escape(words.channel(delivery.account))
+    ref = str(delivery.id)
+    cause = words.delivery_code(delivery.code) or meaning
+    blocks: list[Block] = [section(f"{ICONS[delivery.state]} *{word}* by {where}. {cause}")]
+    if delivery.detail:
+        code = f" ({line(delivery.provider_code, 40)})" if delivery.provider_code else ""
+        blocks.append(context(plain(f"The provider said: “{line(delivery.detail, 200)}”{code}", 400)))
+    other = button("Use another channel", names.OTHER_CHANNEL, ref)
+    if delivery.state == "unknown":
+        buttons = [
+            button("It was sent", names.COUNTS_AS_SENT, ref),
+            button("Send again", names.SEND_AGAIN, ref),
+            button("Give up", names.GIVE_UP, ref),
+        ]
+    elif delivery.state == "opted_out" or delivery.code == SendCode.OPTED_OUT:
+        buttons = [other]
+    else:
+        buttons = [button("Try again", names.RETRY, ref), other]
+    return [*blocks, actions(*buttons)]
+
+
+# ------------------------------------------------------------------------------------------------------ changes
+
+
+def change(kind: str, name: str, before: str, after: str, at: datetime) -> Post:
+    """An edit, as a difference; a deletion, with what stood there; a reaction (`after`; empty: taken back).
+
+    name: who did it, as people call them.
+    """
+    who = line(name, 60)
+    if kind == "reaction":
+        did = f"reacted with {line(after, 40)}" if after else "took a reaction back"
+        return Post(fallback(who, did), (context(plain(f"{who} {did}", 200)),))
+    if kind == "delete":
+        gone = (
+            rich(quoted(leaf(cut(shown(before), TEXT_BYTES), "strike")))
+            if seen(before)
+            else context("_No text._")
+        )
+        return Post(
+            fallback(who, "deleted:", before),
+            (rich(say(leaf(who, "bold"), leaf(" deleted this:"))), gone),
+        )
+    blocks: list[Block] = [rich(say(leaf(who, "bold"), leaf(" changed this:")))]
+    if len(before) <= DIFF_CHARS and len(after) <= DIFF_CHARS:
+        blocks.append(rich(quoted(*difference(shown(before), shown(after)))))
+        blocks.append(context("~struck~ before · *bold* now"))
+    else:
+        blocks += [
+            context("Before:"), quote(before, TEXT_BYTES // 2), context("Now:"), quote(after, TEXT_BYTES // 2)
+        ]  # fmt: skip
+    return Post(fallback(who, "changed a message. Now:", after), tuple(blocks))
+
+
+_WORD = re.compile(r"\s+|\w+|[^\w\s]")
+
+
+def difference(before: str, after: str) -> list[Block]:
+    """Leaves of rich text: what went is struck, what came is bold, the rest as it was."""
+    old, new = _WORD.findall(before), _WORD.findall(after)
+    leaves: list[Block] = []
+    left = TEXT_BYTES
+    for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        pieces = [("".join(new[k:m]), ())] if tag == "equal" else [
+            ("".join(old[i:j]), ("strike",)), ("".join(new[k:m]), ("bold",))
+        ]  # fmt: skip
+        for text, style in pieces:
+            if text and left > 0 and len(leaves) < 300:
+                leaves.append(leaf(cut(text, left), *style))
+                left -= len(text.encode())
+    return leaves or [leaf("–")]
+
+
+# ------------------------------------------------------------------------------------------------------ questions
+
+
+def to_whom(post: Post, slack_id: str, why: str = "") -> Post:
+    """The same post, telling somebody: their mention above it. An update of a post tells nobody."""
+    said = f"<@{slack_id}> {escape(why)}".rstrip()
+    return replace(post, text=f"{said} {post.text}", blocks=(section(said), *post.blocks))
+
+
+def ask_send(place: str, ts: str, text: str, by: str) -> Post:
+    """Ephemeral, to the assignee who typed in the thread: is it for the customer? by: the channel it would take."""
+    value = f"{place}:{ts}"
+    return Post(
+        "Send this to the customer?",
+        (
+            section(":lock: Kept as a note. *Send it to the customer?*"),
+            quote(text, 600),
+            actions(
+                button(f"Send by {by}", names.SEND_TYPED, value, "primary"),
+                button("Keep internal", names.KEEP_INTERNAL, value),
+            ),
+        ),
+    )
+
+
+def ask_correction(delivery_id: int, text: str, by: str) -> Post:
+    """Ephemeral, to who edited or deleted what was sent already where the channel cannot follow. text: as it is now;
+    empty: deleted."""
+    ref = str(delivery_id)
+    body = [quote(text, 600)] if text else []
+    return Post(
+        "The customer still sees the first text. Send a correction?",
+        (
+            section(
+                f"{escape(by)} cannot change what was sent: *the customer still sees the first text.* "
+                "Send a correction?"
+            ),
+            *body,
+            actions(
+                button("Send a correction", names.CORRECT, ref, "primary"),
+                button("Let it stand", names.LET_STAND, ref),
+            ),
+        ),
+    )  # fmt: skip
