@@ -17,7 +17,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import matching, merges
 from crm_store.batch_plan import NEVER_US
-from crm_store.schema import consents, conversations, customers, identities
+from crm_store.schema import consents, conversations, customers, identities, interactions
+from crm_store.traces import touch
 from hub import urn as urns
 from hub.clock import to_us
 from hub.errors import NotFound, Refused
@@ -28,6 +29,7 @@ KINDS = ("person", "organisation")
 STAGES = ("lead", "customer")
 _TEXT_CHARS = 200  # a tier, a tag, a name that somebody types
 _NOTES_CHARS = 10_000
+_NEWEST = 200  # interactions among which the conversations of a customer are found that a view may show
 
 _p = customers.c
 _i = identities.c
@@ -229,7 +231,22 @@ def change(tx: Connection, customer_id: int, *, by: str, now: datetime, **values
     done = tx.execute(update(customers).where(_p.id == customer_id).values(updated_at=now, by=by, **clean))
     if done.rowcount != 1:
         raise NotFound("There is no such customer.")
+    touch(tx, _shown_with(tx, customer_id))
     return get(tx, customer_id)
+
+
+def _shown_with(tx: Connection, customer_id: int) -> list[int]:
+    """The conversations of theirs whose cards show them, that are not closed: of their newest interactions."""
+    newest = (
+        select(interactions.c.conversation_id)
+        .join(identities, identities.c.id == interactions.c.identity_id)
+        .where(identities.c.customer_id == customer_id)
+        .order_by(interactions.c.id.desc())
+        .limit(_NEWEST)
+    )
+    wanted = list(dict.fromkeys(tx.execute(newest).scalars()))
+    c = conversations.c
+    return list(tx.execute(select(c.id).where(c.id.in_(wanted), c.state != "closed")).scalars())
 
 
 def _checked(field: str, value: Any) -> Any:

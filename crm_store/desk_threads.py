@@ -1,0 +1,362 @@
+"""Where conversations are shown on a surface that is a view (Slack): their cards, which of them are behind, and what
+changed that a card or a thread shows.
+
+`shown_version` is the conversation's version as drawn last, with nothing in flight. A change that grows no version (a
+delivery's state) makes it negative, lower each time, so that who drew before the change cannot say afterwards that
+everything is shown. A thread with nothing left to draw is settled and costs no look any more; `changed` finds what
+happens to it later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, exists, func, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from crm_store import desk_posts
+from crm_store.schema import conversation_events, conversations, cursors, desk_threads, interactions
+from hub.ids import Ids
+
+_t = desk_threads.c
+_c = conversations.c
+
+SHOWN_STATES = ("waiting", "offered", "open", "pending")  # a snoozed one gets a card when it wakes
+FRESH = ("woken", "reopened")  # after these it stands anew in its channel
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thread:
+    """A card and what hangs below it. thread: the card's own id there; None until it is posted."""
+
+    id: int
+    conversation_id: int
+    surface: str
+    place: str
+    thread: str | None
+    shown_version: int
+    at: datetime
+    retired_at: datetime | None
+    retired_why: str | None
+    settled: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Behind:
+    """A thread, and its conversation as it is now."""
+
+    thread: Thread
+    version: int
+    queue: str
+    state: str
+
+
+def _thread(row: Row[Any]) -> Thread:
+    return Thread(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        surface=row.surface,
+        place=row.place,
+        thread=row.thread,
+        shown_version=row.shown_version,
+        at=row.at,
+        retired_at=row.retired_at,
+        retired_why=row.retired_why,
+        settled=row.settled,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- look-ups
+
+
+def get(tx: Connection, thread_id: int, *, lock: bool = False) -> Thread | None:
+    query = select(desk_threads).where(_t.id == thread_id)
+    row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else _thread(row)
+
+
+def living(tx: Connection, surface: str, conversation_id: int) -> Thread | None:
+    """Where a conversation stands now; None: nowhere."""
+    row = tx.execute(
+        select(desk_threads).where(
+            _t.surface == surface, _t.conversation_id == conversation_id, _t.retired_at.is_(None)
+        )
+    ).one_or_none()
+    return None if row is None else _thread(row)
+
+
+def at(tx: Connection, surface: str, place: str, thread: str) -> Thread | None:
+    """What stands there, by the card's own id: living or a tombstone; None where nothing of ours does."""
+    row = tx.execute(
+        select(desk_threads)
+        .where(_t.surface == surface, _t.place == place, _t.thread == thread)
+        .order_by(_t.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _thread(row)
+
+
+def of(tx: Connection, surface: str, conversation_id: int) -> list[Thread]:
+    """Every card that a conversation had, oldest first."""
+    query = select(desk_threads).where(_t.surface == surface, _t.conversation_id == conversation_id)
+    return [_thread(row) for row in tx.execute(query.order_by(_t.id))]
+
+
+def unsettled(tx: Connection, surface: str, *, after: int = 0, limit: int = 500) -> list[Behind]:
+    """Every thread that may still change, a page at a time by id."""
+    query = _with_conversation(surface).where(_t.id > after).order_by(_t.id).limit(limit)
+    return [_behind(row) for row in tx.execute(query)]
+
+
+def behind(
+    tx: Connection, surface: str, *, among: Collection[int] | None = None, limit: int = 500
+) -> list[Behind]:
+    """Threads that do not show what the store says, oldest first; of these conversations where `among` is given.
+
+    One look at every unsettled thread, by an index that holds no other: closed conversations cost nothing.
+    """
+    query = _with_conversation(surface).where(_t.shown_version != _c.version).order_by(_t.id).limit(limit)
+    if among is not None:
+        query = query.where(_t.conversation_id.in_(sorted(among)))
+    return [_behind(row) for row in tx.execute(query)]
+
+
+def _with_conversation(surface: str) -> Any:
+    return (
+        select(desk_threads, _c.version, _c.queue, _c.state)
+        .join(conversations, _c.id == _t.conversation_id)
+        .where(_t.surface == surface, text("NOT desk_threads.settled"))  # as its partial index says it
+    )
+
+
+def _behind(row: Row[Any]) -> Behind:
+    return Behind(thread=_thread(row), version=row.version, queue=row.queue, state=row.state)
+
+
+def unshown(
+    tx: Connection,
+    surface: str,
+    queues: Sequence[str],
+    *,
+    among: Collection[int] | None = None,
+    limit: int = 500,
+) -> list[tuple[int, str]]:
+    """(conversation, queue) of what stands in these queues without a card that is looked after; longest there first."""
+    if not queues:
+        return []
+    here = exists().where(
+        _t.surface == surface,
+        _t.conversation_id == _c.id,
+        _t.retired_at.is_(None),
+        text("NOT desk_threads.settled"),
+    )
+    query = (
+        select(_c.id, _c.queue)
+        .where(_c.queue.in_(list(queues)), _c.state.in_(SHOWN_STATES), ~here)
+        .order_by(_c.id)
+        .limit(limit)
+    )
+    if among is not None:
+        query = query.where(_c.id.in_(sorted(among)))
+    return [(row.id, row.queue) for row in tx.execute(query)]
+
+
+def stands_anew(tx: Connection, thread: Thread) -> str | None:
+    """Why a living card belongs to the past: `woken` or `reopened` since it was made; None: it does not."""
+    e = conversation_events.c
+    query = (
+        select(e.what)
+        .where(e.conversation_id == thread.conversation_id, e.id > thread.id, e.what.in_(FRESH))
+        .order_by(e.id.desc())
+        .limit(1)
+    )
+    return tx.execute(query).scalar_one_or_none()
+
+
+# --------------------------------------------------------------------------------------------------------- changes
+
+
+def open_card(
+    tx: Connection, ids: Ids, surface: str, conversation_id: int, place: str, now: datetime
+) -> int | None:
+    """A living thread with the intent to post its card; its id. None where the conversation has one already, or where
+    something happened to it by a clock that is ahead of ours (`stands_anew` compares ids): then in a moment.
+
+    The card's row names the interaction that the card quotes; what was said since then hangs below it.
+    """
+    e = conversation_events.c
+    thread_id = ids()
+    happened = tx.execute(select(func.max(e.id)).where(e.conversation_id == conversation_id)).scalar()
+    if happened is not None and happened >= thread_id:
+        return None
+    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    made = tx.execute(
+        make(desk_threads)
+        .values(
+            id=thread_id,
+            conversation_id=conversation_id,
+            surface=surface,
+            place=place,
+            shown_version=0,
+            at=now,
+        )
+        .on_conflict_do_nothing(
+            index_elements=[_t.surface, _t.conversation_id], index_where=text("retired_at IS NULL")
+        )
+        .returning(_t.id)
+    ).first()
+    if made is None:
+        return None
+    anchor = _quoted(tx, conversation_id)
+    card = desk_posts.Wanted(kind=desk_posts.CARD, ref=str(conversation_id), interaction_id=anchor)
+    desk_posts.intend(tx, ids, thread_id, surface, place, [card], now)
+    return thread_id
+
+
+def _quoted(tx: Connection, conversation_id: int) -> int | None:
+    """The customer's first word that nobody answered, else their last; None where they never wrote."""
+    n = interactions.c
+    here = select(n.id).where(n.conversation_id == conversation_id)
+    answered = tx.scalar(here.where(n.direction == "out").order_by(n.id.desc()).limit(1)) or 0
+    said = here.where(n.direction == "in")
+    first = tx.scalar(said.where(n.id > answered).order_by(n.id).limit(1))
+    return first or tx.scalar(said.order_by(n.id.desc()).limit(1))
+
+
+def retire(tx: Connection, thread_id: int, why: str, now: datetime) -> bool:
+    """It moved on: the card is to become a tombstone, and another may be opened. False where it was so already."""
+    done = tx.execute(
+        update(desk_threads)
+        .where(_t.id == thread_id, _t.retired_at.is_(None))
+        .values(retired_at=now, retired_why=why, settled=False, shown_version=_lower())
+    )
+    return done.rowcount == 1
+
+
+def posted(tx: Connection, thread_id: int, thread: str) -> None:
+    """The card stands there, under this id."""
+    tx.execute(update(desk_threads).where(_t.id == thread_id).values(thread=thread))
+
+
+def shown(tx: Connection, thread_id: int, *, was: int, version: int, settled: bool) -> bool:
+    """Everything is drawn as of `version`; False where something changed since `was` was read, so that it is not."""
+    done = tx.execute(
+        update(desk_threads)
+        .where(_t.id == thread_id, _t.shown_version == was)
+        .values(shown_version=version, settled=settled)
+    )
+    return done.rowcount == 1
+
+
+def touch(tx: Connection, thread_ids: Collection[int]) -> None:
+    """They are to be looked at again, whatever version they show."""
+    if thread_ids:
+        tx.execute(
+            update(desk_threads)
+            .where(_t.id.in_(sorted(thread_ids)))
+            .values(settled=False, shown_version=_lower())
+        )
+
+
+def settle(tx: Connection, thread_id: int) -> None:
+    """Nothing is left to draw."""
+    tx.execute(update(desk_threads).where(_t.id == thread_id).values(settled=True))
+
+
+def _lower() -> Any:
+    return case((_t.shown_version > 0, -1), else_=_t.shown_version - 1)
+
+
+# ------------------------------------------------------------------------------------- what changed, whoever saw it
+
+# Rows are only ever added to these, under ids that grow with time, so "what is new" is a range of a primary key. A
+# delivery's state is shown by its receipt, wherever that hangs, and by the living card ("1 not sent"); the rest is
+# looked for on settled threads alone, because an unsettled one is compared with its conversation's version anyway.
+_SETTLED = """
+    SELECT e.id AS at_id, t.id AS thread_id FROM {source}
+    JOIN desk_threads t ON t.conversation_id = {conversation} AND t.surface = :surface
+        AND t.retired_at IS NULL AND t.settled
+    JOIN conversations c ON c.id = t.conversation_id AND c.version <> t.shown_version
+"""
+_SOURCES: Mapping[str, str] = {
+    "receipts": """
+        SELECT e.id AS at_id, p.thread_id FROM delivery_events e
+        JOIN desk_posts p ON p.delivery_id = e.delivery_id AND p.surface = :surface AND p.thread_id <> 0
+    """,
+    "deliveries": """
+        SELECT e.id AS at_id, t.id AS thread_id FROM delivery_events e JOIN deliveries d ON d.id = e.delivery_id
+        JOIN desk_threads t ON t.conversation_id = d.conversation_id AND t.surface = :surface
+            AND t.retired_at IS NULL
+    """,
+    "events": _SETTLED.format(source="conversation_events e", conversation="e.conversation_id"),
+    "interactions": _SETTLED.format(source="interactions e", conversation="e.conversation_id"),
+    "changes": _SETTLED.format(
+        source="interaction_changes e JOIN interactions i ON i.id = e.interaction_id",
+        conversation="i.conversation_id",
+    ),
+}
+_TABLES = {
+    "receipts": "delivery_events",
+    "deliveries": "delivery_events",
+    "events": "conversation_events",
+    "interactions": "interactions",
+    "changes": "interaction_changes",
+}
+# A row's id is made before its commit, and machines' clocks differ: so far back is read again each time.
+OVERLAP = 15_000 << 22  # 15 s in ids (hub/ids.py)
+_CURSOR = "threads"
+_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changed:
+    """One page of `changed`. at: where each source was read to. threads: thread -> the newest row that concerns it."""
+
+    at: Mapping[str, int]
+    threads: Mapping[int, int]
+    more: bool
+
+
+def changed(tx: Connection, surface: str, since: Mapping[str, int]) -> Changed:
+    """Which threads something was written about since. Sources that `since` does not name begin now."""
+    reached: dict[str, int] = {}
+    threads: dict[int, int] = {}
+    more = False
+    for source, query in _SOURCES.items():
+        newest = int(tx.execute(text(f"SELECT max(id) FROM {_TABLES[source]}")).scalar() or 0)  # noqa: S608
+        if source not in since:
+            reached[source] = newest
+            continue
+        rows = tx.execute(
+            text(f"{query} WHERE e.id > :since ORDER BY e.id LIMIT {_AT_ONCE}"),
+            {"surface": surface, "since": since[source]},
+        ).all()
+        for at_id, thread_id in rows:
+            threads[thread_id] = max(at_id, threads.get(thread_id, 0))
+        full = len(rows) == _AT_ONCE
+        more = more or full
+        reached[source] = rows[-1].at_id if full else max(newest, since[source])
+    return Changed(at=reached, threads=threads, more=more)
+
+
+def cursor(tx: Connection, surface: str) -> dict[str, int]:
+    """How far `changed` was read when that was last kept."""
+    c = cursors.c
+    query = select(c.value).where(c.account == surface, c.name == _CURSOR)
+    value = tx.execute(query).scalar()
+    return {str(k): int(v) for k, v in json.loads(value).items()} if value else {}
+
+
+def keep_cursor(tx: Connection, surface: str, at: Mapping[str, int], now: datetime) -> None:
+    """Where the next process begins. Never goes back."""
+    known = cursor(tx, surface)
+    value = json.dumps({source: max(known.get(source, 0), reached) for source, reached in at.items()})
+    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    statement = make(cursors).values(account=surface, name=_CURSOR, value=value, at=now)
+    tx.execute(
+        statement.on_conflict_do_update(index_elements=["account", "name"], set_={"value": value, "at": now})
+    )
