@@ -33,6 +33,7 @@ from desk.slack.names import SURFACE
 from hub import configfiles
 from hub import urn as urns
 from hub.config import Agent, Config, Role
+from hub.configrouting import DEFAULT
 from hub.errors import ConfigError, NotFound
 from router.rules import RuleSet
 
@@ -231,7 +232,8 @@ def _because(
 ) -> Because:
     decided = views.latest_decision(tx, found.conversation_id)
     if decided is not None and decided.outcome.get("queue", found.queue) == found.queue:
-        return Because(rule=decided.rule, place=place_of(tx, rules, decided.config_hash, decided.rule))
+        where = place_of(tx, rules, decided.config_hash, decided.rule)
+        return Because(rule="" if decided.rule == DEFAULT and not where else decided.rule, place=where)
     moved = next((event for event in reversed(events) if event.what == "transferred"), None)
     if moved is None:
         return Because()
@@ -283,19 +285,18 @@ def thread(
     """What should hang below a card, in order.
 
     since_id: what the card quotes (`Shown.anchor`): the thread goes on from there; that message itself stands in it
-    only where the card cannot show all of it. Without it, the thread begins with the conversation's first word.
+    only where the card cannot show all of it. Without it, everything that was said in the conversation.
     thread_id: the desk_threads row; what agents typed there themselves (desk_posts of kind "typed") is not said twice.
     """
     query = select(_n.id).where(_n.conversation_id == conversation_id, _n.id >= (since_id or 0))
     wanted = list(tx.execute(query.order_by(_n.id.desc()).limit(THREAD_ITEMS)).scalars())
     entries = {entry.id: entry for entry in timeline.entries(tx, wanted)}
-    first = min((e.id for e in entries.values() if e.direction == "in"), default=None)
     typed = _typed(tx, thread_id)
     dated: list[tuple[int, Item]] = []
     for entry in entries.values():
         url = page(desk_url, entry.number)
         whole = _fits(entry.text) and not entry.attachments and not entry.fields
-        if entry.id == (since_id or first) and entry.direction == "in" and whole:
+        if entry.id == since_id and entry.direction == "in" and whole:
             continue
         item = _item(config, entry, typed, now, url)
         if item is not None:

@@ -8,6 +8,7 @@ https://docs.slack.dev/messaging/formatting-message-text
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -199,11 +200,23 @@ def link(url: str, label: str = "") -> str:
 def emoji(name: str) -> str:
     """The character of an emoji's short name, or the name as it is typed."""
     first, _, tone = name.partition("::skin-tone-")
-    try:
-        sign = str(Emoji(first))
-    except NoEmoji:
+    sign = _sign(first)
+    if not sign:
         return f":{name}:"
     return sign + (chr(0x1F3F9 + int(tone)) if tone in ("2", "3", "4", "5", "6") else "")
+
+
+def _sign(name: str) -> str:
+    """By the list that ships with rich, which is some years old; then by Unicode's own names, of pictures only."""
+    try:
+        return str(Emoji(name))
+    except NoEmoji:
+        pass
+    try:
+        sign = unicodedata.lookup(name.replace("_", " "))
+    except KeyError:
+        return ""
+    return sign if sign >= "\u2190" and unicodedata.category(sign[0]) == "So" else ""
 
 
 _ANGLE = re.compile(r"<([^<>\n]{1,3000})>")
