@@ -75,22 +75,27 @@ def add_outbound(
         at=now,
         received_at=now,
     )
-    if attachments:
-        tx.execute(
-            insert(interaction_attachments),
-            [
-                {
-                    "interaction_id": interaction_id,
-                    "position": position,
-                    "sha256": file.sha256,
-                    "name": file.name,
-                    "content_type": file.content_type,
-                    "size_bytes": file.size_bytes,
-                }
-                for position, file in enumerate(attachments)
-            ],
-        )
+    _attach(tx, interaction_id, attachments)
     return interaction_id
+
+
+def _attach(tx: Connection, interaction_id: int, attachments: Sequence[Attachment]) -> None:
+    if not attachments:
+        return
+    tx.execute(
+        insert(interaction_attachments),
+        [
+            {
+                "interaction_id": interaction_id,
+                "position": position,
+                "sha256": file.sha256,
+                "name": file.name,
+                "content_type": file.content_type,
+                "size_bytes": file.size_bytes,
+            }
+            for position, file in enumerate(attachments)
+        ],
+    )
 
 
 def add_note(
@@ -102,6 +107,7 @@ def add_note(
     by: str,
     now: datetime,
     author_name: str = "",
+    attachments: Sequence[Attachment] = (),
 ) -> int:
     """A note that only colleagues see; its id. Raises NotFound."""
     row = talk.get(tx, conversation_id)
@@ -116,9 +122,11 @@ def add_note(
         text=text,
         sender_name=author_name,
         by=by,
+        attachments=len(attachments),
         at=now,
         received_at=now,
     )
+    _attach(tx, note_id, attachments)
     talk.touch(tx, [conversation_id])
     return note_id
 

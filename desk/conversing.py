@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -12,6 +12,7 @@ from desk import replying
 from desk.base import Base, Changed, short
 from desk.rights import Rights
 from hub.errors import Conflict, Refused
+from hub.model import Attachment
 
 NOTE_CHARS = 20_000
 _SNOOZE_AT_MOST = timedelta(days=366)
@@ -242,14 +243,22 @@ class Conversing(Base):
 
         return self._own(conversation_id, agent, step, waiting_too=True)
 
-    def note(self, conversation_id: int, agent: str, text: str, *, idem_key: str | None = None) -> int:
+    def note(
+        self,
+        conversation_id: int,
+        agent: str,
+        text: str,
+        *,
+        idem_key: str | None = None,
+        attachments: Sequence[Attachment] = (),
+    ) -> int:
         """A note that only colleagues see; its id. Any agent of its queue may leave one.
 
         The same `idem_key` again gives the first note's id, and nothing is written.
         """
         rights, now = self._rights(agent), self._clock()
         clean = replying.checked_text(text, NOTE_CHARS)
-        if not clean.strip():
+        if not clean.strip() and not attachments:
             raise Refused("The note is empty.")
 
         key = None if idem_key is None else replying.idem_key(conversation_id, agent, idem_key)
@@ -268,6 +277,7 @@ class Conversing(Base):
                 by=rights.by,
                 now=now,
                 author_name=rights.agent.name,
+                attachments=attachments,
             )
             if key is not None:
                 notes.keep_key(tx, key, note_id, now)
