@@ -95,7 +95,7 @@ def _small_print(shown_: Shown) -> list[str | Block]:
     one = shown_.card
     parts = [shown_.channel]
     parts += [shown_.account] if shown_.account.casefold() != shown_.channel.casefold() else []
-    parts += [line(shown_.address, 60)] if shown_.address != shown_.name else []
+    parts += [line(shown_.address, 60)] if shown_.address not in ("", shown_.name) else []
     return [plain(" · ".join(parts), 300), f"priority *{escape(line(one.priority, 40))}*"]
 
 
@@ -150,29 +150,22 @@ def _elsewhere(shown_: Shown) -> list[Block]:
     """What was said last on other channels."""
     if not shown_.elsewhere:
         return []
-    return [context("*Elsewhere*"), rich(*(say(*_line(entry, shown_)) for entry in shown_.elsewhere))]
+    return [context("*Elsewhere*"), *(_line(entry) for entry in shown_.elsewhere)]
 
 
-def _line(entry: Entry, shown_: Shown) -> list[Block]:
+def _line(entry: Entry) -> Block:
     who = "" if entry.direction == "in" else "we: "
-    stamp = int(entry.at.timestamp())
     text = line(
         entry.text or entry.subject or ("a file" if entry.attachments else "no text"), ELSEWHERE_CHARS
     )
-    return [
-        leaf(f"{words.channel(entry.account)}, "),
-        {
-            "type": "date", "timestamp": stamp, "format": "{date_short_pretty}",
-            "fallback": f"{entry.at:%d %b %Y}",
-        },
-        leaf(f" · {who}{text}\n"),
-    ]  # fmt: skip
+    at = when(entry.at, "{date_short_pretty}")
+    return context(f"{escape(words.channel(entry.account))}, {at}", plain(f"{who}{text}"))
 
 
 def because(why: Because, shown_: Shown) -> str:
     """`Here because routing.yaml:41 (money)`."""
     if why.moved_by:
-        return f"Here because {escape(why.moved_by)} transferred it from {escape(why.moved_from)}"
+        return f"Here because {escape(why.moved_by)} transferred it from {escape(why.moved_from)}{':' if why.why else ''}"
     if why.rule and why.place:
         return f"Here because {escape(why.place)} ({escape(line(why.rule, 80))})"
     if why.rule:

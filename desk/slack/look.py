@@ -65,7 +65,8 @@ class Because:
 class Shown:
     """What a card shows. Texts and names are the customer's own, as they came; who draws them makes them harmless.
 
-    said: the customer's message that the card quotes (`anchor` is its id), None where they never wrote. goal_s: within
+    address: a number or mailbox; an id that says nothing is left out. said: the customer's message that the card
+    quotes (`anchor` is its id), None where they never wrote. goal_s: within
     which its queue means to answer. direct: what the assignee types in the thread goes to the customer.
     """
 
@@ -90,13 +91,6 @@ class Shown:
     @property
     def anchor(self) -> int | None:
         return self.said.id if self.said else None
-
-    @property
-    def whole(self) -> bool:
-        """Does the card show all of that message?"""
-        return self.said is None or (
-            _fits(self.said.text) and not self.said.attachments and not self.said.fields
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,7 +163,7 @@ def card(
         name=words.called(found.customer_name, found.urn),
         channel=words.channel(found.account),
         account=words.account(config, found.account),
-        address=urns.display(found.urn),
+        address=urns.display(found.urn) if urns.scheme(found.urn) in urns.PUBLIC else "",
         queue=words.queue(config, found.queue),
         assignee=words.agent(config, found.assignee) if found.assignee else "",
         assignee_slack=assignee.slack if assignee else None,
@@ -285,7 +279,7 @@ def thread(
     """What should hang below a card, in order.
 
     since_id: what the card quotes (`Shown.anchor`): the thread goes on from there; that message itself stands in it
-    only where the card cannot show all of it. Without it, everything that was said in the conversation.
+    only where the card cannot show all of it: a long text, a form, files. Without it, everything that was said in the conversation.
     thread_id: the desk_threads row; what agents typed there themselves (desk_posts of kind "typed") is not said twice.
     """
     query = select(_n.id).where(_n.conversation_id == conversation_id, _n.id >= (since_id or 0))
@@ -295,10 +289,10 @@ def thread(
     dated: list[tuple[int, Item]] = []
     for entry in entries.values():
         url = page(desk_url, entry.number)
-        whole = _fits(entry.text) and not entry.attachments and not entry.fields
-        if entry.id == since_id and entry.direction == "in" and whole:
+        shown = entry.id == since_id and entry.direction == "in" and _fits(entry.text) and not entry.fields
+        if shown and not entry.attachments:
             continue
-        item = _item(config, entry, typed, now, url)
+        item = _item(config, entry, typed, now, url, text=not shown)
         if item is not None:
             dated.append((entry.id, item))
     dated += ((row.id, _change(config, row, entries.get(row.interaction_id), texts)) for row, texts in
@@ -321,12 +315,14 @@ def _typed(tx: Connection, thread_id: int | None) -> set[int]:
     return {one for row in tx.execute(query) for one in row if one is not None}
 
 
-def _item(config: Config, entry: Entry, typed: set[int], now: datetime | None, url: str) -> Item | None:
+def _item(
+    config: Config, entry: Entry, typed: set[int], now: datetime | None, url: str, *, text: bool
+) -> Item | None:
     mine = entry.id in typed or (entry.delivery is not None and entry.delivery.id in typed)
     if entry.direction == "in":
         return Item(
             kind="message", ref=str(entry.id), interaction_id=entry.id, delivery_id=None,
-            post=draw.message(entry, config, url=url), loud=not entry.automatic,
+            post=draw.message(entry, config, url=url, text=text), loud=not entry.automatic,
         )  # fmt: skip
     if entry.direction == "note":
         if mine or entry.deleted:

@@ -51,6 +51,7 @@ ICONS = {
     "opted_out": ":no_entry:",
     "unknown": ":grey_question:",
 }
+_LATE_S = 300
 _TROUBLE = ("failed", "unknown", "opted_out")
 
 
@@ -59,13 +60,13 @@ def fallback(*parts: str) -> str:
     return escape(line(" ".join(part for part in parts if part), FALLBACK_CHARS)) or "…"
 
 
-def message(entry: Entry, config: Config, *, url: str = "") -> Post:
-    """What the customer wrote."""
+def message(entry: Entry, config: Config, *, url: str = "", text: bool = True) -> Post:
+    """What the customer wrote. text False: the card shows that already, and here are the files that came with it."""
     name = words.called(entry.sender_name, entry.urn)
-    form = "" if entry.form == "message" else f" · {escape(line(entry.form, 20))}"
-    # No date: Slack shows when it was posted; where that is much later, the message says when it was written.
-    small = [f"{escape(words.channel(entry.account))}{form}"]
-    if (entry.received_at - entry.at).total_seconds() > 300:
+    form = "" if entry.form == "message" else f" · {line(entry.form, 20)}"
+    small = []
+    # Slack shows when it was posted; where that is much later, the message says when it was written.
+    if (entry.received_at - entry.at).total_seconds() > _LATE_S:
         small.append(f"written {when(entry.at)}")
     small += ["automatic"] if entry.automatic else []
     small += (
@@ -73,11 +74,9 @@ def message(entry: Entry, config: Config, *, url: str = "") -> Post:
         if entry.claimed
         else []
     )
-    blocks = [
-        rich(say(leaf(line(name, 80), "bold"))),
-        *_body(entry, url),
-        context(" · ".join(small)),
-    ]
+    blocks = [rich(say(leaf(line(name, 80), "bold"), leaf(f" by {words.channel(entry.account)}{form}")))]
+    blocks += _body(entry, url) if text else files(entry.attachments)
+    blocks += [context(" · ".join(small))] if small else []
     said = entry.text or (entry.attachments and "sent a file") or entry.subject or ""
     return Post(fallback(f"{line(name, 60)}:", said or "(no text)"), tuple(blocks))
 
