@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import aiohttp
 
 from hub.config import Account
 from hub.limits import Limits
-from hub.model import Event, Outgoing, Sent
+from hub.model import Event, Outgoing, Revision, Sent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +67,8 @@ class PastMessage:
     author_name: str = ""
     client_id: str | None = None
     attachments: tuple[tuple[str, str, int, str], ...] = ()  # sha256, name, size_bytes, content_type
+    change: int = 0  # which of its changes this is; the highest counts
+    gone: bool = False  # taken back
 
 
 class History(Protocol):
@@ -153,5 +155,19 @@ class Connector(Protocol):
         """Ask the provider whether `message` was sent after all. None: it was not.
 
         Raises SendError(UNKNOWN) where it cannot be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class Changes(Protocol):
+    """A connector whose channel can change what it has sent, or take it back: `limits.edits`, `limits.deletes`."""
+
+    async def change(self, revision: Revision, account: Account, wire: Wire) -> Sent:
+        """Let a message of ours read differently, or be gone. Returns the provider ids that it has from now on.
+
+        After a crash or a time-out it is called again with the same revision: that must leave what one call leaves,
+        so a message that is gone already counts as taken back, and one that reads so already as changed. Raises
+        SendError as `send` does; UNKNOWN is tried again, too. Called only for what the limits say.
         """
         ...

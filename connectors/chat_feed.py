@@ -2,7 +2,8 @@
 
 Three things make it whole. The stream is read from where the browser stopped. The store is asked when a browser comes,
 and again after anything that may have lost entries. And both name a message by the same number, so that it goes out
-once on a connection, and the browser shows it once whatever comes.
+once on a connection, and the browser shows it once whatever comes. A change of a message goes out under its number,
+with the change's own beside it: the highest counts, wherever it came from.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Place:
 
     epoch and pos: of the stream, both empty before the first look. after: the newest interaction of the store's.
     ask_store: how many more times the store is to be asked. waits: the visitor wrote and has no answer yet.
+    shown: the messages that went out, and which change of each.
     """
 
     epoch: str = ""
@@ -44,7 +46,7 @@ class Place:
     again: bool = False
     waits: bool = False
     greeted: bool = False
-    shown: set[int] = field(default_factory=set)
+    shown: dict[int, int] = field(default_factory=dict)
 
 
 class Feed:
@@ -58,12 +60,15 @@ class Feed:
         """
         lines = await self._from_stream(place, account, who)
         past = await self._from_store(place, account, who)
-        found: dict[int, PastMessage | visitor.Line] = {m.seq: m for m in past}
-        for line in lines:
-            found.setdefault(line.seq, line)
-        fresh = [found[seq] for seq in found if seq not in place.shown]
+        found: dict[int, PastMessage | visitor.Line] = {}
+        both: list[PastMessage | visitor.Line] = [*past, *lines]
+        for item in both:
+            known = found.get(item.seq)
+            if known is None or item.change > known.change:
+                found[item.seq] = item
+        fresh = [item for item in found.values() if item.change > place.shown.get(item.seq, -1)]
         fresh.sort(key=_when)
-        place.shown.update(item.seq for item in fresh)
+        place.shown.update((item.seq, item.change) for item in fresh)
         if any(isinstance(item, visitor.Line) or item.direction == "out" for item in fresh):
             place.waits = False
         if not fresh and place.greeted:
@@ -152,6 +157,11 @@ def shown(item: PastMessage | visitor.Line, who: str, secret: str) -> dict[str, 
         if item.client_id:
             out["cid"] = item.client_id.rpartition(":")[2]
         files = [visitor.File(sha, name, size, kind) for sha, name, size, kind in item.attachments]
+    if item.change:
+        out["change"] = item.change
+    if item.gone:
+        out |= {"gone": True, "text": ""}
+        files = []
     out["id"] = webchat.seal(secret, who, item.seq)
     if files:
         out["files"] = [

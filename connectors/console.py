@@ -18,7 +18,7 @@ from hub import urn
 from hub.config import Account
 from hub.errors import Forged, Malformed, SendCode, SendError
 from hub.limits import Limits
-from hub.model import DeliveryReported, DeliveryStatus, MessageReceived, Outgoing, Sent, Unreadable
+from hub.model import DeliveryReported, DeliveryStatus, MessageReceived, Outgoing, Revision, Sent, Unreadable
 
 _Key = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -57,6 +57,8 @@ class Console:
         attachments=10,
         attachment_bytes=25 * 1024 * 1024,
         reads=True,
+        edits=True,
+        deletes=True,
         source="docs/channels/console.md",
     )
     bad_signature = 401
@@ -112,6 +114,9 @@ class Console:
 
     async def send(self, message: Outgoing, account: Account, wire: Wire) -> Sent:
         return await visitor.append(wire.redis, message, _visitor(message))
+
+    async def change(self, revision: Revision, account: Account, wire: Wire) -> Sent:
+        return await visitor.change(wire.redis, revision, _visitor(revision.message))
 
     async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
         return await visitor.find(wire.redis, message, _visitor(message))

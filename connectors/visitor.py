@@ -14,7 +14,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from hub.errors import SendCode, SendError
-from hub.model import Outgoing, Sent
+from hub.model import Change, Outgoing, Revision, Sent
 
 TTL_S = (
     24 * 3600
@@ -31,13 +31,18 @@ class File(msgspec.Struct, array_like=True, gc=False):
 
 
 class Line(msgspec.Struct, gc=False, omit_defaults=True):
-    """One message of ours. `seq` is the interaction's id, the same that History gives; time in milliseconds."""
+    """One message of ours. `seq` is the interaction's id, the same that History gives; time in milliseconds.
+
+    change: which of the message's changes this is, 0 as it was first said; the highest counts. gone: taken back.
+    """
 
     seq: int
     text: str
     at_ms: int
     by: str = ""
     files: list[File] = []
+    change: int = 0
+    gone: bool = False
 
 
 _decoder = msgspec.json.Decoder(Line)
@@ -58,26 +63,43 @@ async def append(redis: Any, message: Outgoing, visitor: str) -> Sent:
     Appending twice is harmless: readers tell by `seq` what they have shown. So every failure may be retried.
     Raises SendError(CONNECTION_FAILED) where Redis does not take it.
     """
-    seq = message.interaction_id or message.delivery_id
-    line = Line(
-        seq=seq,
+    line = _line(message)
+    await _put(redis, message.account, visitor, line)
+    return Sent(external_ids=(external_id(line.seq),))
+
+
+async def change(redis: Any, revision: Revision, visitor: str) -> Sent:
+    """Put into the stream how a message reads now, or that it is gone. Twice is harmless, as with append."""
+    line = _line(revision.message)
+    if revision.change is Change.DELETE:
+        line = Line(seq=line.seq, text="", at_ms=line.at_ms, by=line.by, gone=True)
+    line.change = revision.number
+    await _put(redis, revision.message.account, visitor, line)
+    return Sent(external_ids=revision.external_ids)
+
+
+def _line(message: Outgoing) -> Line:
+    return Line(
+        seq=message.interaction_id or message.delivery_id,
         text=message.text,
         at_ms=int(message.created_at.timestamp() * 1000) if message.created_at else 0,
         by=message.author_name,
         files=[File(a.sha256, a.name, a.size_bytes, a.content_type) for a in message.attachments],
     )
-    name = key(message.account, visitor)
+
+
+async def _put(redis: Any, account: str, visitor: str, line: Line) -> None:
+    name = key(account, visitor)
     try:
         async with redis.pipeline(transaction=False) as pipe:
             pipe.xadd(name, {"m": msgspec.json.encode(line)})
             pipe.expire(name, TTL_S)
-            pipe.publish(NUDGES, f"{message.account} {visitor}")
+            pipe.publish(NUDGES, f"{account} {visitor}")
             await pipe.execute()
     except (RedisError, OSError) as error:
         raise SendError(
             SendCode.CONNECTION_FAILED, f"Redis does not take it: {type(error).__name__}", retry=True
         ) from None
-    return Sent(external_ids=(external_id(seq),))
 
 
 async def find(redis: Any, message: Outgoing, visitor: str) -> Sent | None:

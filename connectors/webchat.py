@@ -33,6 +33,7 @@ from hub.model import (
     Event,
     MessageReceived,
     Outgoing,
+    Revision,
     Sent,
     Unreadable,
 )
@@ -94,6 +95,8 @@ class Webchat:
         attachments=5,
         attachment_bytes=FILE_BYTES,
         reads=True,
+        edits=True,
+        deletes=True,
         source="docs/channels/webchat.md",
     )
     bad_signature = 401
@@ -144,6 +147,9 @@ class Webchat:
                 SendCode.MESSAGE_INVALID, f"the text is longer than {self.limits.text_chars} characters"
             )
         return await visitor.append(wire.redis, message, _visitor(message))
+
+    async def change(self, revision: Revision, account: Account, wire: Wire) -> Sent:
+        return await visitor.change(wire.redis, revision, _visitor(revision.message))
 
     async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
         return await visitor.find(wire.redis, message, _visitor(message))

@@ -1,6 +1,6 @@
 """What was said, as people read it: interactions with their attachments, changes and deliveries.
 
-Five statements for any number of entries. Pages go by id, which grows in the order of the stream; within a page
+Six statements for any number of entries. Pages go by id, which grows in the order of the stream; within a page
 entries stand by the time of their timeline, then by id.
 """
 
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, union
 
+from crm_store.revisions import Revision, of
 from crm_store.schema import (
     conversations,
     deliveries,
@@ -67,6 +68,8 @@ class Entry:
     claimed: its sender's address is verified, and this time nobody vouches that it came from there.
     deleted: taken back by who said it. withdrawn: a reply of ours that was undone before it went out.
     sent_as: of a note: the reply (its interaction) that it became; pages leave such a note out.
+    revisions: changes of a reply that went out, in their order, and what became of each. `text` and `deleted` are as
+    the customer has it: they change only once a revision is done.
     """
 
     id: int
@@ -94,6 +97,7 @@ class Entry:
     attachments: tuple[Attached, ...]
     delivery: Delivery | None
     sent_as: int | None = None
+    revisions: tuple[Revision, ...] = ()
 
 
 def made_at(some_id: int) -> datetime:
@@ -154,10 +158,23 @@ def entries(tx: Connection, interaction_ids: Sequence[int]) -> tuple[Entry, ...]
     files = _attachments(tx, [row.id for row in rows if row.attachments])
     changes = _changes(tx, interaction_ids)
     sends = _deliveries(tx, [row.id for row in rows if row.direction == "out"])
-    return tuple(_entry(row, files[row.id], changes[row.id], sends.get(row.id)) for row in rows)
+    revised = of(tx, [delivery.id for delivery in sends.values()])
+    return tuple(_entry(row, files[row.id], changes[row.id], sends.get(row.id), revised) for row in rows)
 
 
-def _entry(row: Row[Any], files: list[Attached], changes: list[Row[Any]], delivery: Delivery | None) -> Entry:
+def to_be(entry: Entry) -> str:
+    """What the customer will read once everything is carried out that was asked for."""
+    asked = [r.text for r in entry.revisions if r.change == "edit" and r.state in ("queued", "sending")]
+    return asked[-1] if asked else entry.text
+
+
+def _entry(
+    row: Row[Any],
+    files: list[Attached],
+    changes: list[Row[Any]],
+    delivery: Delivery | None,
+    revised: Mapping[int, tuple[Revision, ...]],
+) -> Entry:
     extra = json.loads(row.extra) if row.extra else {}
     edits = [change.text for change in changes if change.change == "edit"]
     sends = [change.text for change in changes if change.change in ("sent", "unsent")]
@@ -187,6 +204,7 @@ def _entry(row: Row[Any], files: list[Attached], changes: list[Row[Any]], delive
         attachments=tuple(files),
         delivery=delivery,
         sent_as=int(sends[-1]) if sends and sends[-1] else None,
+        revisions=revised.get(delivery.id, ()) if delivery is not None else (),
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 
 from crm_store import timeline
 from crm_store.customers import has_urn
-from crm_store.schema import assignments, conversations, deliveries, identities, interactions
+from crm_store.schema import assignments, conversations, deliveries, identities, interactions, revisions
 from crm_store.timeline import floor_id, made_at
 
 _c = conversations.c
@@ -30,14 +30,17 @@ class Past:
     author_name: str
     client_id: str | None
     attachments: tuple[tuple[str, str, int, str], ...] = field(default=())
+    change: int = 0
+    gone: bool = False
 
 
 def history_since(tx: Connection, account: str, urn: str, after: int, limit: int = 200) -> list[Past]:
     """What was said with this address on this account, after the entry `after`, oldest first: up to `limit` of them.
 
-    A reply gets its id when it is written and goes out later, so it can be older than what the visitor saw last.
-    Those that went out since `after` was made are given as well, in front and beyond `limit`, so that whoever pages
-    always comes forward; who reads this knows what was shown already by `seq`.
+    A reply gets its id when it is written and goes out later, so it can be older than what the visitor saw last, and
+    it may be changed or taken back later still. Those that went out or changed since `after` was made are given as
+    well, in front and beyond `limit`, so that whoever pages always comes forward; who reads this knows what was shown
+    already by `seq` and `change`.
     """
     owners = select(identities.c.id).where(has_urn(tx, [urn]))
     query = (
@@ -52,12 +55,18 @@ def history_since(tx: Connection, account: str, urn: str, after: int, limit: int
         since = func.coalesce(deliveries.c.sent_at, deliveries.c.updated_at, type_=deliveries.c.sent_at.type)
         late = query.where(_n.id < after, ours, since >= made_at(after)).order_by(_n.id.desc())
         wanted += tx.execute(late.limit(_LATE)).scalars()
+        changed = query.join(revisions, revisions.c.delivery_id == deliveries.c.id).where(
+            _n.id <= after, revisions.c.state == "done", revisions.c.updated_at >= made_at(after)
+        )
+        wanted += tx.execute(changed.order_by(_n.id.desc()).limit(_LATE)).scalars()
     clients = _client_ids(tx, wanted)
     return [
         Past(
             seq=entry.id,
             direction=entry.direction,
             text="" if entry.deleted else entry.text,
+            change=max((r.number for r in entry.revisions if r.state == "done"), default=0),
+            gone=entry.deleted,
             at=entry.at,
             author_name=entry.sender_name,
             client_id=clients.get(entry.id),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select
 
-from crm_store import conversations, deliveries, notes
+from crm_store import conversations, deliveries, notes, revisions
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import interactions as interactions_table
@@ -19,10 +20,11 @@ from desk.replying import Order, ReplyResult, Terms, Then
 from desk.rights import Rights
 from hub import jobs, notices
 from hub.errors import Conflict, NotFound, Refused
+from hub.ids import Ids
 from hub.model import Attachment
 from router.choose import Choice, choose
 
-_TEXT_CHARS = 1_000_000  # no channel takes as much; only there so that nobody pastes a film
+TEXT_CHARS = 1_000_000  # no channel takes as much; only there so that nobody pastes a film
 
 _d = deliveries_table.c
 
@@ -54,7 +56,7 @@ class Answering(Base):
         rights = self._rights(agent)
         order = Order(
             conversation_id=conversation_id,
-            text=replying.checked_text(text, _TEXT_CHARS),
+            text=replying.checked_text(text, TEXT_CHARS),
             idem_key=idem_key,
             account=account,
             to=to,
@@ -89,30 +91,7 @@ class Answering(Base):
     def undo(self, delivery_id: int, agent: str) -> None:
         """Take a reply back before it goes out; the conversation is as it was. Raises Conflict when it has gone."""
 
-        def step(tx: Connection, rights: Rights, row: Row[Any], reply: dict[str, Any]) -> None:
-            now = self._clock()
-            if row.state not in ("held", "queued") or not deliveries.cancel(
-                tx, self._store.ids, row.id, by=rights.by, now=now
-            ):
-                raise Conflict(_GONE.get(row.state, "It is going out at this moment; it cannot be undone."))
-            if (note_id := reply.get("note")) is not None:
-                notes.unsent(tx, self._store.ids, note_id, by=rights.by, now=now)
-            if row.code == CUSTOMER_WROTE:  # it had changed nothing yet
-                conversations.touch(tx, [row.conversation_id])
-                return
-            conversations.unanswered(
-                tx,
-                self._store.ids,
-                row.conversation_id,
-                since=replying.waiting_since(reply),
-                first_at=row.created_at if reply.get("first") else None,
-                then=reply.get("then", "leave"),
-                by=rights.by,
-                now=now,
-                delivery_id=row.id,
-            )
-
-        self._on_delivery(delivery_id, agent, step)
+        self._on_delivery(delivery_id, agent, self._undo)
 
     def confirm(self, delivery_id: int, agent: str) -> None:
         """Send a reply that waits because the customer had written. Raises Conflict when it does not wait."""
@@ -143,8 +122,10 @@ class Answering(Base):
         """Send a failed reply once more, to the same address. Another channel is another reply."""
 
         def step(tx: Connection, rights: Rights, row: Row[Any], reply: dict[str, Any]) -> None:
-            if not deliveries.retry(tx, self._store.ids, row.id, by=rights.by, now=self._clock()):
+            now = self._clock()
+            if not deliveries.retry(tx, self._store.ids, row.id, by=rights.by, now=now):
                 raise Conflict("Only a reply that failed can be tried again.")
+            _as_it_reads(tx, self._store.ids, row, rights, now)
             conversations.touch(tx, [row.conversation_id])
 
         self._on_delivery(delivery_id, agent, step)
@@ -155,13 +136,37 @@ class Answering(Base):
             raise Refused("An unknown reply counts as sent, is sent again, or is given up.")
 
         def step(tx: Connection, rights: Rights, row: Row[Any], reply: dict[str, Any]) -> None:
-            if not deliveries.resolve_unknown(
-                tx, self._store.ids, row.id, how, by=rights.by, now=self._clock()
-            ):
+            now = self._clock()
+            if not deliveries.resolve_unknown(tx, self._store.ids, row.id, how, by=rights.by, now=now):
                 raise Conflict("It is known by now what became of that reply.")
+            if how == "again":
+                _as_it_reads(tx, self._store.ids, row, rights, now)
             conversations.touch(tx, [row.conversation_id])
 
         self._on_delivery(delivery_id, agent, step)
+
+    def _undo(self, tx: Connection, rights: Rights, row: Row[Any], reply: dict[str, Any]) -> None:
+        now = self._clock()
+        if row.state not in ("held", "queued") or not deliveries.cancel(
+            tx, self._store.ids, row.id, by=rights.by, now=now
+        ):
+            raise Conflict(_GONE.get(row.state, "It is going out at this moment; it cannot be undone."))
+        if (note_id := reply.get("note")) is not None:
+            notes.unsent(tx, self._store.ids, note_id, by=rights.by, now=now)
+        if row.code == CUSTOMER_WROTE:  # it had changed nothing yet
+            conversations.touch(tx, [row.conversation_id])
+            return
+        conversations.unanswered(
+            tx,
+            self._store.ids,
+            row.conversation_id,
+            since=replying.waiting_since(reply),
+            first_at=row.created_at if reply.get("first") else None,
+            then=reply.get("then", "leave"),
+            by=rights.by,
+            now=now,
+            delivery_id=row.id,
+        )
 
     def _on_delivery(
         self,
@@ -199,10 +204,17 @@ _GONE = {
 }
 
 
+def _as_it_reads(tx: Connection, ids: Ids, row: Row[Any], rights: Rights, now: datetime) -> None:
+    """What is sent once more goes out with the words that it has by now; not at all if it was taken back."""
+    if row.deleted:
+        raise Conflict("That reply was taken back.")
+    revisions.renew(tx, ids, row, by=rights.by, now=now)
+
+
 def _delivery(tx: Connection, delivery_id: int) -> Row[Any]:
     n = interactions_table.c
     row = tx.execute(
-        select(deliveries_table, n.extra)
+        select(deliveries_table, n.extra, n.deleted)
         .join(interactions_table, n.id == _d.interaction_id)
         .where(_d.id == delivery_id)
     ).one_or_none()

@@ -73,6 +73,9 @@ EVENTS = {
     "merged": "customers merged",
     "unmerged": "merge undone",
     "reply_undone": "took a reply back",
+    "reply_revised": "changed a reply that had gone out",
+    "reply_withdrawn": "took back a reply that had gone out",
+    "revision_failed": "could not change a reply that had gone out",
 }
 # Said by the messages themselves; repeating them would only be noise in the history.
 UNSHOWN = frozenset(("opened", "answered", "reply_held"))

@@ -30,6 +30,10 @@ class Refused(MainstemError):
     """The acting person may not do this, or the state does not allow it. Nothing was written."""
 
 
+class StillSeen(Refused):
+    """What went out cannot be changed on that channel (any more): the customer still sees it. Send a correction."""
+
+
 class NewerVersion(MainstemError):
     """Bytes written by a newer Mainstem than this one. They are set aside, never dropped."""
 

@@ -18,6 +18,15 @@ ALL = (
     "deliver.after_claim",  # rows are leased, nothing sent
     "deliver.before_send",  # marked as sending, the request has not left
     "deliver.after_send",  # the provider has it, we have not noted it
+    "slack.after_inbox",  # what Slack told us is written down, not acknowledged
+    "slack.after_note",  # what an agent typed is a note; where it was typed is not noted
+    "slack.after_typed",  # noted; nothing came of it yet
+    "slack.after_send",  # the note is a reply; Slack does not show it
+    "slack.after_revise",  # an agent's edit is on its way to the customer; not noted where it was typed
+    "slack.after_withdraw",  # the same for a deletion
+    "slack.before_done",  # worked off, not noted as such
+    "change.after_claim",  # a change is marked as being made, the request has not left
+    "change.after_call",  # the provider has made it, we have not noted it
 )
 
 

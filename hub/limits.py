@@ -13,6 +13,8 @@ class Limits:
 
     needs: settings without which an account of it can only receive.
     window_s: how long after the customer's last word free text may be sent; None where there is no such window.
+    edits, deletes: what was sent can be changed, or taken back, at the customer's; edits_s, deletes_s: only so long
+    after it was sent, None for ever.
     """
 
     text_chars: int
@@ -21,6 +23,8 @@ class Limits:
     source: str
     edits: bool = False
     deletes: bool = False
+    edits_s: float | None = None
+    deletes_s: float | None = None
     reads: bool = False
     subject: bool = False
     needs: tuple[str, ...] = ()

@@ -232,6 +232,23 @@ class Outgoing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Revision:
+    """What `change` is given: a message of ours that went out is to read differently (EDIT) or to be gone (DELETE).
+
+    message: as it is to read now; of a deletion, as it read. Its `attempt` counts the tries of this change.
+    external_ids: the provider's ids of its parts, in order, as `send` gave them; none where an agent said that it went.
+    number: of this message's changes: 1, 2, ... A receiver who has seen a higher one passes a lower one over.
+    sent_at: when the message went out.
+    """
+
+    change: Change
+    message: Outgoing
+    external_ids: tuple[str, ...]
+    number: int
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Sent:
     """Every provider id of a message of ours, in the order of its parts."""
 

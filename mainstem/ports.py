@@ -45,6 +45,8 @@ class StoreHistory:
                     author_name=past.author_name,
                     client_id=past.client_id,
                     attachments=past.attachments,
+                    change=past.change,
+                    gone=past.gone,
                 )
                 for past in found
             ]

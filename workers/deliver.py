@@ -1,10 +1,15 @@
-"""The job that sends: a drain over this process's store, and a wake-up for the next one while there is more."""
+"""The job that sends: a drain over this process's store, changes of what went out beside it, and a wake-up for the next
+one while there is more."""
 
 from __future__ import annotations
+
+import asyncio
+from typing import Any
 
 from crm_store.delivery_states import Moved
 from hub import jobs, notices
 from workers import context
+from workers.changing import Changing
 from workers.drain import Drain, Drained
 from workers.sending import Pause
 
@@ -15,16 +20,20 @@ def job() -> None:
 
     async def work() -> Drained:
         held.wire()
-        return await Drain(
-            held.store,
-            held.follower.get,
-            rates=held.rates,
-            wire=held.wire,
-            owner=held.owner,
-            tell=lambda moved: _tell(held, moved),
-            warn=lambda pause: _warn(held, pause),
-            stopping=context.stopping.is_set,
-        ).run()
+        with_it: dict[str, Any] = {
+            "rates": held.rates,
+            "wire": held.wire,
+            "owner": held.owner,
+            "tell": lambda moved: _tell(held, moved),
+            "warn": lambda pause: _warn(held, pause),
+            "stopping": context.stopping.is_set,
+        }
+        drain = asyncio.create_task(Drain(held.store, held.follower.get, **with_it).run())
+        changing = Changing(held.store, held.follower.get, **with_it)
+        changes = asyncio.create_task(changing.run(lambda: not drain.done()))
+        await asyncio.wait((drain, changes))  # what breaks one does not end the other
+        await changes
+        return await drain
 
     drained = held.run(work())
     if drained.more and not context.stopping.is_set() and held.redis is not None:

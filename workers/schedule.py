@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import redis
 
-from crm_store import outbox
+from crm_store import outbox, revision_work
 from hub import clock, jobs, log
 from hub.errors import MainstemError
 from hub.settings import Settings, load
@@ -92,10 +92,11 @@ class Clock:
 
     def deliveries(self) -> None:
         """Wake the sender for what is due now: the undo time of a reply has passed, or a wake-up was lost."""
-        now = self._now()
+        now, accounts = self._now(), sorted(self._held.follower.get())
         with self._held.store.read() as tx:
-            due = outbox.next_due(tx, sorted(self._held.follower.get()), now)
-        if due is not None and due <= now and self._held.redis is not None:
+            due = outbox.next_due(tx, accounts, now)
+            changes = revision_work.next_due(tx, accounts, now)
+        if any(at is not None and at <= now for at in (due, changes)) and self._held.redis is not None:
             jobs.enqueue(self._held.redis, jobs.DELIVER)
 
     def night(self) -> None:

@@ -67,6 +67,7 @@ header div { flex: 1; min-width: 0; }
 .day { align-self: center; margin: 10px 0 6px; font-size: 12px; color: var(--soft); }
 .message { max-width: 84%; padding: 9px 13px; border-radius: 16px; white-space: pre-wrap; overflow-wrap: anywhere; }
 .out { align-self: flex-start; background: var(--theirs); border-bottom-left-radius: 5px; }
+.gone, .changed { color: var(--soft); font-style: italic; }
 .in { align-self: flex-end; background: var(--main); color: var(--on); border-bottom-right-radius: 5px; }
 .in a { color: inherit; }
 .out a { color: var(--main); }
@@ -174,8 +175,9 @@ textarea::placeholder, input::placeholder { color: var(--soft); opacity: 1; }
   function put(message) {
     const key = message.dir === "in" && message.cid ? message.cid : message.id;
     const known = messages.get(key);
-    if (known && known.state !== "sending") return false;
+    if (known && known.state !== "sending" && (message.change || 0) <= (known.change || 0)) return false;
     messages.set(key, { ...message, key, fresh: !known });
+    if (known) nodes.delete(key); // it reads differently now
     return true;
   }
   const ordered = () => [...messages.values()].sort((a, b) => (a.state === "sending") - (b.state === "sending") || a.at - b.at);
@@ -205,8 +207,9 @@ textarea::placeholder, input::placeholder { color: var(--soft); opacity: 1; }
   function bubble(message) {
     let node = nodes.get(message.key);
     if (!node) {
-      node = make("div", { class: `message ${message.dir}${message.fresh ? " new" : ""}` });
-      linked(node, message.text);
+      node = make("div", { class: `message ${message.dir}${message.fresh ? " new" : ""}${message.gone ? " gone" : ""}` });
+      linked(node, message.gone ? "This message was taken back." : message.text);
+      if (message.change && !message.gone) node.append(make("span", { class: "changed" }, " (changed)"));
       for (const file of message.files || []) node.append(fileButton(file));
       nodes.set(message.key, node);
       if (message.dir === "out") watcher.observe(node);

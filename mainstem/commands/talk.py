@@ -156,7 +156,7 @@ def _show(line: Line, client: Any, stop: threading.Event) -> None:
 
     name = visitor.key(line.account.key, line.sender)
     after = "0"
-    shown: set[int] = set()
+    shown: dict[int, int] = {}
     while not stop.is_set():
         try:
             found = client.xread({name: after}, block=_BLOCK_MS)
@@ -167,12 +167,16 @@ def _show(line: Line, client: Any, stop: threading.Event) -> None:
         new = []
         for at, message in visitor.lines(entries):
             after = at
+            if message.change <= shown.get(message.seq, -1):
+                continue
             if message.seq not in shown:
-                shown.add(message.seq)
                 new.append(message.seq)
-                click.echo(
-                    f"{click.style(message.by or 'Agent', fg='green', bold=True)}: {_safe(message.text)}"
-                )
+            shown[message.seq] = message.change
+            who = click.style(message.by or "Agent", fg="green", bold=True)
+            if message.gone:
+                click.echo(f"{who} took a message back.")
+            else:
+                click.echo(f"{who}{' (changed)' if message.change else ''}: {_safe(message.text)}")
         if new:
             try:
                 line.shown(new)
