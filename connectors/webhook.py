@@ -19,7 +19,7 @@ from connectors.webhook_body import events
 from hub.config import Account
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
-from hub.model import Event, Outgoing, Sent, Unreadable
+from hub.model import Change, Event, Outgoing, Revision, Sent, Unreadable
 
 ANSWER_BYTES = 64 * 1024  # more than {"id": …} is nothing of ours
 SENT_AT_ONCE_BYTES = 5 * 1024 * 1024  # of all attachments of a message together, before base64
@@ -37,6 +37,8 @@ class Webhook:
         attachment_bytes=2 * 1024 * 1024,
         subject=True,
         needs=("url",),
+        edits=True,
+        deletes=True,
         source="docs/channels/webhook.md",
     )
     bad_signature = 401
@@ -93,6 +95,30 @@ class Webhook:
         if 200 <= status < 300 or status == 409:  # 409: they have had it under this Idempotency-Key
             return Sent(external_ids=(_their_id(said) or str(message.delivery_id),))
         raise _failure(status, said, after_s)
+
+    async def change(self, revision: Revision, account: Account, wire: Wire) -> Sent:
+        """The same address, another kind. Its Idempotency-Key is the same for every try of one change."""
+        message = revision.message
+        said: dict[str, Any] = {
+            "kind": _CHANGED[revision.change],
+            "delivery": str(message.delivery_id),
+            "message": revision.external_ids[0] if revision.external_ids else str(message.delivery_id),
+            "change": revision.number,
+            "account": message.account,
+            "to": message.to,
+            "author": message.author_name,
+        }
+        if revision.change is Change.EDIT:
+            if len(message.text) > self.limits.text_chars:
+                most = self.limits.text_chars
+                raise SendError(SendCode.MESSAGE_INVALID, f"the text is longer than {most} characters")
+            said["text"] = message.text
+        key = f"{message.delivery_id}-{revision.number}"
+        status, answer, after_s = await _post(account, wire, msgspec.json.encode(said), key)
+        gone = revision.change is Change.DELETE and status in (404, 410)
+        if 200 <= status < 300 or status == 409 or gone:
+            return Sent(external_ids=revision.external_ids)
+        raise _failure(status, answer, after_s)
 
     async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
         url = account.settings.get("find_url")
@@ -154,6 +180,19 @@ async def _body(message: Outgoing, limits: Limits, wire: Wire) -> dict[str, Any]
         "attachments": files,
     }
     return {key: value for key, value in said.items() if value not in (None, "", [])} | {"text": message.text}
+
+
+_CHANGED = {Change.EDIT: "message.changed", Change.DELETE: "message.deleted"}
+
+
+async def _post(account: Account, wire: Wire, body: bytes, key: str) -> tuple[int, bytes, float | None]:
+    """Signed, and with a key by which they know it again."""
+    headers = {
+        signing.HEADER: signing.sign(account.secrets["signing"][0], body, int(wire.now.timestamp())),
+        "Content-Type": "application/json",
+        "Idempotency-Key": key,
+    }
+    return await _ask(wire, "POST", _setting(account, "url"), headers, body)
 
 
 async def _ask(
