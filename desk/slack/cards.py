@@ -165,7 +165,8 @@ def _line(entry: Entry) -> Block:
 def because(why: Because, shown_: Shown) -> str:
     """`Here because routing.yaml:41 (money)`."""
     if why.moved_by:
-        return f"Here because {escape(why.moved_by)} transferred it from {escape(why.moved_from)}{':' if why.why else ''}"
+        said = ":" if why.why else ""
+        return f"Here because {escape(why.moved_by)} transferred it from {escape(why.moved_from)}{said}"
     if why.rule and why.place:
         return f"Here because {escape(why.place)} ({escape(line(why.rule, 80))})"
     if why.rule:

@@ -181,18 +181,23 @@ def _channel(choice: Choice, usable: Sequence[Option], picked: Option | None) ->
     """The ways that are open as a menu, why this one, and below it what blocks the others."""
     blocks: list[Block] = []
     if usable:
-        options = [option(f"{one.title} · {urns.display(one.urn)}", way(one), _speaks(one)) for one in usable]
+        options = [option(f"{one.title} · {address(one.urn)}", way(one), _speaks(one)) for one in usable]
         element = menu(names.CHANNEL, "Channel", options, way(picked) if picked else None)
-        blocks.append(field_of("By", element, hint=" ".join(choice.reasons[:1]), dispatch=True))
+        blocks.append(field_of("By", element, hint=f"Suggested: {choice.reasons[0]}", dispatch=True))
     else:
         blocks.append(section(f":no_entry: *{escape(choice.reasons[0])}*"))
     shut = [one for one in choice.options if not one.usable][:8]
     if shut:
-        told = "; ".join(
-            f"{one.title} ({line(urns.display(one.urn), 60)}): {', '.join(one.blocked_by)}" for one in shut
+        told = (
+            f"Not {one.title} ({line(address(one.urn), 60)}): {', '.join(one.blocked_by)}" for one in shut
         )
-        blocks.append(context(":no_entry_sign:", plain(f"Not by {told}", 1500)))
+        blocks.append(context(plain("\n".join(told), 1500)))
     return blocks
+
+
+def address(urn: str) -> str:
+    """An address for a menu: a number, a mailbox, the beginning of an id."""
+    return urns.display(urn) if urns.scheme(urn) in urns.PUBLIC else urns.display(urn)[:8]
 
 
 def _speaks(one: Option) -> str:
@@ -238,7 +243,8 @@ def count_for(text: str, account: str, limits: Mapping[str, Limits]) -> str:
         return f"{len(text):,} of {most:,} characters"
     found = segments(text)
     odd = next((c for c in text if not segments(c).gsm), "")
-    room = f"{found.units} of {160 if found.gsm else 70}" if found.count == 1 else f"{found.units} units"
+    alone, each = (160, 153) if found.gsm else (70, 67)
+    room = f"{found.units} of {alone if found.count == 1 else each * found.count} characters"
     why = (
         f" · “{escape(line(odd, 2))}” is not in the SMS alphabet, so a message holds 70 instead of 160"
         if odd

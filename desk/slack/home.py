@@ -42,10 +42,10 @@ UNTIL = {
     "120": "for 2 hours",
     "480": "for 8 hours",
 }
-_MINE = 15
+_MINE = 12
 _FAILED = 8
 _QUEUES = 15
-_ACCOUNTS = 12
+_ACCOUNTS = 8
 _HELD = 5
 DOTS = {
     "available": ":large_green_circle:",
@@ -138,10 +138,8 @@ def failed(one: FailedSend, config: Config, link: str | None = None) -> list[Blo
     head.append(leaf(f"\n“{line(one.text or 'a file', 140)}”"))
     cause = words.delivery_code(one.code) or words.DELIVERIES[one.state][1]
     who = escape(words.who(config, one.by))
-    told = section(
-        f"{cause} · {who}, {when(one.at)}", button("Open", names.HOME_OPEN, str(one.conversation_id))
-    )
-    return [rich(say(*head)), told]
+    told = section(cause, button("Open", names.HOME_OPEN, str(one.conversation_id)))
+    return [rich(say(*head)), told, context(f"{who} · {when(one.at)}")]
 
 
 def _queues(at_home: AtHome) -> list[Block]:
@@ -173,11 +171,11 @@ def _accounts(at_home: AtHome) -> list[Block]:
 
 def _account(one: Health) -> Block:
     if one.paused_until is None:
-        return context(":white_circle:", plain(f"{line(one.title, 60)} is switched off"))
-    why = f": {line(one.why, 300)}" if one.why else ""
+        return context(":white_circle:", plain(f"{line(one.title, 60)}: switched off"))
+    why = f" ({line(one.why, 300)})" if one.why else ""
     return context(
         ":red_circle:",
-        plain(f"{line(one.title, 60)} is paused{why}"),
+        plain(f"{line(one.title, 60)}: paused{why}"),
         f"until {when(one.paused_until, '{time}')}",
     )
 

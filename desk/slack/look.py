@@ -279,7 +279,7 @@ def thread(
     """What should hang below a card, in order.
 
     since_id: what the card quotes (`Shown.anchor`): the thread goes on from there; that message itself stands in it
-    only where the card cannot show all of it: a long text, a form, files. Without it, everything that was said in the conversation.
+    only where the card cannot show all of it: a long text, a form, files. Without it, everything that was said.
     thread_id: the desk_threads row; what agents typed there themselves (desk_posts of kind "typed") is not said twice.
     """
     query = select(_n.id).where(_n.conversation_id == conversation_id, _n.id >= (since_id or 0))

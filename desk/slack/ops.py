@@ -33,12 +33,12 @@ def account_paused(one: Health) -> Post:
     if one.paused_until is None:
         return Post(
             fallback(one.title, "sends again"),
-            (section(f":large_green_circle: *{escape(one.title)}* sends again."),),
+            (section(f":large_green_circle: *{escape(one.title)}*: sends again."),),
         )
     until = when(one.paused_until, "{time}")
     blocks: list[Block] = [
         section(
-            f":red_circle: *{escape(one.title)}* is paused until {until}. Its replies wait and go out then."
+            f":red_circle: *{escape(one.title)}*: paused until {until}. Its replies wait and go out then."
         )
     ]
     blocks += [context(plain(line(one.why, 500)))] if one.why else []

@@ -29,7 +29,6 @@ from desk.slack.blocks import words as say
 from desk.slack.look import Shown, place
 from desk.slack.text import ago, escape, line, shown, when
 from desk.slack.thread import files, seen
-from hub import urn as urns
 from hub.config import Config
 from router.explain import Applied, Explanation, NearMiss, Seen
 
@@ -162,7 +161,7 @@ def _known(view: ConversationView) -> str:
 
 def _addresses(view: ConversationView) -> str:
     return " · ".join(
-        f"{line(urns.display(one.urn), 60)} ({'verified' if one.verified else 'claimed'}"
+        f"{line(words.called('', one.urn), 60)} ({'verified' if one.verified else 'claimed'}"
         f"{', opted out' if one.opted_out else ''})"
         for one in view.identities[:10]
     )
@@ -215,7 +214,7 @@ def found(
     if hits.customers:
         blocks.append(header("People"))
         for hit in hits.customers[:HITS]:
-            at = ", ".join(line(urns.display(urn), 60) for urn in hit.urns)
+            at = ", ".join(line(words.called("", urn), 60) for urn in hit.urns)
             name = line(hit.customer.name or "nameless", 80)
             blocks.append(rich(say(leaf(name, "bold"), leaf(f"  {at}"))))
     if not hits.conversations and not hits.customers:
@@ -232,15 +231,16 @@ def row(one: Card, config: Config, link: str | None = None) -> list[Block]:
         leaves += [leaf("  "), leaf(line(one.customer_tier, 20), "code")]
     if preview := line(one.preview or one.subject, 140):
         leaves.append(leaf(f"\n{preview}"))
+    state = [] if one.state == "waiting" else [words.STATES[one.state]]
     small = [
-        words.STATES[one.state],
+        *state,
         escape(words.queue(config, one.queue)),
         escape(words.channel(one.account)),
     ]
     if one.state in ("waiting", "offered") and one.waiting_since:
-        small.append(f"waits since {ago(one.waiting_since)}")
+        small.append(f"waiting · {ago(one.waiting_since)}")
     elif one.waiting_since and one.state != "closed":
-        small.append(f"unanswered since {ago(one.waiting_since)}")
+        small.append(f"unanswered · {ago(one.waiting_since)}")
     elif one.state == "snoozed" and one.snoozed_until:
         small.append(f"until {when(one.snoozed_until)}")
     else:
