@@ -16,7 +16,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -97,14 +97,10 @@ def look_up_homes(tx: Connection, known: Known, homes: Sequence[str], ids: Seque
             known.homes[home] = conversation
 
 
-def early(tx: Connection) -> AbstractContextManager[Callable[[Plan], None] | None]:
-    """What takes rows from a plan that is still being made and sends them; None where that gains nothing: SQLite has
-    its work done by ourselves."""
-    if tx.dialect.name != "postgresql":
-        return nullcontext()
-    from crm_store import batch_postgresql
-
-    return batch_postgresql.Early(_driver(tx))
+def early(tx: Connection) -> AbstractContextManager[Callable[[Plan], None]]:
+    """What takes rows from a plan that is still being made and has them written meanwhile."""
+    made: AbstractContextManager[Callable[[Plan], None]] = _dialect(tx).Early(_driver(tx))
+    return made
 
 
 def write(tx: Connection, plan: Plan) -> None:

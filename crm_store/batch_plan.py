@@ -178,6 +178,7 @@ class Plan:
     taken: identity that was only claimed -> the customer who wrote from it, and their name
     calls: interaction -> (text, extra, attachments) ; proposals: (id, one, other, evidence, score, at)
     cursors: (account, name) -> (value, at) ; arrived: what was said, as (account, external id)
+    entries, duplicates, quarantined: how many rows of intake there are, and of those
     The rest are events for the rooms that own their tables, in order.
     """
 
@@ -191,6 +192,9 @@ class Plan:
     proposals: list[Row] = field(default_factory=list)
     cursors: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     arrived: list[tuple[str, str]] = field(default_factory=list)
+    entries: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
     changes: list[MessageChanged] = field(default_factory=list)
     reports: list[DeliveryReported] = field(default_factory=list)
     consents: list[ConsentChanged] = field(default_factory=list)

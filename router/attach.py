@@ -123,9 +123,11 @@ class _Pass:
             interaction = None
             if first is not None:
                 outcome, interaction = "duplicate", first.interaction_id
+                self.plan.duplicates += 1
                 self.again(event, first)
             elif isinstance(event, Unreadable):
                 outcome = "quarantined"
+                self.plan.quarantined += 1
                 self.unreadable(event, entry)
                 known.events[event.account, event.event_key] = First(None)
             else:
@@ -133,6 +135,7 @@ class _Pass:
                 first = known.events[event.account, event.event_key] = self.take(event)
                 interaction = first.interaction_id
             kind = KINDS[type(event)]
+            self.plan.entries += 1
             intake.append(
                 (*place, event.account, event.event_key, kind, outcome, interaction, accepted, self.now)
             )

@@ -125,8 +125,11 @@ class Handler:
         calls = [call.conversation_id for call in known.calls.values()]
         if homes or calls:
             batch.look_up_homes(tx, known, homes, calls)
-        with batch.early(tx) as early:
-            plan = attach.plan(known, entries, setting, early if len(entries) >= _MANY else None)
+        if len(entries) >= _MANY:
+            with batch.early(tx) as early:
+                plan = attach.plan(known, entries, setting, early)
+        else:
+            plan = attach.plan(known, entries, setting)
         if self.store.postgresql:
             self.rest()  # its work is the server's; SQLite's is ours, and the commit alone leaves us the interpreter
         batch.write(tx, plan)
@@ -332,13 +335,12 @@ def peek(raw: bytes) -> tuple[str, str, str]:
 
 
 def _told(plan: Plan) -> Handled:
-    intake = plan.rows["intake"]
     return Handled(
         conversations=set(plan.touched),
         queues={c.queue for c in plan.touched.values() if c.touched > 1 or c.number is not None},
-        entries=len(intake),
-        duplicates=sum(row[5] == "duplicate" for row in intake),
-        quarantined=len(plan.rows["quarantine"]),
+        entries=plan.entries,
+        duplicates=plan.duplicates,
+        quarantined=plan.quarantined,
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from crm_store import batch, schema
+from crm_store.batch_plan import Known
 from crm_store.db import Store
 from hub.errors import Unavailable
 from hub.model import (
@@ -25,6 +26,7 @@ from hub.model import (
     MessageChanged,
     Unreadable,
 )
+from router import attach
 from tests.router.way_in import NOON, WayIn, message
 
 
@@ -96,6 +98,51 @@ def at_once(*works: Any) -> list[Exception]:
     for thread in threads:
         thread.join(60)
     return errors
+
+
+# ------------------------------------------------------------------------------------------------ a long batch
+
+LONG = 2200  # more than two statements of rows, and some left over
+
+
+def test_what_is_written_while_the_rest_is_planned_is_there_once(way: WayIn) -> None:
+    said = [way.ann(f"{n}", sender=f"webchat:c{n % 700}") for n in range(LONG)]
+    handled = way.take(*said, said[3])
+    assert (handled.entries, handled.duplicates, handled.quarantined) == (LONG + 1, 1, 0)
+    assert [row.text for row in way.rows(schema.interactions)] == [event.text for event in said]
+    assert way.outcomes() == ["stored"] * LONG + ["duplicate"]
+    assert (way.count(schema.decisions), way.count(schema.conversations)) == (LONG, 700)
+
+
+@pytest.mark.parametrize("at", [LONG - 1, 1300], ids=["at the end", "while some is written"])
+def test_a_long_batch_that_fails_leaves_nothing(way: WayIn, at: int) -> None:
+    def reads(text: str) -> None:
+        if text == str(at):
+            raise ZeroDivisionError
+
+    way.mind(reads)
+    entries = [way.entry(way.ann(f"{n}", sender=f"webchat:c{n}")) for n in range(LONG)]
+    with pytest.raises(ZeroDivisionError), way.store.begin() as tx:
+        way.handler.accept(tx, entries)
+    assert not way.count(schema.intake) + way.count(schema.interactions) + way.count(schema.identities)
+    way.take(way.ann())
+    assert way.outcomes() == ["stored"]
+
+
+def test_a_row_that_is_refused_while_the_rest_is_planned_ends_the_batch(way: WayIn) -> None:
+    way.take(taken := way.ann(event_key="taken"))
+    entries = [way.entry(way.ann(f"{n}", sender=f"webchat:c{n}")) for n in range(LONG)]
+    late = Known()  # as if another router had stored it after our look-up
+    setting = way.handler.setting(LONG)
+
+    def work(tx: Any) -> None:
+        with batch.early(tx) as early:
+            plan = attach.plan(late, [way.entry(taken), *entries], setting, early)
+        batch.write(tx, plan)
+
+    with pytest.raises(Exception, match=r"(?i)unique"), way.store.begin() as tx:
+        work(tx)
+    assert way.outcomes() == ["stored"]
 
 
 @pytest.mark.postgres
