@@ -1,0 +1,327 @@
+"""The modal in which a reply is written: opened, redrawn while one types, and sent.
+
+The reply's key is made when the modal opens and stays with it, so a double submit, and a submit after one that Slack or
+we took too long for, are one reply. What cannot be sent keeps the modal as it is, with the reason below its input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from crm_store import timeline, views
+from crm_store.schema import interactions
+from crm_store.timeline import Entry
+from crm_store.views import Card
+from desk import replying
+from desk.replying import ReplyResult, Then
+from desk.rights import rights
+from desk.slack import blocks, files, look, modals, names
+from desk.slack.blocks import View
+from desk.slack.context import SlackDesk
+from desk.slack.press import About, Press, Wrong, about, in_time, said
+from desk.slack.text import emoji
+from hub import urn as urns
+from hub.errors import Conflict, Refused, Unavailable
+from hub.limits import Limits
+from hub.model import Attachment
+from router.choose import Choice, Option
+
+_MENTION = re.compile(r"<[@!#][^<>\s]{1,80}>")
+_EMOJI = re.compile(r"(?<![\w:/]):([a-z0-9_+'-]{1,60}):(?![\w:])")
+_FETCH_S = 1.6  # of the time there is; the rest is the store's
+_KEYS = 5
+_THEN: dict[str, Then] = {"leave": "leave", "wait": "wait", "close": "close"}
+
+_n = interactions.c
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """What a reply's modal begins with. not_by: (account, address) that has just failed. files_of: the interaction
+    whose files go along."""
+
+    text: str = ""
+    notice: str = ""
+    not_by: tuple[str, str] | None = None
+    files_of: int | None = None
+
+
+# ------------------------------------------------------------------------------------------------- opening the modal
+
+
+def take(desk: SlackDesk, conversation: int, agent: str) -> Card:
+    """The conversation as this agent may answer it: one that waits is claimed first. Raises Conflict with who was
+    faster, Refused."""
+    with desk.store.read() as tx:
+        card = views.card(tx, conversation)
+    if card.state not in ("waiting", "offered"):
+        return card
+    try:
+        desk.actions.claim(conversation, agent)
+    except Conflict:
+        with desk.store.read() as tx:
+            card = views.card(tx, conversation)
+        if card.assignee != agent or card.state == "closed":
+            raise
+        return card
+    with desk.store.read() as tx:
+        return views.card(tx, conversation)
+
+
+def build(desk: SlackDesk, conversation: int, agent: str, draft: Draft) -> View:
+    """The modal, for who has the conversation or leads. Raises Conflict, NotFound, Refused."""
+    card, who, config = take(desk, conversation, agent), rights(desk.config(), agent), desk.config()
+    who.own(card)  # type: ignore[arg-type]  # a card has what it asks of a row
+    if card.state == "closed":
+        raise Refused(f"#{card.number} is closed; open it again first.")
+    with desk.store.read() as tx:
+        shown = look.card(tx, config, desk.rules(), conversation, desk.clock(), desk_url=desk.desk_url)
+    choice = desk.actions.choices(conversation, agent)
+    meta = About(
+        conversation=conversation,
+        seen=shown.card.last_inbound_id,  # read together with what the modal shows
+        queue=card.queue,
+        files_of=draft.files_of,
+    )
+    return modals.reply(
+        shown,
+        choice,
+        desk.limits,
+        meta=meta.text(),
+        text=draft.text,
+        channel=_other(choice, draft.not_by),
+        notice=draft.notice,
+    )
+
+
+def _other(choice: Choice, not_by: tuple[str, str] | None) -> str | None:
+    """The best way that is open and not the one that failed."""
+    if not_by is None:
+        return None
+    open_ = (one for one in choice.options if one.usable and (one.account, one.urn) != not_by)
+    return next((modals.way(one) for one in open_), None)
+
+
+async def opened(press: Press) -> None:
+    """Reply was pressed."""
+    await press.show(lambda: build(press.desk, press.id, press.agent.key, Draft()))
+
+
+# ------------------------------------------------------------------------------------------------- while it is written
+
+
+async def changed(press: Press) -> None:
+    """Something was typed or chosen: the count below the text, and what belongs to the choice. Nothing is kept yet."""
+    await press.ack()
+    if press.view.get("callback_id") == names.REPLY_VIEW:
+        view = modals.changed(press.view, press.desk.limits)
+        if view is not None:
+            await press.update(view)
+
+
+async def canned(press: Press) -> None:
+    """A ready-made reply goes below what stands there already."""
+    await press.ack()
+    reply = press.desk.config().replies.get(press.value)
+    if reply is None or not press.in_modal:
+        return
+    typed = str(modals.values(press.view).get(names.TEXT) or "").rstrip()
+    text = f"{typed}\n\n{reply.text}" if typed else reply.text
+    await press.update(modals.with_text(press.view, text, press.desk.limits), force=True)
+
+
+def canned_options(desk: SlackDesk, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The ready-made replies of the queue that fit what was typed."""
+    queue = about(body.get("view") or {}).queue
+    return modals.canned_options(desk.config(), queue, str(body.get("value") or ""))
+
+
+# ----------------------------------------------------------------------------------------------------------- sending
+
+
+async def sent(press: Press) -> dict[str, Any] | None:
+    """Send was pressed: the reply stands in the store before the modal closes."""
+    meta, says = about(press.view), modals.values(press.view)
+    text = written(says)
+    way = await _way(press, meta.conversation, says.get(names.CHANNEL))
+    attached = await _files(press, way, list(says.get(names.FILES) or ()), meta)
+    result = await press.do(
+        _send,
+        press.desk,
+        meta,
+        press.agent.key,
+        text,
+        way,
+        attached,
+        _THEN.get(str(says.get(names.THEN)), "leave"),
+        says.get(names.DISPOSITION) or None,
+    )
+    if result.held_reason is None:
+        return None
+    return {
+        "response_action": "update",
+        "view": await press.look(lambda tx: _held(tx, meta, result)),
+    }
+
+
+def written(says: Mapping[str, Any]) -> str:
+    """The text as a customer reads it. Raises Wrong where it speaks to colleagues."""
+    text = str(says.get(names.TEXT) or "")
+    if _MENTION.search(text):
+        raise Wrong(
+            names.TEXT, "This mentions somebody in Slack. Customers do not see mentions: take it out."
+        )
+    return _EMOJI.sub(lambda found: emoji(found[1]), text)
+
+
+def _send(
+    desk: SlackDesk,
+    meta: About,
+    agent: str,
+    text: str,
+    way: Option | None,
+    attached: tuple[Attachment, ...],
+    then: Then,
+    disposition: str | None,
+) -> ReplyResult:
+    """The reply, once. The same window submitted again finds what it made: as it is, if that is what is asked for now;
+    made anew, if it was undone since; and refused, if another text is out already."""
+    take(desk, meta.conversation, agent)  # an idle claim may have gone back while it was written
+    key = f"slack:{meta.key}"
+    for _ in range(_KEYS):
+        result = desk.actions.reply(
+            meta.conversation,
+            agent,
+            text,
+            idem_key=key,
+            account=way.account if way else None,
+            to=way.urn if way else None,
+            attachments=attached,
+            seen_inbound=meta.seen,
+            then=then,
+            disposition=disposition,
+        )
+        if result.new:
+            return result
+        with desk.store.read() as tx:
+            [before] = timeline.entries(tx, [result.interaction_id])
+        if not before.withdrawn:
+            return _same(result, before, text)
+        key = f"slack:{meta.key}:{result.delivery_id}"
+    raise Conflict("This window was sent and taken back too often. Close it and begin again.")
+
+
+def _same(result: ReplyResult, before: Entry, text: str) -> ReplyResult:
+    first = before.text if before.first_text is None else before.first_text
+    if first != text.replace("\x00", ""):
+        raise Conflict(
+            "Your first press was saved after all, and goes out as you had written it then. Take it back in the "
+            "thread, then send this; or close this window."
+        )
+    return result
+
+
+def _held(tx: Connection, meta: About, result: ReplyResult) -> View:
+    """What the modal becomes when the customer wrote meanwhile: what they wrote, and the agent's two ways on."""
+    query = select(_n.id).where(
+        _n.conversation_id == meta.conversation, _n.direction == "in", _n.id > (meta.seen or 0)
+    )
+    wrote = timeline.entries(tx, list(tx.execute(query.order_by(_n.id).limit(10)).scalars()))
+    quotes = [blocks.quote(entry.text or "A file.", 1500) for entry in wrote]
+    ref = str(result.delivery_id)
+    ways = blocks.actions(
+        blocks.button("Send it anyway", names.CONFIRM, ref, "primary"),
+        blocks.button("Take it back", names.UNDO, ref),
+    )
+    return said(replying.HELD_WORDS, title="The customer wrote", more=(*quotes, ways))
+
+
+async def _way(press: Press, conversation: int, value: str | None) -> Option | None:
+    """The account and address that the menu names. Raises Wrong for one that is not offered any more."""
+    if not value:
+        return None
+    choice = await press.do(press.desk.actions.choices, conversation, press.agent.key)
+    way = modals.chosen(choice, value)
+    if way is None:
+        raise Wrong(names.CHANNEL, "That way is not open any more. Close this window and begin again.")
+    return way
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+async def _files(
+    press: Press, way: Option | None, listed: list[Mapping[str, Any]], meta: About
+) -> tuple[Attachment, ...]:
+    """The files that go with the reply, looked at before they are fetched. Large ones take longer than Slack waits: the
+    modal stays, and its next press finds them here."""
+    kept = await press.look(lambda tx: _kept(tx, meta.files_of)) if meta.files_of else ()
+    if not listed:
+        return kept
+    _check(press, way, listed, len(kept))
+    fetching = [_fetching(press.desk, str(one.get("id") or "")) for one in listed]
+    try:
+        found = await in_time(asyncio.gather(*(asyncio.shield(one) for one in fetching)), _FETCH_S)
+    except Unavailable as error:
+        late = not all(one.done() for one in fetching)
+        text = "The files are still on their way to us. Nothing is sent yet: press again in a few seconds."
+        raise Wrong(names.FILES, text if late else str(error)) from error
+    except Refused as error:
+        raise Wrong(names.FILES, str(error)) from error
+    return (*kept, *found)
+
+
+def _check(press: Press, way: Option | None, listed: list[Mapping[str, Any]], kept: int) -> None:
+    """By what Slack says of them, so that nobody waits for a file that the channel does not take."""
+    config = press.desk.config()
+    account = config.accounts.get(way.account or "") if way else None
+    limits: Limits | None = press.desk.limits.get(urns.channel_of(account.key)) if account else None
+    if account is None or limits is None:
+        return
+    declared = [
+        Attachment(
+            sha256="0" * 64,
+            content_type="application/octet-stream",
+            size_bytes=int(one.get("size") or 1),
+            name=str(one.get("name") or "file"),
+        )
+        for one in listed
+    ]
+    try:
+        replying.check_message("-", [*declared, *declared[:1] * kept], limits, account)
+    except Refused as error:
+        raise Wrong(names.FILES, str(error)) from error
+
+
+_on_their_way: dict[str, asyncio.Task[Attachment]] = {}
+
+
+def _fetching(desk: SlackDesk, file_id: str) -> asyncio.Task[Attachment]:
+    """The fetch of a file, begun once however often its modal is submitted. A failed one is begun anew."""
+    known = _on_their_way.get(file_id)
+    if known is not None and (not known.done() or (not known.cancelled() and known.exception() is None)):
+        return known
+    task = asyncio.ensure_future(files.fetch(desk, file_id))
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    if len(_on_their_way) > 200:
+        for old in [key for key, one in _on_their_way.items() if one.done()]:
+            del _on_their_way[old]
+    _on_their_way[file_id] = task
+    return task
+
+
+def _kept(tx: Connection, interaction: int | None) -> tuple[Attachment, ...]:
+    """The files of a reply that is written anew."""
+    if interaction is None:
+        return ()
+    return tuple(
+        Attachment(sha256=one.sha256, content_type=one.content_type, size_bytes=one.size_bytes, name=one.name)
+        for entry in timeline.entries(tx, [interaction])
+        for one in entry.attachments
+    )
