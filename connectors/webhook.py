@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -85,7 +86,7 @@ class Webhook:
 
     async def send(self, message: Outgoing, account: Account, wire: Wire) -> Sent:
         url = _setting(account, "url")
-        body = msgspec.json.encode(await _body(message, self.limits, wire))
+        body = await _body(message, self.limits, wire)
         headers = {
             signing.HEADER: signing.sign(account.secrets["signing"][0], body, int(wire.now.timestamp())),
             "Content-Type": "application/json",
@@ -144,21 +145,53 @@ def _accepted(event: Event) -> bytes:
     return b'{"accepted":true,"id":' + msgspec.json.encode(event.event_key) + b"}"
 
 
-async def _body(message: Outgoing, limits: Limits, wire: Wire) -> dict[str, Any]:
+class _Posted(msgspec.Struct, omit_defaults=True, kw_only=True, tag_field="kind", tag="message"):
+    """docs/channels/webhook.md, "What is posted to you". Whatever is empty is left out, but never the text."""
+
+    delivery: str
+    account: str
+    to: str
+    text: str
+    subject: str | None = None
+    thread: str | None = None
+    in_reply_to: str | None = None
+    author: str | None = None
+    created_at: datetime | None = None
+    attachments: list[dict[str, str]] | None = None
+
+
+async def _body(message: Outgoing, limits: Limits, wire: Wire) -> bytes:
     """What is posted. Raises SendError(MESSAGE_INVALID) beyond the limits, before anything has left."""
     if len(message.text) > limits.text_chars:
         raise SendError(SendCode.MESSAGE_INVALID, f"the text is longer than {limits.text_chars} characters")
     if not message.text and not message.attachments:
         raise SendError(SendCode.MESSAGE_INVALID, "there is neither text nor attachment")
+    files = await _files(message, limits, wire) if message.attachments else None
+    said = _Posted(
+        delivery=str(message.delivery_id),
+        account=message.account,
+        to=message.to,
+        text=message.text,
+        subject=message.subject or None,
+        thread=message.thread or None,
+        in_reply_to=message.in_reply_to or None,
+        author=message.author_name or None,
+        created_at=message.created_at,
+        attachments=files,
+    )
+    return msgspec.json.encode(said)
+
+
+async def _files(message: Outgoing, limits: Limits, wire: Wire) -> list[dict[str, str]]:
     sizes = [a.size_bytes for a in message.attachments]
-    if len(sizes) > limits.attachments or max(sizes, default=0) > limits.attachment_bytes:
+    if len(sizes) > limits.attachments or max(sizes) > limits.attachment_bytes:
         raise SendError(
             SendCode.MESSAGE_INVALID,
             f"at most {limits.attachments} attachments of {limits.attachment_bytes} bytes each are sent",
         )
     if sum(sizes) > SENT_AT_ONCE_BYTES:
         raise SendError(SendCode.MESSAGE_INVALID, f"attachments together exceed {SENT_AT_ONCE_BYTES} bytes")
-    files = [
+    return [
         {
             "name": a.name,
             "content_type": a.content_type,
@@ -166,20 +199,6 @@ async def _body(message: Outgoing, limits: Limits, wire: Wire) -> dict[str, Any]
         }
         for a in message.attachments
     ]
-    said = {
-        "kind": "message",
-        "delivery": str(message.delivery_id),
-        "account": message.account,
-        "to": message.to,
-        "text": message.text,
-        "subject": message.subject,
-        "thread": message.thread,
-        "in_reply_to": message.in_reply_to,
-        "author": message.author_name,
-        "created_at": message.created_at,
-        "attachments": files,
-    }
-    return {key: value for key, value in said.items() if value not in (None, "", [])} | {"text": message.text}
 
 
 _CHANGED = {Change.EDIT: "message.changed", Change.DELETE: "message.deleted"}
