@@ -36,7 +36,8 @@ from hub import clock
 from hub.config import Account
 from mainstem.processes import settle
 from tests.servers.valkey import Valkey
-from workers.drain import Drain, Tuning
+from workers.drain import Drain
+from workers.lane import Tuning
 from workers.rates import Rates
 
 REPLIES = 5000

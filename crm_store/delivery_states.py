@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection
 
 from hub.clock import to_us
@@ -36,8 +37,7 @@ CODE_CHARS = 20
 PROVIDER_CODE_CHARS = 80
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery that has a new state; for notices after the commit."""
 
     delivery_id: int

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -161,8 +160,7 @@ class Claimed(msgspec.Struct, frozen=True):
         return from_us(self.written_us)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one try.
 
     state: sent, delivered, read; queued (again, at `due_at`); failed, opted_out, unknown.

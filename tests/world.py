@@ -39,7 +39,8 @@ from mainstem.pool import Pool
 from router import consume
 from router.rules import compile_rules
 from tests.servers.http import Provider, Say, Seen
-from workers.drain import Drain, Tuning
+from workers.drain import Drain
+from workers.lane import Tuning
 from workers.rates import Rates
 
 KEY = b"the installation's key, made for this test"

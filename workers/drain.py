@@ -14,7 +14,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connectors import CONNECTORS
@@ -23,37 +23,15 @@ from crm_store.db import Store
 from crm_store.delivery_states import QUEUED, Moved
 from crm_store.outbox import Claimed, Outcome
 from hub import clock, failpoints, log
-from hub.clock import from_us, to_us
+from hub.clock import from_us
 from hub.config import Account
 from hub.errors import SendCode, SendError, Unavailable
 from workers import sending, turn
+from workers.lane import Lane, Tuning
 from workers.rates import Rates, Want
 from workers.sending import Pause, Result
 
 _log = log.get("deliver")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tuning:
-    """Seconds, and numbers of sends.
-
-    per_account: how many an account may have in flight; one whose rate is high and whose provider is far gets as many
-    as its rate needs, up to `most`. marked: how many more of it are marked as `sending` ahead, so that a slot that
-    falls free waits for no commit; a crash makes those unknown too, so they are few, and none where sends are slow.
-    """
-
-    lasts_s: float = 30.0
-    per_account: int = 10
-    most: int = 50
-    marked: int = 10
-    batch_s: float = 0.01  # statuses of what finished in this time share a transaction
-    poll_s: float = 0.25  # how soon a reply that nobody announced is seen by a drain that waits
-    look_s: float = 2.0  # how often leases that ended and unknown deliveries are looked at
-    slow_s: float = 2.0  # a send older than this is not waited for before the drain ends
-    stop_s: float = 5.0  # how long a process that must end waits for sends in flight
-    longest_s: float = 100.0  # below jobs.TIMEOUT_S
-    ahead_s: float = 1.0  # how much of its rate an account may hold claimed
-    send_s: float = sending.SEND_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,33 +41,6 @@ class Drained:
     tried: int
     more: bool
     next_due: datetime | None
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One account's sends."""
-
-    account: Account
-    ready: deque[Claimed] = field(default_factory=deque)
-    marked: deque[tuple[float, Claimed]] = field(
-        default_factory=deque
-    )  # `sending` since then, without a slot
-    flying: dict[int, float] = field(default_factory=dict)  # delivery -> when its send began
-    takes_s: float = 0.0  # the quickest of late
-    hungry: bool = True  # its last claim was filled, so there may be more
-    token_at: float = 0.0  # no token before
-
-    def due(self, now: datetime) -> list[Claimed]:
-        """Those whose time has come, replies first."""
-        now_us = to_us(now)
-        return sorted((d for d in self.ready if d.due_us <= now_us), key=lambda d: (d.bulk, d.due_us, d.id))
-
-    def slots(self, t: Tuning) -> int:
-        """How many may be in flight at once: what its rate needs at the time its sends take (Little's law)."""
-        return max(t.per_account, min(t.most, math.ceil(self.account.rate_per_s * self.takes_s)))
-
-    def oldest_s(self, now: float) -> float:
-        return now - min(self.flying.values(), default=now)
 
 
 class Drain:
@@ -116,10 +67,11 @@ class Drain:
         self._tuning = tuning or Tuning()
         self._owner = f"{owner}:{time.monotonic_ns():x}"
         self._limits = {name: connector.limits for name, connector in connectors.items()}
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._results: list[Result] = []
         self._hopeless: list[tuple[int, str]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._late: set[int] = set()
         self._woken = asyncio.Event()
         self._began = self._looked = 0.0
         self._polled = -math.inf
@@ -135,6 +87,7 @@ class Drain:
         """Send what is due, and what falls due meanwhile, until the time is over or nothing is left."""
         self._began = time.monotonic()
         failures = 0
+        watch = asyncio.create_task(self._watch())
         with ThreadPoolExecutor(1, thread_name_prefix="outbox") as pool:
             try:
                 while True:
@@ -160,6 +113,7 @@ class Drain:
                         break
                     await self._rest()
             finally:
+                watch.cancel()
                 await self._abandon(pool)
         return Drained(tried=self._tried, more=self._closing, next_due=self._next_due)
 
@@ -167,8 +121,11 @@ class Drain:
         """The accounts as configured now, and whether it is time to end."""
         accounts = self._accounts()
         for key, account in accounts.items():
-            lane = self._lanes.setdefault(key, _Lane(account))
+            lane = self._lanes.get(key)
+            if lane is None:
+                lane = self._lanes[key] = Lane(account, self._tuning.per_account)
             lane.account = account
+            lane.resize(self._tuning)
         for key in [
             k for k, lane in self._lanes.items() if k not in accounts and not lane.flying and not lane.marked
         ]:
@@ -197,7 +154,7 @@ class Drain:
                 continue
             account = lane.account
             due = lane.due(wall)
-            slots = lane.slots(t)
+            slots = lane.slots
             open_slots = slots - len(lane.flying) - len(lane.marked) + (0 if slow else min(t.marked, slots))
             free = min(len(due), open_slots)
             if free > 0 and now >= lane.token_at:
@@ -227,7 +184,7 @@ class Drain:
             accounts=tuple(sorted(self._lanes)) if idle else None,
         )
 
-    def _may_start(self, lane: _Lane, now: float) -> bool:
+    def _may_start(self, lane: Lane, now: float) -> bool:
         """Not when ending, and towards the end not where a send hangs: it alone would keep the drain from ending."""
         if lane.account.key not in self._accounts():
             return False
@@ -303,7 +260,7 @@ class Drain:
         wall = self._now()
         waits = [t.poll_s]
         for lane in self._lanes.values():
-            if lane.ready and len(lane.flying) + len(lane.marked) < lane.slots(t):
+            if lane.ready and len(lane.flying) + len(lane.marked) < lane.slots:
                 first = from_us(min(delivery.due_us for delivery in lane.ready))
                 waits.append(max(lane.token_at - now, (first - wall).total_seconds()))
             elif lane.hungry and not lane.ready:
@@ -325,20 +282,38 @@ class Drain:
 
     # ----------------------------------------------------------------------------------------------- the sends
 
-    def _fill(self, lane: _Lane, now: float) -> None:
-        """Start what is marked, as far as there are slots. One whose lease would not outlast its send is put back: a
-        process that was frozen does not know what others made of it meanwhile."""
-        holds_s = turn.LEASE.total_seconds() - self._tuning.send_s
-        while lane.marked and len(lane.flying) < lane.slots(self._tuning):
-            marked_at, delivery = lane.marked.popleft()
-            if now - marked_at > holds_s:
-                self._put_back(delivery, self._now())
-                continue
-            lane.flying[delivery.id] = now
-            self._tried += 1
+    def _fill(self, lane: Lane, now: float) -> None:
+        """Start what is marked, as far as there are slots."""
+        while delivery := self._next(lane, now):
             self._spawn(self._send(delivery, lane))
 
-    def _unmark(self, lane: _Lane, now: datetime) -> None:
+    def _next(self, lane: Lane, now: float) -> Claimed | None:
+        """Take a slot for the next that is marked, if both are there. One whose lease would not outlast its send is
+        put back: a process that was frozen does not know what others made of it meanwhile."""
+        while lane.marked and len(lane.flying) < lane.slots:
+            marked_at, delivery = lane.marked.popleft()
+            if now - marked_at > turn.LEASE_S - self._tuning.send_s:
+                self._put_back(delivery, self._now())
+                continue
+            lane.flying[delivery.id] = now, None
+            self._tried += 1
+            return delivery
+        return None
+
+    async def _watch(self) -> None:
+        """End sends that take too long: one look at all of them instead of a time-out for each, which cost 10 µs."""
+        while True:
+            await asyncio.sleep(min(1.0, self._tuning.send_s / 20))
+            latest = time.monotonic() - self._tuning.send_s
+            for lane in self._lanes.values():
+                for delivery_id, (began, task) in lane.flying.items():
+                    if began > latest:
+                        break
+                    if task is not None and delivery_id not in self._late:
+                        self._late.add(delivery_id)
+                        task.cancel()
+
+    def _unmark(self, lane: Lane, now: datetime) -> None:
         """Put back what was marked and not begun: that it did not go out is certain."""
         for _, delivery in lane.marked:
             self._put_back(delivery, now)
@@ -353,24 +328,32 @@ class Drain:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, delivery: Claimed, lane: _Lane) -> None:
-        connector = self._connectors[lane.account.connector]
-        try:
-            result = await sending.attempt(
-                connector, delivery, lane.account, self._wire(), self._now, send_s=self._tuning.send_s
-            )
-        except asyncio.CancelledError:
-            left = SendError(SendCode.UNKNOWN, "the sender had to end before an answer came")
-            result = sending.judge(delivery, left, delivery.attempts + 1, self._now())
-        failpoints.here("deliver.after_send")
-        now = time.monotonic()
-        took_s = now - lane.flying.pop(delivery.id)
-        if took_s < self._tuning.slow_s:
-            # The quickest of late: a mean would count our own queue, and ask for a longer one.
-            lane.takes_s = min(took_s, lane.takes_s * 1.02) if lane.takes_s else took_s
-        self._fill(lane, now)
-        self._results.append(result)
-        self._woken.set()
+    async def _send(self, first: Claimed, lane: Lane) -> None:
+        """The work of one slot: send, and then what is marked next, until nothing is."""
+        delivery: Claimed | None = first
+        task = asyncio.current_task()
+        assert task is not None
+        while delivery is not None:
+            connector = self._connectors[lane.account.connector]
+            lane.flying[delivery.id] = time.monotonic(), task
+            try:
+                result = await sending.attempt(connector, delivery, lane.account, self._wire(), self._now)
+            except asyncio.CancelledError:
+                why = "the sender had to end before an answer came"  # nothing is marked any more, so this ends too
+                if delivery.id in self._late:
+                    why = f"no answer within {self._tuning.send_s:g} s"
+                    self._late.discard(delivery.id)
+                    task.uncancel()
+                doubt = SendError(SendCode.UNKNOWN, why)
+                result = sending.judge(delivery, doubt, delivery.attempts + 1, self._now())
+            failpoints.here("deliver.after_send")
+            now = time.monotonic()
+            took_s = now - lane.flying.pop(delivery.id)[0]
+            if took_s < self._tuning.slow_s:
+                lane.took(took_s, now)
+            self._results.append(result)
+            self._woken.set()
+            delivery = self._next(lane, now)
 
     async def _look(self, delivery: Claimed) -> None:
         account = self._accounts().get(delivery.account)

@@ -26,7 +26,8 @@ from workers.sending import LOOK_AGAIN, Pause, Result, refusal
 
 _log = log.get("deliver")
 
-LEASE = timedelta(seconds=50)  # a send ends after 45 and is noted at once: whose lease ends is dead or frozen
+LEASE_S = 50.0  # a send ends after 45 and is noted at once: whose lease ends is dead or frozen
+LEASE = timedelta(seconds=LEASE_S)
 LOOKS_AT_ONCE = 20
 AHEAD = timedelta(seconds=0.5)  # claimed so long before they are due, to go at that very moment
 

@@ -18,7 +18,8 @@ from crm_store.delivery_states import Moved
 from crm_store.schema import conversations, delivery_events, delivery_parts, identities, interactions
 from crm_store.schema import deliveries as table
 from hub.config import Account
-from workers.drain import Drain, Drained, Tuning
+from workers.drain import Drain, Drained
+from workers.lane import Tuning
 from workers.rates import Rates
 from workers.sending import Pause
 
