@@ -7,22 +7,36 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from typing import TYPE_CHECKING, Any
+import json
+from typing import Any
 
 from tests.servers.slack.api import ApiError, Called
-from tests.servers.slack.workspace import Channel, File, Json
-
-if TYPE_CHECKING:
-    from tests.servers.slack.delivery import Delivery
-    from tests.servers.slack.server import Slack
+from tests.servers.slack.clock import Clock
+from tests.servers.slack.delivery import Delivery, Door
+from tests.servers.slack.workspace import Channel, File, Ids, Json, Stamps, User
 
 
 class Outside:
     """Half of `Slack`: the workspace as everybody in it sees it."""
 
+    ids: Ids
+    clock: Clock
+    stamps: Stamps
+    door: Door
+    team_id: str
+    app_id: str
+    bot_user_id: str
+    verification_token: str
+    revoked: str
+    subscriptions: set[str]
+    users: dict[str, User]
+    channels: dict[str, Channel]
+    files: dict[str, File]
+    calls: list[Called]
+
     # ------------------------------------------------------------------------------------------------- looking
 
-    def messages(self: Slack, channel: str, thread: str | None = None) -> list[Json]:
+    def messages(self, channel: str, thread: str | None = None) -> list[Json]:
         """What stands in the channel, or in a thread below its parent, eldest first; metadata and all."""
         if thread is None:
             return [
@@ -36,42 +50,42 @@ class Outside:
             if one.get("thread_ts") == thread and one["ts"] != thread
         ]
 
-    def message(self: Slack, channel: str, ts: str) -> Json:
+    def message(self, channel: str, ts: str) -> Json:
         """Raises KeyError where it is gone."""
         return self.channels[channel].messages[ts]
 
-    def reactions(self: Slack, channel: str, ts: str) -> dict[str, list[str]]:
+    def reactions(self, channel: str, ts: str) -> dict[str, list[str]]:
         return {one["name"]: list(one["users"]) for one in self.message(channel, ts).get("reactions", ())}
 
-    def file(self: Slack, file_id: str) -> File:
+    def file(self, file_id: str) -> File:
         return self.files[file_id]
 
-    def called(self: Slack, method: str) -> list[Called]:
+    def called(self, method: str) -> list[Called]:
         """The calls of one method."""
         return [one for one in self.calls if one.method == method]
 
     # ------------------------------------------------------------------------------------------------- changing
 
-    def archive(self: Slack, channel: str) -> Delivery | None:
+    def archive(self, channel: str) -> Delivery | None:
         place = self.channels[channel]
         place.archived = True
         kind = "group_archive" if place.private else "channel_archive"
         return self.emit({"type": kind, "channel": channel, "user": "", "event_ts": self.ts()}, channel=place)
 
-    def unarchive(self: Slack, channel: str) -> Delivery | None:
+    def unarchive(self, channel: str) -> Delivery | None:
         place = self.channels[channel]
         place.archived = False
         kind = "group_unarchive" if place.private else "channel_unarchive"
         return self.emit({"type": kind, "channel": channel, "user": "", "event_ts": self.ts()}, channel=place)
 
-    def rename(self: Slack, channel: str, name: str) -> Delivery | None:
+    def rename(self, channel: str, name: str) -> Delivery | None:
         place = self.channels[channel]
         place.name = name
         kind = "group_rename" if place.private else "channel_rename"
         told = {"id": channel, "name": name, "created": place.created}
         return self.emit({"type": kind, "channel": told, "event_ts": self.ts()}, channel=place)
 
-    def kick(self: Slack, channel: str) -> Delivery | None:
+    def kick(self, channel: str) -> Delivery | None:
         """The bot is taken out of a channel."""
         place = self.channels[channel]
         event = {
@@ -84,15 +98,15 @@ class Outside:
         place.members.remove(self.bot_user_id)
         return delivery
 
-    def revoke(self: Slack, error: str = "token_revoked") -> None:
+    def revoke(self, error: str = "token_revoked") -> None:
         """Every call answers `error` from now on ("account_inactive" and "invalid_auth" too), until `mend`."""
         self.revoked = error
 
-    def http_to(self: Slack, url: str | None) -> None:
+    def http_to(self, url: str | None) -> None:
         """Deliver by signed HTTP requests to `url` from now on; None: by Socket Mode again."""
         self.door.url = url
 
-    def rate_limited(self: Slack) -> Delivery:
+    def rate_limited(self) -> Delivery:
         """https://docs.slack.dev/apis/events-api#rate-limiting: more than 30,000 events in an hour."""
         return self.door.send(
             "events_api",
@@ -106,19 +120,19 @@ class Outside:
         )
 
     @property
-    def lost(self: Slack) -> list[Json]:
+    def lost(self) -> list[Json]:
         """Payloads that the app never acknowledged, and those for which nobody was connected."""
         return self.door.lost
 
-    async def passes(self: Slack, seconds: float) -> None:
+    async def passes(self, seconds: float) -> None:
         """Slack's clock moves on: triggers expire, retries come, rates recover. Message timestamps move with it."""
         await self.clock.passes(seconds)
 
-    async def settled(self: Slack) -> None:
+    async def settled(self) -> None:
         """Until everything on its way to the app was acknowledged, or was not within three seconds."""
         await self.door.settled()
 
-    async def connected(self: Slack, connections: int = 1) -> None:
+    async def connected(self, connections: int = 1) -> None:
         """Until so many sockets are open (at most ten seconds)."""
         async with asyncio.timeout(10):
             while len(self.door.connections) < connections:
@@ -127,13 +141,13 @@ class Outside:
     # --------------------------------------------------------------------------------------------- what happens
 
     def post(
-        self: Slack, channel: Channel, words: Json, *, thread: str | None = None, broadcast: bool = False
+        self, channel: Channel, words: Json, *, thread: str | None = None, broadcast: bool = False
     ) -> Json:
         """A message stands in the channel; its event is on the way (`told`)."""
         return self.told(channel, words, thread=thread, broadcast=broadcast)[0]
 
     def told(
-        self: Slack, channel: Channel, words: Json, *, thread: str | None = None, broadcast: bool = False
+        self, channel: Channel, words: Json, *, thread: str | None = None, broadcast: bool = False
     ) -> tuple[Json, Delivery | None]:
         ts = self.ts()
         message: Json = {**words, "ts": ts}
@@ -148,7 +162,7 @@ class Outside:
         event = {**message, "channel": channel.id, "event_ts": ts, "channel_type": channel.type}
         return copy.deepcopy(message), self.emit(event, channel=channel)
 
-    def change(self: Slack, channel: Channel, after: Json) -> Delivery | None:
+    def change(self, channel: Channel, after: Json) -> Delivery | None:
         """https://docs.slack.dev/reference/events/message/message_changed"""
         before = channel.messages[after["ts"]]
         channel.messages[after["ts"]] = after
@@ -168,7 +182,7 @@ class Outside:
             channel=channel,
         )
 
-    def remove(self: Slack, channel: Channel, ts: str) -> Delivery | None:
+    def remove(self, channel: Channel, ts: str) -> Delivery | None:
         """https://docs.slack.dev/reference/events/message/message_deleted. The parent of a living thread leaves a
         tombstone, told of as a change."""
         before = channel.messages[ts]
@@ -208,7 +222,7 @@ class Outside:
             channel=channel,
         )
 
-    def react(self: Slack, channel: Channel, ts: str, name: str, user: str) -> Delivery | None:
+    def react(self, channel: Channel, ts: str, name: str, user: str) -> Delivery | None:
         message = channel.messages[ts]
         reactions = message.setdefault("reactions", [])
         one = next((found for found in reactions if found["name"] == name), None)
@@ -223,7 +237,7 @@ class Outside:
         one["count"] += 1
         return self._reacted("reaction_added", channel, message, name, user)
 
-    def unreact(self: Slack, channel: Channel, ts: str, name: str, user: str) -> Delivery | None:
+    def unreact(self, channel: Channel, ts: str, name: str, user: str) -> Delivery | None:
         message = channel.messages[ts]
         one = next((found for found in message.get("reactions", []) if found["name"] == name), None)
         if one is None or user not in one["users"]:
@@ -234,9 +248,7 @@ class Outside:
             message["reactions"].remove(one)
         return self._reacted("reaction_removed", channel, message, name, user)
 
-    def _reacted(
-        self: Slack, kind: str, channel: Channel, message: Json, name: str, user: str
-    ) -> Delivery | None:
+    def _reacted(self, kind: str, channel: Channel, message: Json, name: str, user: str) -> Delivery | None:
         event = {
             "type": kind,
             "user": user,
@@ -247,17 +259,17 @@ class Outside:
         }
         return self.emit(event, channel=channel)
 
-    def joins(self: Slack, channel: Channel, user: str) -> Delivery | None:
+    def joins(self, channel: Channel, user: str) -> Delivery | None:
         if user in channel.members:
             return None
         channel.members.append(user)
         return self.emit(self._membership("member_joined_channel", channel, user), channel=channel)
 
-    def leaves(self: Slack, channel: Channel, user: str) -> Delivery | None:
+    def leaves(self, channel: Channel, user: str) -> Delivery | None:
         channel.members.remove(user)
         return self.emit(self._membership("member_left_channel", channel, user), channel=channel)
 
-    def _membership(self: Slack, kind: str, channel: Channel, user: str) -> dict[str, Any]:
+    def _membership(self, kind: str, channel: Channel, user: str) -> dict[str, Any]:
         return {
             "type": kind,
             "user": user,
@@ -267,7 +279,7 @@ class Outside:
             "event_ts": self.ts(),
         }
 
-    def direct(self: Slack, user: str) -> Channel:
+    def direct(self, user: str) -> Channel:
         """The direct conversation of the bot with somebody."""
         for one in self.channels.values():
             if one.im == user:
@@ -275,6 +287,48 @@ class Outside:
         channel = Channel(self.ids.new("D"), "", im=user, members=[self.bot_user_id, user])
         self.channels[channel.id] = channel
         return channel
+
+    # -------------------------------------------------------------------------------------------------------- events
+
+    def emit(self, event: Json, *, channel: Channel | None = None) -> Delivery | None:
+        """To the app, if it subscribed to this kind of event and its bot may see the place. None: it may not."""
+        kind = event["type"]
+        if channel is not None:
+            if self.bot_user_id not in channel.members:
+                return None
+            if kind == "message":
+                kind = f"message.{ {'channel': 'channels', 'group': 'groups', 'im': 'im'}[channel.type] }"
+        if kind not in self.subscriptions or self.revoked:
+            return None
+        return self.door.send("events_api", self.wrapped(event))
+
+    def wrapped(self, event: Json) -> Json:
+        """https://docs.slack.dev/apis/events-api#event-type-structure"""
+        return {
+            "token": self.verification_token,
+            "team_id": self.team_id,
+            "context_team_id": self.team_id,
+            "context_enterprise_id": None,
+            "api_app_id": self.app_id,
+            "event": json.loads(json.dumps(event)),
+            "type": "event_callback",
+            "event_id": self.ids.new("Ev"),
+            "event_time": int(float(event.get("event_ts") or self.stamps.wall())),
+            "authorizations": [
+                {
+                    "enterprise_id": None,
+                    "team_id": self.team_id,
+                    "user_id": self.bot_user_id,
+                    "is_bot": True,
+                    "is_enterprise_install": False,
+                }
+            ],
+            "is_ext_shared_channel": False,
+            "event_context": f"4-{self.ids.new('')}",
+        }
+
+    def ts(self) -> str:
+        return self.stamps.new(self.clock.offset)
 
 
 def _count_reply(parent: Json, reply: Json) -> None:

@@ -6,7 +6,6 @@ https://docs.slack.dev/apis/web-api, https://docs.slack.dev/apis/web-api/rate-li
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import threading
 from collections import defaultdict, deque
@@ -20,7 +19,7 @@ from aiohttp import web
 from tests.servers.slack import chat, conversations, files, people, views
 from tests.servers.slack.api import METHODS, ApiError, Call, Called, Method, read_args
 from tests.servers.slack.clock import Clock
-from tests.servers.slack.delivery import Delivery, Door
+from tests.servers.slack.delivery import Door
 from tests.servers.slack.outside import Outside
 from tests.servers.slack.person import Person
 from tests.servers.slack.rates import Rates
@@ -272,48 +271,6 @@ class Slack(Outside):
                 request.transport.abort()
             return web.Response()
         return web.json_response({"ok": False, "error": what})
-
-    # -------------------------------------------------------------------------------------------------------- events
-
-    def emit(self, event: Json, *, channel: Channel | None = None) -> Delivery | None:
-        """To the app, if it subscribed to this kind of event and its bot may see the place. None: it may not."""
-        kind = event["type"]
-        if channel is not None:
-            if self.bot_user_id not in channel.members:
-                return None
-            if kind == "message":
-                kind = f"message.{ {'channel': 'channels', 'group': 'groups', 'im': 'im'}[channel.type] }"
-        if kind not in self.subscriptions or self.revoked:
-            return None
-        return self.door.send("events_api", self.wrapped(event))
-
-    def wrapped(self, event: Json) -> Json:
-        """https://docs.slack.dev/apis/events-api#event-type-structure"""
-        return {
-            "token": self.verification_token,
-            "team_id": self.team_id,
-            "context_team_id": self.team_id,
-            "context_enterprise_id": None,
-            "api_app_id": self.app_id,
-            "event": json.loads(json.dumps(event)),
-            "type": "event_callback",
-            "event_id": self.ids.new("Ev"),
-            "event_time": int(float(event.get("event_ts") or self.stamps.wall())),
-            "authorizations": [
-                {
-                    "enterprise_id": None,
-                    "team_id": self.team_id,
-                    "user_id": self.bot_user_id,
-                    "is_bot": True,
-                    "is_enterprise_install": False,
-                }
-            ],
-            "is_ext_shared_channel": False,
-            "event_context": f"4-{self.ids.new('')}",
-        }
-
-    def ts(self) -> str:
-        return self.stamps.new(self.clock.offset)
 
 
 async def _given(request: web.Request) -> tuple[Json, bool]:
