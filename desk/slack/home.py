@@ -156,7 +156,7 @@ def _queue(one: QueueRow) -> Block:
     waiting = one.waiting + one.offered
     late = f" · :warning: *{one.late} late*" if one.late else ""
     waits = f"*{waiting} waiting* · longest {span(one.longest_wait_s)}{late}" if waiting else "nobody waiting"
-    return context(plain(line(one.title, 60)), f"{waits} · {busy}")
+    return context(f"*{escape(line(one.title, 60))}*", f"{waits} · {busy}")
 
 
 def _accounts(at_home: AtHome) -> list[Block]:

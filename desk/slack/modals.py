@@ -48,7 +48,8 @@ from desk.slack.composing import (
 from desk.slack.look import Shown
 from desk.slack.reading import found, history, why
 from desk.slack.text import line
-from hub.config import Config
+from hub import urn as urns
+from hub.config import Account, Config
 from hub.errors import Refused
 from hub.limits import Limits
 from hub.text import fold
@@ -185,7 +186,7 @@ def close(shown: Shown, *, meta: str = "", disposition: str = "", tags: str = ""
         "placeholder": plain("refund, follow-up …", PLACEHOLDER_CHARS),
     }
     element |= {"initial_value": line(tags, 1000)} if tags.strip() else {}
-    has = f"It has {line(', '.join(shown.card.tags), 300)}." if shown.card.tags else ""
+    has = f"Now: {line(', '.join(shown.card.tags), 300)}" if shown.card.tags else ""
     blocks = [
         *above(notice),
         about(shown),
@@ -213,8 +214,7 @@ def new(
     """Begin a conversation: to whom, by which account, in which of the agent's queues, what. says: what `values` said
     before, to be put there again."""
     said = {key: str(value) for key, value in (says or {}).items() if value}
-    open_ = [one for one in config.accounts.values() if one.enabled and one.connector in limits]
-    able = [one for one in open_ if not limits[one.connector].lacks(one.settings)]
+    able = [one for one in config.accounts.values() if _can_begin(one, limits)]
     accounts = [option(one.title, one.key) for one in able if len(one.key) <= OPTION_VALUE_CHARS]
     mine = [one for one in queue_options(config) if one["value"] in queues]
     to = _line(TO, "+44 20 7946 0000, ann@example.com", 300, said)
@@ -229,6 +229,12 @@ def new(
     message = text_box(said.get(names.TEXT, ""), "Your message", live=False)
     message["element"]["focus_on_load"] = False  # the address comes first
     return modal(names.NEW_VIEW, "New conversation", [*blocks, message], meta, "Send")
+
+
+def _can_begin(account: Account, limits: Mapping[str, Limits]) -> bool:
+    """Not by a chat: there one answers who came."""
+    known = limits.get(account.connector) if account.enabled and account.connector not in urns.VISITS else None
+    return known is not None and not known.lacks(account.settings)
 
 
 def _line(action: str, placeholder: str, chars: int, said: Mapping[str, str]) -> Block:

@@ -210,7 +210,7 @@ def shown(card: Card | None = None, **more: Any) -> Shown:
         "name": card.customer_name,
         "channel": "web chat",
         "account": "Chat on our site",
-        "address": "v7f3a1",
+        "address": "",
         "queue": CONFIG.queues[card.queue].title,
         "assignee": who.get(card.assignee or "", ""),
         "assignee_slack": "U01EVA" if card.assignee == "eva" else None,
@@ -307,7 +307,7 @@ def thread_shots() -> list[Shot]:
     again = thread.message(entry(20, "Hello? Is anybody there?", at=ago(minutes=2)), CONFIG)
     story = (
         card,
-        thread.message(FIRST, CONFIG, url=f"{DESK}/conversations/1042"),
+        thread.message(FIRST, CONFIG, text=False),
         thread.note(
             entry(15, "Checked the ledger: both charges are real.", direction="note", by="agent:bo"), CONFIG
         ),

@@ -191,9 +191,9 @@ _LEAVES: dict[str, Callable[[Mapping[str, Any], _Reader], str]] = {
 def link(url: str, label: str = "") -> str:
     """A link without markup: its label and where it goes, said once where they are the same."""
     bare = url.removeprefix("mailto:").removeprefix("tel:")
-    same = {url, bare, url.removeprefix("https://"), url.removeprefix("http://"), url.rstrip("/")}
-    if not label or label in same or label.rstrip("/") in same:
-        return label if label and bare != url else bare
+    same = {url, bare, url.removeprefix("https://"), url.removeprefix("http://")}
+    if not label or label.rstrip("/") in {one.rstrip("/") for one in same}:
+        return label or bare
     return f"{label} ({bare})"
 
 
@@ -221,10 +221,12 @@ def _sign(name: str) -> str:
 
 _ANGLE = re.compile(r"<([^<>\n]{1,3000})>")
 _SHORT = re.compile(r":([a-z0-9_+'-]{1,60}(?:::skin-tone-[2-6])?):")
+_KEPT = re.compile(r"\x00(\d+)\x00")
+_MESSAGE_CHARS = 40_000  # what Slack keeps of one: https://api.slack.com/changelog/2018-04-truncating-really-long-messages
 _FENCE = re.compile(r"```\n?(.*?)\n?```", re.DOTALL)
 _CODE = re.compile(r"`([^`\n]+)`")
 _STYLES = tuple(
-    re.compile(rf"(?<![\w{sign}]){sign}(?=[^\s{sign}])([^{sign}\n]{{1,4000}}?)(?<=[^\s]){sign}(?![\w{sign}])")
+    re.compile(rf"(?<![\w{sign}]){sign}(?=[^\s{sign}])([^{sign}\n]+?)(?<=[^\s]){sign}(?![\w{sign}])")
     for sign in (r"\*", "_", "~")
 )
 
@@ -237,15 +239,15 @@ def _mrkdwn(text: str, reader: _Reader) -> str:
         kept.append(value)
         return f"\x00{len(kept) - 1}\x00"
 
-    text = text.replace("\x00", "")
+    text = text[:_MESSAGE_CHARS].replace("\x00", "")
     text = _ANGLE.sub(lambda found: keep(_angle(found.group(1), reader)), text)
     text = _FENCE.sub(lambda found: keep(found.group(1)), text)
     text = _CODE.sub(lambda found: keep(found.group(1)), text)
     for style in _STYLES:
         text = style.sub(r"\1", text)
     text = _SHORT.sub(lambda found: emoji(found.group(1)), text)
-    for place in reversed(range(len(kept))):  # code may hold a link that was kept before it
-        text = text.replace(f"\x00{place}\x00", kept[place], 1)
+    for _ in range(3):  # code may hold code's signs and a link, which were kept before it
+        text = _KEPT.sub(lambda found: kept[int(found.group(1))], text)
     return unescape(text)
 
 
