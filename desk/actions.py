@@ -13,9 +13,9 @@ from desk.beginning import Beginning, Begun
 from desk.conversing import Conversing
 from desk.people import People
 from desk.replying import ReplyResult
-from desk.revising import Revising
+from desk.revising import Revisable, Revised, Revising
 
-__all__ = ["Actions", "Begun", "ReplyResult"]
+__all__ = ["Actions", "Begun", "ReplyResult", "Revisable", "Revised"]
 
 
 class Actions(Beginning, Conversing, Revising, Answering, People):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crm_store.revisions import Revision
 from hub.config import Config
 from hub.urn import channel_of, display
 
@@ -123,6 +124,24 @@ DONE = {
     "empty": "Nobody is waiting in your queues.",
     "tagged": "Tags changed.",
     "changed": "Saved.",
+    "rewritten": "Changed. It had not gone out yet, so nobody has seen the first words.",
+    "revised": "The customer gets the new words in a moment.",
+    "same": "It reads so already.",
+    "withdrawn": "It is being taken back.",
+    "gone": "It was taken back already.",
+    "removed": "The note was removed.",
+}
+
+# A revision (crm_store/revisions.py) by (what, its state): (word, what it means, tone).
+REVISIONS: dict[tuple[str, str], tuple[str, str, str]] = {
+    ("edit", "queued"): ("Being changed", "The customer still sees the first text.", "wait"),
+    ("edit", "sending"): ("Being changed", "The customer may see the new text already.", "wait"),
+    ("edit", "done"): ("Changed", "The customer sees the new text.", "good"),
+    ("edit", "failed"): ("Not changed", "The customer still sees the first text.", "bad"),
+    ("delete", "queued"): ("Being taken back", "The customer still sees it.", "wait"),
+    ("delete", "sending"): ("Being taken back", "It may be gone already.", "wait"),
+    ("delete", "done"): ("Taken back", "The customer does not see it any more.", "good"),
+    ("delete", "failed"): ("Not taken back", "The customer still sees it.", "bad"),
 }
 
 CHANNELS = {
@@ -203,6 +222,14 @@ def event(config: Config, what: str, data: Mapping[str, Any]) -> str:
     if what == "closed" and data.get("disposition"):
         words += f" ({data['disposition']})"
     return words
+
+
+def revision(one: Revision) -> tuple[str, str, str]:
+    """(word, what it means for the agent, tone). Nobody knows the end of one that was given up as unknown."""
+    word, meaning, tone = REVISIONS.get((one.change, one.state), ("", "", ""))
+    if one.state == "failed" and one.code == "unknown":
+        meaning = "Nobody can say whether the customer sees it."
+    return word, meaning, tone
 
 
 def delivery_code(code: str | None) -> str:

@@ -14,7 +14,7 @@ from aiohttp import web
 from sqlalchemy import Connection, select
 
 from crm_store import presence, views
-from crm_store.schema import deliveries
+from crm_store.schema import deliveries, interactions
 from crm_store.views import Card, ConversationView
 from desk import words
 from desk.web import forms, render
@@ -83,6 +83,7 @@ async def page(
         here=here,
         snoozes=SNOOZES,
         thens=THEN,
+        revisable=desk.actions.revisable,
         canned=[
             reply
             for reply in desk.config().replies.values()
@@ -313,6 +314,51 @@ async def resolve(request: web.Request, card: Card) -> str:
     return "resolved"
 
 
+async def revise(request: web.Request, card: Card) -> str:
+    """Other words for a reply. Where that cannot be done any more, they stand in the reply's box: as a correction."""
+    desk = request.app[DESK]
+    delivery, _ = await _delivery(request, card)
+    text, key = await forms.field(request, "reply"), await forms.idem_key(request)
+    done = await desk.do(desk.actions.revise, delivery, request[AGENT].key, text, key)
+    return {"before": "rewritten", "after": "revised", "nothing": "same"}[done.how]
+
+
+async def withdraw(request: web.Request, card: Card) -> str:
+    desk = request.app[DESK]
+    delivery, _ = await _delivery(request, card)
+    done = await desk.do(desk.actions.withdraw, delivery, request[AGENT].key)
+    return {"before": "undone", "after": "withdrawn", "nothing": "gone"}[done.how]
+
+
+async def _note(request: web.Request, card: Card) -> int:
+    """The note that the path names, if it belongs to the conversation that the path names."""
+    wanted = forms.whole(request.match_info["note"], "note")
+    n = interactions.c
+
+    def look(tx: Connection) -> int | None:
+        return tx.scalar(
+            select(n.id).where(
+                n.id == wanted, n.conversation_id == card.conversation_id, n.direction == "note"
+            )
+        )
+
+    if await request.app[DESK].read(look) is None:
+        raise NotFound("There is no such note in this conversation.")
+    return wanted
+
+
+async def edit_note(request: web.Request, card: Card) -> str:
+    desk, note_id = request.app[DESK], await _note(request, card)
+    await desk.do(desk.actions.edit_note, note_id, request[AGENT].key, await forms.field(request, "note"))
+    return "changed"
+
+
+async def remove_note(request: web.Request, card: Card) -> str:
+    desk, note_id = request.app[DESK], await _note(request, card)
+    await desk.do(desk.actions.remove_note, note_id, request[AGENT].key)
+    return "removed"
+
+
 _ON = f"/conversations/{NUMBER}"
 ROUTES = (
     Route("GET", _ON, show, Need.AGENT),
@@ -333,6 +379,17 @@ ROUTES = (
     ),
     *(
         Route("POST", f"{DELIVERY}/{name}", action(work), Need.AGENT)
-        for name, work in (("undo", undo), ("confirm", confirm), ("retry", retry), ("resolve", resolve))
+        for name, work in (
+            ("undo", undo),
+            ("confirm", confirm),
+            ("retry", retry),
+            ("resolve", resolve),
+            ("revise", revise),
+            ("withdraw", withdraw),
+        )
+    ),
+    *(
+        Route("POST", f"{_ON}/notes/{{note:[0-9]{{1,19}}}}/{name}", action(work), Need.AGENT)
+        for name, work in (("edit", edit_note), ("remove", remove_note))
     ),
 )

@@ -48,8 +48,10 @@ EXPECTED = {
     },
     **{
         f"POST /conversations/{{number}}/deliveries/{{delivery}}/{action}": AGENTS
-        for action in ("undo", "confirm", "retry", "resolve")
+        for action in ("undo", "confirm", "retry", "resolve", "revise", "withdraw")
     },
+    "POST /conversations/{number}/notes/{note}/edit": AGENTS,
+    "POST /conversations/{number}/notes/{note}/remove": AGENTS,
     "GET /customers/{customer}": AGENTS,
     "POST /customers/{customer}": AGENTS,
     "POST /customers/{customer}/merge": LEADS,
@@ -102,7 +104,7 @@ async def test_every_route_with_every_role(room: Room, who: str | None) -> None:
     fill = {
         "{number}": "999999", "{delivery}": "1", "{customer}": "1", "{merge}": "1", "{proposal}": "1",
         "{entry}": "1", "{interaction}": "1", "{position}": "0", "{token}": "no-such", "{key}": "nowhere",
-        "{hash}": "0", "{name}": "no.css",
+        "{hash}": "0", "{name}": "no.css", "{note}": "1",
     }  # fmt: skip
     async with room.browsers() as browse:
         for route, expected in EXPECTED.items():

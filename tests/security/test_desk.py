@@ -19,7 +19,7 @@ from tests.desk.room import Room, make
 ROOT = Path(__file__).parents[2]
 FILL = {
     "number:[0-9]{1,12}": "1001", "{number}": "1001", "{delivery}": "1", "{customer}": "1", "{merge}": "1",
-    "{proposal}": "1", "{entry}": "1", "{token}": "x",
+    "{proposal}": "1", "{entry}": "1", "{token}": "x", "{note}": "1",
 }  # fmt: skip
 
 

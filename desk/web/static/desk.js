@@ -80,7 +80,7 @@
       field.type === "file" ? field.files.length > 0
       : field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked
       : field.tagName === "SELECT" ? [...field.options].some((o) => o.selected !== o.defaultSelected) && field.dataset.touched
-      : field.value !== "" && field.value !== field.defaultValue || field.tagName === "TEXTAREA" && field.value !== "");
+      : field.value !== "" && field.value !== field.defaultValue || field.tagName === "TEXTAREA" && field.value !== "" && !field.closest("details"));
   document.addEventListener("change", (event) => { event.target.dataset.touched = "1"; });
 
   const swap = (region, fresh) => {
