@@ -9,7 +9,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from connectors.base import Answer, Connector, Parsed, Raw
+from connectors.base import Answer, Changes, Connector, Parsed, Raw
 from connectors.web import unreadable
 from hub import codec, urn
 from hub.errors import Forged, Malformed
@@ -148,6 +148,14 @@ def limits_have_a_source(connector: Connector, sample: Sample) -> None:
     assert connector.limits.text_chars > 0
 
 
+def changes_are_what_the_limits_say(connector: Connector, sample: Sample) -> None:
+    """Who says that sent messages can be changed or taken back does it, and nobody else says it can."""
+    limits = connector.limits
+    assert isinstance(connector, Changes) == (limits.edits or limits.deletes)
+    for can, within_s in ((limits.edits, limits.edits_s), (limits.deletes, limits.deletes_s)):
+        assert within_s is None or (can and within_s > 0)
+
+
 def unknown_settings_are_complained_about(connector: Connector, sample: Sample) -> None:
     assert connector.check(sample.account) == []
     wrong = replace(sample.account, settings={**sample.account.settings, "no_such_setting": 1})
@@ -220,6 +228,7 @@ CHECKS: tuple[Check, ...] = (
     events_are_whole,
     answers_are_given,
     limits_have_a_source,
+    changes_are_what_the_limits_say,
     unknown_settings_are_complained_about,
     secrets_stay_inside,
     events_are_frozen,

@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 
 from connectors import visitor, webchat
-from connectors.base import PastMessage
+from connectors.base import PastMessage, Wire
 from connectors.edge import Limit, Limits
 from hub.errors import Unavailable
-from hub.model import DeliveryReported, MessageReceived
+from hub.model import Change, DeliveryReported, MessageReceived, Revision
 from tests.connectors.gate import ACCOUNTS, Gate, gate, reply
 
 OURS = {"Origin": "http://127.0.0.1"}
@@ -71,11 +71,20 @@ class Page:
                     self.place = {}
                 self.token = frame["token"]
             if frame["type"] == "messages":
-                known = {item["id"] for item in self.shown}
-                self.shown += [item for item in frame["items"] if item["id"] not in known]
+                for item in frame["items"]:
+                    self.take(item)
                 self.place = {name: frame[name] for name in ("epoch", "pos", "after")}
             if frame["type"] == kind and all(frame[name] == value for name, value in fields.items()):
                 return frame
+
+    def take(self, item: dict[str, Any]) -> None:
+        """As the widget does: a message once, and of its changes the highest."""
+        for at, known in enumerate(self.shown):
+            if known["id"] == item["id"]:
+                if item.get("change", 0) > known.get("change", 0):
+                    self.shown[at] = item
+                return
+        self.shown.append(item)
 
     async def has(self, *texts: str) -> None:
         """Wait until these messages are on the screen, in this order."""
@@ -101,7 +110,25 @@ async def answer(g: Gate, page: Page, number: int, text: str) -> None:
     await visitor.append(g.redis, message, page.visitor)
 
 
-def remembered(number: int, direction: str, text: str, client_id: str | None = None) -> PastMessage:
+async def change(g: Gate, page: Page, number: int, change: int, text: str | None) -> None:
+    """A worker carries out an edit; without a text, a deletion."""
+    message = reply(
+        page.visitor,
+        ID + number,
+        text or "what it read",
+        written_at=datetime(2026, 11, 21, 10, 0, number, tzinfo=UTC),
+    )
+    what = Change.DELETE if text is None else Change.EDIT
+    revision = Revision(change=what, message=message, external_ids=(str(ID + number),), number=change)
+    account = g.edge.accounts()["webchat/main"]
+    wire = Wire(http=g.http, redis=g.redis, blobs=g.edge.blobs, public_url="", now=datetime.now(UTC))
+    sent = await webchat.CONNECTOR.change(revision, account, wire)
+    assert sent.external_ids == revision.external_ids
+
+
+def remembered(
+    number: int, direction: str, text: str, client_id: str | None = None, **more: Any
+) -> PastMessage:
     return PastMessage(
         seq=ID + number,
         direction=direction,
@@ -109,6 +136,7 @@ def remembered(number: int, direction: str, text: str, client_id: str | None = N
         at=datetime.now(UTC),
         author_name="Bo" if direction == "out" else "",
         client_id=client_id,
+        **more,
     )
 
 
@@ -189,6 +217,74 @@ async def test_a_reply_that_only_the_stream_has_is_there_after_a_reload(g: Gate)
         await page.has("quick")
     async with page.reloaded().open() as again:
         await again.has("quick")
+
+
+async def test_what_is_changed_and_taken_back_changes_where_it_stands(g: Gate) -> None:
+    async with Page(g).open() as page:
+        await answer(g, page, 1, "It ships on Friday")
+        await answer(g, page, 2, "Anything else?")
+        await page.has("It ships on Friday", "Anything else?")
+        await change(g, page, 1, 1, "It ships on Monday")
+        await page.has("It ships on Monday", "Anything else?")
+        await change(g, page, 1, 1, "It ships on Monday")  # the worker died, and another made it again
+        await change(g, page, 2, 1, None)
+        await page.has("It ships on Monday", "")
+        assert page.shown[1]["gone"]
+        await page.quiet()
+        items = [item for frame in page.frames if frame["type"] == "messages" for item in frame["items"]]
+        assert [item.get("change", 0) for item in items] == [0, 0, 1, 1], "each once"
+
+
+async def test_changes_while_the_page_was_away_come_once_when_it_is_back(g: Gate) -> None:
+    async with Page(g).open() as page:
+        await answer(g, page, 1, "one")
+        await answer(g, page, 2, "two")
+        await page.has("one", "two")
+    await change(g, page, 1, 1, "one, changed")
+    await change(g, page, 1, 2, "one, changed again")
+    await change(g, page, 2, 1, None)
+    await answer(g, page, 3, "three")
+    async with page.open() as back:  # the same tab: it remembers its place
+        await back.has("one, changed again", "", "three")
+        await back.quiet()
+    async with page.reloaded().open() as again:
+        await again.has("one, changed again", "", "three")
+        await again.quiet()
+
+
+async def test_a_lost_stream_gives_neither_first_words_nor_what_was_taken_back(g: Gate) -> None:
+    async with Page(g).open() as page:
+        await answer(g, page, 1, "one")
+        await answer(g, page, 2, "two")
+        await change(g, page, 1, 1, "one, changed")
+        await page.has("one, changed", "two")
+    g.past.rows = [
+        remembered(1, "out", "one, changed again", change=2),
+        remembered(2, "out", "", change=1, gone=True),
+    ]
+    await g.redis.flushall()
+    async with page.open() as back:
+        await back.has("one, changed again", "")
+        await back.quiet()
+    async with page.reloaded().open() as again:
+        await again.has("one, changed again", "")
+        assert "two" not in json.dumps(again.frames), "what was taken back is not told to anybody again"
+
+
+async def test_an_older_word_of_the_store_does_not_undo_a_change_of_the_stream(g: Gate) -> None:
+    """The change is in the stream, and its worker died before it told the store."""
+    async with Page(g).open() as page:
+        await page.writes("hello", "client-id-1")
+        await answer(g, page, 2, "two")
+        await change(g, page, 2, 1, "two, changed")
+        await page.has("two, changed")
+    g.past.rows = [
+        remembered(1, "in", "hello", f"{page.visitor}:client-id-1"),
+        remembered(2, "out", "two"),
+    ]
+    async with page.reloaded().open() as again:
+        await again.quiet()
+        assert sorted(again.texts) == ["hello", "two, changed"]
 
 
 async def test_a_message_sent_twice_is_shown_once(g: Gate) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from connectors import visitor
 from connectors.base import PastMessage
-from hub.model import DeliveryReported, MessageReceived
+from hub.model import Change, DeliveryReported, MessageReceived, Revision
 from tests.connectors.gate import Gate, gate, reply
 from tests.servers import free_port
 
@@ -40,6 +40,13 @@ class Hub:
         """A worker sends to whoever wrote last."""
         who = self.received()[-1].sender.partition(":")[2]
         self.run(visitor.append(self.gate.redis, reply(who, seq, text, **more), who))
+
+    def changes(self, seq: int, number: int, text: str | None) -> None:
+        """A worker carries out an edit; without a text, a deletion."""
+        who = self.received()[-1].sender.partition(":")[2]
+        what = Change.DELETE if text is None else Change.EDIT
+        revision = Revision(change=what, message=reply(who, seq, text or ""), external_ids=(), number=number)
+        self.run(visitor.change(self.gate.redis, revision, who))
 
     def received(self) -> list[MessageReceived]:
         return [e for e in self.gate.kept() if isinstance(e, MessageReceived)]
@@ -149,6 +156,30 @@ def test_a_visitor_types_reloads_and_has_the_answer_once(hub: Hub, page: Any) ->
     shot(page, "chat-desktop")
     assert texts(page) == [*both, "Thank you!"]
     assert len(hub.reports()) == 2, "what was acknowledged is not acknowledged again"
+    assert complaints == []
+
+
+@pytest.mark.browser
+def test_an_answer_is_changed_and_another_taken_back_before_the_visitor_s_eyes(hub: Hub, page: Any) -> None:
+    complaints = watch(page)
+    page.goto(f"{hub.gate.url}/chat/main")
+    page.get_by_text("We are here for you").wait_for()
+    writes(page, "My parcel is late.")
+    until(lambda: len(hub.received()) == 1, page)
+    hub.answers(101, "It comes on Friday.")
+    hub.answers(102, "For Mr Miller: your password is 1234.")
+    page.get_by_text("your password").wait_for()
+    until(lambda: len(hub.reports()) == 4, page)
+    hub.changes(101, 1, "It comes on <b>Monday</b>.")
+    hub.changes(102, 1, None)
+    then = ["My parcel is late.", "It comes on <b>Monday</b>. (changed)", "This message was taken back."]
+    until(lambda: texts(page) == then, page)
+    assert len(hub.reports()) == 4, "a change is not delivered again"
+    shot(page, "chat-changed")
+    page.reload()
+    page.get_by_text("We are here for you").wait_for()
+    until(lambda: texts(page) == then, page)
+    assert "1234" not in page.content()
     assert complaints == []
 
 

@@ -14,7 +14,7 @@ from connectors.base import Wire
 from connectors.webhook import CONNECTOR
 from hub.config import Account
 from hub.errors import SendCode, SendError
-from hub.model import Attachment, Outgoing, Sent
+from hub.model import Attachment, Change, Outgoing, Revision, Sent
 from tests.connectors.samples import account
 from tests.servers import free_port
 from tests.servers.http import Provider, Say, Seen
@@ -31,7 +31,12 @@ def strict(seen: Seen) -> Say | None:
         return Say(status=401)
     if seen.method == "POST":
         said = json.loads(seen.body)
-        if seen.headers.get("idempotency-key") != said["delivery"] or said["kind"] != "message":
+        key = {
+            "message": said["delivery"],
+            "message.changed": f"{said['delivery']}-{said.get('change')}",
+            "message.deleted": f"{said['delivery']}-{said.get('change')}",
+        }
+        if seen.headers.get("idempotency-key") != key.get(said["kind"]):
             return Say(status=400)
         if seen.headers.get("content-type") != "application/json":
             return Say(status=415)
@@ -210,3 +215,71 @@ async def test_a_doubtful_send_is_asked_after(provider: Provider, wire: Wire) ->
 async def test_many_at_once_share_one_session(provider: Provider, wire: Wire) -> None:
     sends = (CONNECTOR.send(message(delivery_id=n), ours(provider.url), wire) for n in range(1, 51))
     assert {s.external_ids[0] for s in await asyncio.gather(*sends)} == {str(n) for n in range(1, 51)}
+
+
+def revision(change: Change, **more: Any) -> Revision:
+    said: dict[str, Any] = {
+        "change": change,
+        "message": message(text="It comes on Monday." if change is Change.EDIT else "as it read"),
+        "external_ids": ("their-88",),
+        "number": 2,
+    }
+    return Revision(**{**said, **more})
+
+
+async def test_a_change_is_posted_as_such_and_may_be_posted_again(provider: Provider, wire: Wire) -> None:
+    for _ in range(2):
+        sent = await CONNECTOR.change(revision(Change.EDIT), ours(provider.url + "/in"), wire)
+        assert sent == Sent(external_ids=("their-88",))
+    first, again = provider.seen
+    assert json.loads(first.body) == {
+        "kind": "message.changed",
+        "delivery": "7093152233713664",
+        "message": "their-88",
+        "change": 2,
+        "account": "webhook/demo",
+        "to": "mailto:ann@example.com",
+        "author": "Bo",
+        "text": "It comes on Monday.",
+    }
+    assert first.body == again.body
+
+
+async def test_a_deletion_says_no_word_of_what_was_said(provider: Provider, wire: Wire) -> None:
+    await CONNECTOR.change(revision(Change.DELETE, external_ids=()), ours(provider.url), wire)
+    said = json.loads(provider.seen[0].body)
+    assert (said["kind"], said["message"], said["change"]) == ("message.deleted", "7093152233713664", 2)
+    assert "text" not in said
+
+
+@pytest.mark.parametrize(
+    "change, status, code",
+    [
+        (Change.EDIT, 200, None),
+        (Change.EDIT, 409, None),
+        (Change.EDIT, 404, SendCode.REJECTED),
+        (Change.EDIT, 422, SendCode.REJECTED),
+        (Change.EDIT, 503, SendCode.RESPONSE_STATUS),
+        (Change.DELETE, 404, None),
+        (Change.DELETE, 410, None),
+        (Change.DELETE, 400, SendCode.RESPONSE_STATUS),
+    ],
+)
+async def test_what_a_receiver_answers_to_a_change(
+    change: Change, status: int, code: SendCode | None, provider: Provider, wire: Wire
+) -> None:
+    provider.queue.append(Say(status=status))
+    if code is None:
+        await CONNECTOR.change(revision(change), ours(provider.url), wire)
+        return
+    with pytest.raises(SendError) as caught:
+        await CONNECTOR.change(revision(change), ours(provider.url), wire)
+    assert caught.value.code is code
+
+
+async def test_a_change_that_is_too_long_never_leaves(provider: Provider, wire: Wire) -> None:
+    long = revision(Change.EDIT, message=message(text="x" * 65_537))
+    with pytest.raises(SendError) as caught:
+        await CONNECTOR.change(long, ours(provider.url), wire)
+    assert caught.value.code is SendCode.MESSAGE_INVALID
+    assert provider.seen == []
