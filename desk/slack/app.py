@@ -24,12 +24,14 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.signature import Clock, SignatureVerifier
 
-from desk.slack import gate, inbox, interact
+from desk.slack import gate, home_actions, inbox, interact, sweep
 from desk.slack.context import SlackDesk
+from desk.slack.directory import Directory
 from desk.slack.manifest import PATH
 from desk.slack.sockets import Sockets
 from hub import log
-from hub.errors import Unavailable
+from hub.errors import Refused, Unavailable
+from hub.settings import Settings
 
 ACK_S = 2.5  # of Slack's three seconds
 BODY_BYTES = (
@@ -128,7 +130,21 @@ _STAMP = re.compile(r"[0-9]{1,12}")
 _SIGNED: Final = "mainstem_signed"
 
 
-def build(
+def build(desk: SlackDesk, directory: Directory, settings: Settings) -> App:
+    """The app as an installation runs it. Raises Refused where the settings lead nowhere."""
+    secrets: tuple[str, ...] = ()
+    if settings.slack_app_token is None:
+        if settings.slack_signing_secret is None:
+            raise Refused(
+                "Slack is half set up: MAINSTEM_SLACK_APP_TOKEN is missing (Socket Mode), or"
+                " MAINSTEM_SLACK_SIGNING_SECRET (HTTP mode); see docs/slack.md"
+            )
+        # Two, with a comma, while one is rotated.
+        secrets = tuple(one.strip() for one in settings.slack_signing_secret.get_secret_value().split(","))
+    return make(desk, secrets, heard=heard(desk, directory), gap=lambda: sweep.want(desk))
+
+
+def make(
     desk: SlackDesk,
     signing_secret: str | Sequence[str] = (),
     *,
@@ -169,12 +185,41 @@ class _Now(Clock):
         return self._now()
 
 
+_CHANNELS = (
+    "channel_archive", "channel_created", "channel_deleted", "channel_left", "channel_rename", "channel_unarchive",
+    "group_archive", "group_deleted", "group_left", "group_rename", "group_unarchive", "member_joined_channel",
+)  # fmt: skip
+
+
+def heard(desk: SlackDesk, directory: Directory) -> dict[str, Told]:
+    """What else an event means: what we knew of channels is old, and whoever looks at their Home sees it as it is."""
+
+    async def moved(body: Mapping[str, Any]) -> None:
+        directory.forget()
+
+    async def looked(body: Mapping[str, Any]) -> None:
+        event = body.get("event") or {}
+        if event.get("tab") == "home":
+            await home_actions.publish(desk, str(event.get("user")))
+
+    return dict.fromkeys(_CHANNELS, moved) | {"app_home_opened": looked}
+
+
 def _told(desk: SlackDesk) -> dict[str, Told]:
     async def changed(body: Mapping[str, Any]) -> None:
         user = (body.get("event") or {}).get("user") or {}
         gate.forget(desk, str(user.get("id")) if isinstance(user, Mapping) else None)
 
     return {"user_change": changed}
+
+
+async def serve(app: App, desk: SlackDesk, settings: Settings) -> None:
+    """By Socket Mode where there is an app token, else by HTTP; until cancelled."""
+    if settings.slack_app_token is not None:
+        token = settings.slack_app_token.get_secret_value()
+        await serve_socket(app, desk, token, gap=lambda: sweep.want(desk))
+    else:
+        await serve_http(app, desk, settings.slack_port_or_next, host=settings.host)
 
 
 async def serve_socket(

@@ -221,7 +221,7 @@ def _in_its_thread(tx: Connection, one: Told) -> Told:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """trouble: why nothing came of it. then: what we owe Slack now. forget: it is none of ours, and its text not kept."""
+    """trouble: why nothing came of it. then: what we owe Slack now. forget: it is none of ours; its text goes."""
 
     trouble: str = ""
     then: tuple[Told, ...] = ()
@@ -247,6 +247,11 @@ SIGNED_OUT = frozenset(
 _PASSES = frozenset(
     ("ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout")
 )
+
+
+async def run(desk: SlackDesk) -> None:
+    """The inbox of a process, until cancelled."""
+    await Inbox(desk).run()
 
 
 class Inbox:

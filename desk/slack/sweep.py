@@ -8,12 +8,14 @@ about 50 calls a minute; a thread of up to 1,000 messages is one call)
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection
 
 from crm_store import desk_inbox, desk_typed
@@ -44,12 +46,27 @@ class Swept:
     found: int
 
 
+async def run(desk: SlackDesk) -> None:
+    """The sweep of a process, until cancelled."""
+    await Sweep(desk).run()
+
+
+_sweeps: weakref.WeakKeyDictionary[AsyncWebClient, weakref.WeakSet[Sweep]] = weakref.WeakKeyDictionary()
+
+
+def want(desk: SlackDesk) -> None:
+    """Events may have been missed."""
+    for one in _sweeps.get(desk.client, ()):
+        one.want()
+
+
 class Sweep:
     """One for a process; two at once find the same, and it is kept once."""
 
     def __init__(self, desk: SlackDesk) -> None:
         self._desk = desk
         self._wanted = asyncio.Event()
+        _sweeps.setdefault(desk.client, weakref.WeakSet()).add(self)
         self._calls = 0
 
     def want(self) -> None:
