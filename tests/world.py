@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,11 +88,13 @@ class StoreReceipts:
 class World:
     """One hub and the people around it. `settle` lets everything run until nothing moves."""
 
-    def __init__(self, folder: Path, store: Store, valkey: str, company: Company) -> None:
+    def __init__(
+        self, folder: Path, store: Store, valkey: str, company: Company, config: Mapping[str, str] = CONFIG
+    ) -> None:
         self.store, self.company = store, company
         self.started = datetime.now(UTC)
         self.ahead = timedelta()
-        files = dict(CONFIG)
+        files = dict(config)
         files["channels.yaml"] = files["channels.yaml"].replace("URL", f"{company.url}/answers")
         configs.apply(store, files, "system", lambda config: None)
         self.config = load(files)
@@ -365,10 +367,12 @@ class Company(Provider):
 
 
 @asynccontextmanager
-async def world(folder: Path, store: Store, valkey: str) -> AsyncIterator[World]:
+async def world(
+    folder: Path, store: Store, valkey: str, config: Mapping[str, str] = CONFIG
+) -> AsyncIterator[World]:
     """Everything started, and ended in order."""
     with Company() as company:
-        made = World(folder, store, valkey, company)
+        made = World(folder, store, valkey, company, config)
         pump = asyncio.create_task(made.inlet.run())
         async with (
             aiohttp.ClientSession() as made.http,

@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
@@ -122,8 +122,24 @@ class Directory:
         self._known = {channel.id: channel for channel in found}
         # An archived channel may share its name with a living one.
         self._ids = {c.name: c.id for c in sorted(found, key=lambda c: not c.archived)}
+        await self._join()
         if unknown := self.unknown():
             _log.warning("channels_unknown", channels=", ".join(unknown))
+
+    async def _join(self) -> None:
+        """Be in the public channels that the configuration names. Into a private one somebody must invite the app."""
+        named = [self.place_of(queue) for queue in self._desk.config().queues] + [self.ops()]
+        for place in dict.fromkeys(one for one in named if one):
+            channel = self._known.get(place)
+            if channel is None or channel.member or channel.archived or channel.private:
+                continue
+            try:
+                await self._desk.client.conversations_join(channel=place)
+            except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+                _log.warning("channel_not_joined", channel=channel.name, why=str(error)[:200])
+                continue
+            self._known[place] = replace(channel, member=True)
+            _log.info("channel_joined", channel=channel.name)
 
     async def run(self) -> None:
         """Keep it fresh until cancelled."""

@@ -122,7 +122,7 @@ async def _find_out(desk: SlackDesk, known: _Known, user_id: str) -> str:
         said = await _ask(desk.client.users_info(user=user_id))
     except Refused as error:  # user_not_found, user_not_visible
         return str(error)
-    why = _verdict(said.get("user") or {}, own)
+    why = why_not(said.get("user") or {}, own)
     if len(known.people) >= _PEOPLE:
         known.people.clear()
     known.people[user_id] = (time.monotonic() + (_REFUSED_KEEP_S if why else _KEEP_S), why)
@@ -131,7 +131,7 @@ async def _find_out(desk: SlackDesk, known: _Known, user_id: str) -> str:
     return why
 
 
-def _verdict(user: Mapping[str, Any], own: frozenset[str]) -> str:
+def why_not(user: Mapping[str, Any], own: frozenset[str]) -> str:
     """Why this user may not act; '' where they may."""
     for name, why in _REFUSALS:
         if user.get(name):

@@ -1,0 +1,203 @@
+"""The world of tests/world.py with Slack in it: Bo and Cleo answer from a local Slack, through the real bolt and sdk.
+
+Slack's door is a real WebSocket; the poster, the inbox and the sweep are the process's own, called until nothing moves
+instead of running by the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from connectors import CONNECTORS
+from crm_store.db import Store
+from desk.slack import app as slack_app
+from desk.slack import names
+from desk.slack.context import SlackDesk
+from desk.slack.directory import Directory
+from desk.slack.inbox import Inbox
+from desk.slack.sweep import Sweep
+from tests.servers.slack import Person, Slack
+from tests.world import CONFIG, World, world
+from workers.post import Poster
+
+QUEUES = """
+priorities: {high: 10m, normal: 0s}
+slack: {ops: "#hub-ops"}
+queues:
+  general: {title: General, slack: "#general-desk"}
+  support: {title: Support, slack: "#support-desk"}
+  billing: {title: Billing, slack: "#billing-desk", slack_direct: true}
+"""
+REPLIES = """
+replies:
+  hello: {title: Hello, text: "Hello, I am looking into this."}
+  refund: {title: Refund is on its way, queues: [billing], text: "Your refund has been sent."}
+"""
+
+
+@dataclass
+class SlackWorld:
+    """hub: the world behind it. bo answers general, support and billing; cleo leads; dot is linked to nobody."""
+
+    hub: World
+    slack: Slack
+    desk: SlackDesk
+    directory: Directory
+    poster: Poster
+    inbox: Inbox
+    sweep: Sweep
+    bo: Person
+    cleo: Person
+    dot: Person
+    support: str
+    billing: str
+    general: str
+    ops: str
+
+    async def settle(self) -> None:
+        """Everything said has reached everybody, as far as Slack and the providers take it (bounded)."""
+        for _ in range(20):
+            await self.hub.settle()
+            await self.slack.settled()
+            done = await self.inbox.once() + await self.poster.once()
+            if not done:
+                return
+        raise AssertionError("Slack does not come to rest")
+
+    async def passes(self, **time: float) -> None:
+        """Time goes by, and everything does what it does by then."""
+        self.hub.passes(**time)
+        await self.settle()
+
+    # ------------------------------------------------------------------------------------------------ what is seen
+
+    def cards(self, place: str) -> list[dict[str, Any]]:
+        """The bot's messages of a channel, eldest first."""
+        return [one for one in self.slack.messages(place) if one.get("user") == self.slack.bot_user_id]
+
+    def card(self, place: str) -> dict[str, Any]:
+        """The newest card of a channel."""
+        found = self.cards(place)
+        assert found, "no card"
+        return found[-1]
+
+    def thread(self, place: str, card: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        return list(self.slack.messages(place, thread=str((card or self.card(place))["ts"])))
+
+    def button(self, post: dict[str, Any], action_id: str) -> bool:
+        """Does this message offer that?"""
+        return any(one.get("action_id") == action_id for one in _elements(post))
+
+    def words(self, post: Any) -> str:
+        """Every text that a person reads in a message, a view or blocks."""
+        return " ".join(_texts(post.get("blocks", post) if isinstance(post, dict) else post))
+
+    def conversation(self) -> int:
+        """The newest one's id."""
+        from sqlalchemy import func, select
+
+        from crm_store import schema
+
+        with self.hub.store.read() as tx:
+            return int(tx.execute(select(func.max(schema.conversations.c.id))).scalar_one())
+
+    def state(self, conversation: int | None = None) -> str:
+        return str(self.hub.bo.sees(conversation or self.conversation()).card.state)
+
+    # ----------------------------------------------------------------------------------------------- what people do
+
+    async def clicks(
+        self, who: Person, place: str, action_id: str, post: dict[str, Any] | None = None
+    ) -> None:
+        """Press a button of a message; the newest card's where none is given. Options of a menu count as buttons."""
+        shown = post or self.card(place)
+        ts = str(shown["ts"])
+        if self.button(shown, action_id):
+            await who.clicks(place, ts, action_id)
+        else:
+            await who.clicks(place, ts, names.MORE, f"{action_id}:{self.conversation()}")
+        await self.settle()
+
+    async def replies(self, who: Person, place: str, text: str, **more: Any) -> None:
+        """Through the modal."""
+        await self.clicks(who, place, names.REPLY)
+        answer = await who.submits({names.TEXT: text, **more})
+        assert answer is None, answer
+        await self.settle()
+
+
+def _elements(post: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    if isinstance(post, dict):
+        if "action_id" in post:
+            found.append(post)
+        for value in post.values():
+            found += _elements(value)
+    elif isinstance(post, list):
+        for value in post:
+            found += _elements(value)
+    return found
+
+
+def _texts(node: Any) -> list[str]:
+    if isinstance(node, str):
+        return []
+    if isinstance(node, list):
+        return [text for one in node for text in _texts(one)]
+    if not isinstance(node, dict):
+        return []
+    own = [node["text"]] if isinstance(node.get("text"), str) else []
+    return own + [text for key, one in node.items() if key != "metadata" for text in _texts(one)]
+
+
+@asynccontextmanager
+async def slack_world(folder: Path, store: Store, valkey: str) -> AsyncIterator[SlackWorld]:
+    """Everything started, and ended in order."""
+    async with Slack.start() as slack, aiohttp.ClientSession() as session:
+        bo, cleo, dot = slack.user("Bo"), slack.user("Cleo"), slack.user("Dot")
+        places = {
+            name: slack.channel(name, members=(bo, cleo, dot))
+            for name in ("support-desk", "billing-desk", "general-desk", "hub-ops")
+        }
+        agents = (
+            f"agents:\n  bo: {{name: Bo, queues: [general, support, billing], slack: {bo.id}}}\n"
+            f"  cleo: {{name: Cleo, role: lead, queues: all, slack: {cleo.id}}}\n"
+        )
+        files = dict(CONFIG) | {"queues.yaml": QUEUES, "replies.yaml": REPLIES, "agents.yaml": agents}
+        async with world(folder, store, valkey, files) as hub:
+            desk = SlackDesk(
+                store=store,
+                actions=hub.desk,
+                config=lambda: hub.config,
+                rules=lambda: hub.rules,
+                limits={name: connector.limits for name, connector in CONNECTORS.items()},
+                client=AsyncWebClient(
+                    token=slack.bot_token, base_url=slack.api, session=session, timeout=5, retry_handlers=[]
+                ),
+                blobs=hub.blobs,
+                desk_url="http://desk.test",
+                replay=lambda held, by: "Replayed.",
+                clock=hub.clock,
+            )
+            directory = Directory(desk)
+            await directory.refresh()
+            app = slack_app.make(desk, slack.signing_secret, heard=slack_app.heard(desk, directory))
+            serving = asyncio.ensure_future(slack_app.serve_socket(app, desk, slack.app_token))
+            try:
+                await slack.connected()
+                yield SlackWorld(
+                    hub, slack, desk, directory, Poster(desk, directory), Inbox(desk), Sweep(desk), bo, cleo, dot,
+                    support=places["support-desk"], billing=places["billing-desk"], general=places["general-desk"],
+                    ops=places["hub-ops"],
+                )  # fmt: skip
+            finally:
+                serving.cancel()
+                await asyncio.gather(serving, return_exceptions=True)
