@@ -34,13 +34,23 @@ _ASCII = {
 }
 _ENDS = re.compile("[\n\u2026\u3002\uff01\uff1f]+")
 _OTHER = re.compile(r"[^\w\n]+")
-# A glance that rules out nearly all messages, for 2.7 µs instead of 7.7 (200 characters). Sets are matched without the
-# cost of a match's object; the empty pattern tells "not found" from "out of memory", where nothing is found either.
+# A glance that rules out nearly all messages, for 2 µs instead of 7.7 (200 characters): any number of spaces is as good
+# as one, so that the text need not be taken apart. Sets are matched without the cost of a match's object; the end,
+# which every text has, tells "not found" from "out of memory", where nothing is found either.
 _SMALL = bytes(ord(chr(c).lower()) if c < 128 and chr(c).isalnum() else 32 for c in range(256))
 _FIRST = frozenset(word.split()[0].encode() for word in (*KEYWORDS, *CERTAIN, *FILLERS))
+_SPACES = re.compile(r"(\[[^]]* [^]]*\])\{0,\d+\}| \?| ")
+
+
+def _any_spaces(found: re.Match[str]) -> str:
+    if found[1]:
+        return f"{found[1]}*"  # words between: their number is counted where it matters
+    return " *" if found[0] == " ?" else " +"
+
+
 _GLANCE = re2.Set.SearchSet(_OPTIONS)
-_GLANCE.Add("|".join(f"(?:{pattern})" for pattern in ASKS))
-_NOTHING = [_GLANCE.Add("")]
+_GLANCE.Add("|".join(f"(?:{_SPACES.sub(_any_spaces, pattern)})" for pattern in ASKS))
+_NOTHING = [_GLANCE.Add(r"\z")]
 _GLANCE.Compile()
 _CONTRACTED = re.compile(r"\b(don|didn|haven|can|isn|won|doesn) t\b")
 
@@ -71,10 +81,11 @@ def _surely_none(text: str) -> bool:
     every such sentence that their sentences hold, and what is quoted may only add to them."""
     if not text.isascii():
         return False
-    words = text.encode().translate(_SMALL).split()
-    if not words or words[0] in _FIRST or b"t" in words:  # "t": of "don't", which `_plain` joins
+    small = b" %b " % text.encode().translate(_SMALL)
+    first = small.split(None, 1)[:1]
+    if not first or first[0] in _FIRST or b" t " in small:  # "t": of "don't", which `_plain` joins
         return False
-    return bool(_GLANCE.Match(b" ".join(words)) == _NOTHING)
+    return bool(_GLANCE.Match(small) == _NOTHING)
 
 
 def _own_words(text: str) -> str:

@@ -239,3 +239,19 @@ def test_patterns_that_are_too_much_for_one_pass_are_asked_one_by_one(
         assert (
             compiled.decide(FACTS, noise + wanted).rule == naive(compiled, FACTS, noise + wanted) != "default"
         )
+
+
+@pytest.mark.parametrize("searched", [0, 500], ids=["looked up", "searched"])
+def test_words_are_whole_words_however_many_there_are(searched: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.rules.SEARCHED_WORDS", searched)
+    compiled = rules(
+        """
+  - {name: one, when: {text: [refund, x_1, Müll]}, then: {queue: a}}
+  - {name: two, when: {text: [my money back]}, then: {queue: b}}"""
+    )
+    said = {
+        "REFUND!": "one", "a re-fund of refunds": "default", "(x_1)": "one", "x_12 _x_1": "default",
+        "der Müll, refunds": "one", "ein Refund für mich": "one", "give my  money, back": "two",
+        "my money comes back": "default", "Mu\u0308ll": "one",
+    }  # fmt: skip
+    assert {text: compiled.decide(FACTS, text).rule for text in said} == said
