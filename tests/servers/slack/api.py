@@ -78,7 +78,7 @@ def method(
     args: str = "",
     *,
     scopes: tuple[str, ...] = (),
-    tier: int | None = 3,
+    tier: int | None = 50,
     takes_json: bool = True,
     app_token: bool = False,
 ) -> Callable[[Work], Work]:

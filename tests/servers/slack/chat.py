@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.servers.slack.server import Slack
 
 TEXT_KEPT = 40_000  # https://docs.slack.dev/reference/methods/chat.postMessage#truncating
-UPDATE_TEXT = 4_000  # https://docs.slack.dev/reference/methods/chat.update: msg_too_long
+UPDATE_TEXT = 4_000  # https://docs.slack.dev/changelog/2018-04-truncating-really-long-messages: msg_too_long
 RESPONSES, RESPONSE_S = (
     5,
     30 * 60,
@@ -60,16 +60,21 @@ def post_message(call: Call) -> Json:
 )
 def update(call: Call) -> Json:
     """https://docs.slack.dev/reference/methods/chat.update. Blocks left out while text is given are taken away;
-    metadata left out stays."""
+    metadata left out stays, an empty one is taken away; "edited" shows only on messages without blocks."""
     slack, channel = call.slack, place(call, call.channel)
     message = _own(call, channel, call.ts, "cant_update_message")
     if len(call.text or "") > UPDATE_TEXT:
         raise ApiError("msg_too_long")
     words = content(call)
-    if call.metadata is not None:
-        words["metadata"] = _metadata(call.metadata)
+    if call.text is None:
+        words["text"] = message["text"]
     after = {name: value for name, value in message.items() if name not in ("blocks", "attachments")} | words
-    after["edited"] = {"user": slack.bot_user_id, "ts": f"{slack.ts().partition('.')[0]}.000000"}
+    if call.metadata is not None:
+        after["metadata"] = _metadata(call.metadata) if call.metadata else {}
+    if "blocks" not in after:
+        after["edited"] = {"user": slack.bot_user_id, "ts": f"{slack.ts().partition('.')[0]}.000000"}
+    if not after.get("metadata"):
+        after.pop("metadata", None)
     slack.change(channel, after)
     return {"channel": channel.id, "ts": call.ts, "text": after["text"], "message": after}
 
@@ -186,7 +191,7 @@ def _own(call: Call, channel: Channel, ts: str, refused: str) -> Json:
     if message is None or message.get("subtype") == "tombstone":
         raise ApiError("message_not_found")
     if channel.archived:
-        raise ApiError("is_archived")
+        raise ApiError("is_inactive")  # "within a frozen, archived or deleted channel"
     if message.get("bot_id") != call.slack.bot_id:
         raise ApiError(refused)
     return message

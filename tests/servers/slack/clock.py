@@ -13,17 +13,27 @@ class Clock:
     """Seconds since the start, as Slack's rules count them.
 
     scale: how many real seconds one of Slack's seconds takes: 0.1 makes the three seconds of an acknowledgement 0.3.
-    Set it before anything waits.
+    What waits already goes on in the old measure.
     """
 
     def __init__(self) -> None:
-        self.scale = 1.0
-        self._began = _NOW()
+        self._scale = 1.0
+        self._began, self._before = _NOW(), 0.0
         self._offset = 0.0
         self._moved: set[asyncio.Future[None]] = set()
 
+    @property
+    def scale(self) -> float:
+        return self._scale
+
+    @scale.setter
+    def scale(self, scale: float) -> None:
+        real = _NOW()
+        self._before += (real - self._began) / self._scale
+        self._began, self._scale = real, scale
+
     def now(self) -> float:
-        return (_NOW() - self._began) / self.scale + self._offset
+        return self._before + (_NOW() - self._began) / self._scale + self._offset
 
     @property
     def offset(self) -> float:

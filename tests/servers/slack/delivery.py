@@ -246,7 +246,7 @@ class Door:
                 said = await answer.read()
         except aiohttp.ClientError:
             return "connection_failed"
-        if answer.status != 200:
+        if not (200 <= answer.status < 300 if delivery.kind == "events_api" else answer.status == 200):
             return "no_retry" if answer.headers.get("X-Slack-No-Retry") == "1" else "http_error"
         if said:
             is_json = answer.content_type == "application/json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -66,6 +67,10 @@ def complete_upload(call: Call) -> Json:
     slack = call.slack
     found = [_announced(slack, one) for one in call.files]
     names = [call.channel_id] if call.channel_id else [one for one in (call.channels or "").split(",") if one]
+    if any(not re.fullmatch("[CGDZ][A-Z0-9]{8,}", name) for name in names):
+        raise ApiError(
+            "invalid_arguments", "input must match regex pattern: ^[CGDZ][A-Z0-9]{8,}$ [/channel_id]"
+        )
     channels = [place(call, name) for name in names]
     for channel in channels:
         if channel.archived:
@@ -96,9 +101,7 @@ def complete_upload(call: Call) -> Json:
 
 def _announced(slack: Slack, given: Json) -> File:
     file = slack.files.get(given.get("id", ""))
-    if file is None:
-        raise ApiError("file_not_found")
-    if file.content is None:
+    if file is None or file.content is None:
         raise ApiError("file_not_found")
     if file.complete:
         raise ApiError("file_already_completed")

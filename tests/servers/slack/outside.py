@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.servers.slack.api import ApiError, Called
@@ -132,11 +133,15 @@ class Outside:
         """Until everything on its way to the app was acknowledged, or was not within three seconds."""
         await self.door.settled()
 
-    async def connected(self, connections: int = 1) -> None:
-        """Until so many sockets are open (at most ten seconds)."""
-        async with asyncio.timeout(10):
-            while len(self.door.connections) < connections:
+    async def until(self, condition: Callable[[], object], within_s: float = 10.0) -> None:
+        """Until `condition()` is true; raises TimeoutError."""
+        async with asyncio.timeout(within_s):
+            while not condition():
                 await asyncio.sleep(0.002)
+
+    async def connected(self, connections: int = 1) -> None:
+        """Until so many sockets are open."""
+        await self.until(lambda: len(self.door.connections) >= connections)
 
     # --------------------------------------------------------------------------------------------- what happens
 

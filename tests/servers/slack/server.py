@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import threading
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -34,7 +34,7 @@ class Slack(Outside):
     """`async with Slack.start() as slack`, or `with Slack.running() as slack` for plain code.
 
     api: what `AsyncWebClient(base_url=…)` wants. calls: every call of the Web API, in order. limits: whether Slack's
-    rates are kept to. clock.scale: how many real seconds one of Slack's seconds takes. scopes: what the bot's token may
+    rates are kept to. scopes: what the bot's token may
     do. subscriptions: the events the app asked for.
     """
 
@@ -125,6 +125,23 @@ class Slack(Outside):
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
+    def do(self, work: Callable[[], T]) -> T:
+        """From a plain thread: a plain call (`slack.archive(…)`) in the server's loop."""
+
+        async def done() -> T:
+            return work()
+
+        return self.run(done())
+
+    @property
+    def scale(self) -> float:
+        """How many real seconds one of Slack's seconds takes."""
+        return self.clock.scale
+
+    @scale.setter
+    def scale(self, scale: float) -> None:
+        self.clock.scale = scale
+
     async def _open(self, port: int) -> None:
         self._loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=1024 * 1024 * 1024)
@@ -203,8 +220,6 @@ class Slack(Outside):
                 return _too_many(wait_s)
             if in_json and not declared.takes_json:
                 raise ApiError("invalid_arguments", f"{name} reads no JSON body")
-            if in_json and "charset" not in request.headers["Content-Type"]:
-                pass  # Slack answers with the warning "missing_charset" and goes on
             args = read_args(declared, given)
             headers["X-Accepted-OAuth-Scopes"] = ",".join(declared.scopes)
             answer: Json = {"ok": True, **declared.work(Call(slack=self, args=args, token=token))}
