@@ -107,7 +107,7 @@ def words(*leaves: Block) -> Block:
 
 def leaf(text: str, *styles: str) -> Block:
     """A piece of rich text. styles: bold, italic, strike, code. Never empty: Slack refuses that."""
-    one: Block = {"type": "text", "text": text or "–"}
+    one: Block = {"type": "text", "text": shown(text) or "–"}
     return one | {"style": dict.fromkeys(styles, True)} if styles else one
 
 

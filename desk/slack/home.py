@@ -32,7 +32,6 @@ from desk.slack.blocks import words as say
 from desk.slack.look import AtHome, Health
 from desk.slack.reading import row
 from desk.slack.text import escape, line, span, when
-from hub import urn as urns
 from hub.config import Config
 
 UNTIL = {
@@ -133,7 +132,7 @@ def failed(one: FailedSend, config: Config, link: str | None = None) -> list[Blo
     head = [
         number,
         leaf(f"  {state}", "bold"),
-        leaf(f" by {words.channel(one.account)} to {urns.display(one.to_urn)}"),
+        leaf(f" by {words.channel(one.account)} to {line(words.called('', one.to_urn), 80)}"),
     ]
     head.append(leaf(f"\n“{line(one.text or 'a file', 140)}”"))
     cause = words.delivery_code(one.code) or words.DELIVERIES[one.state][1]

@@ -37,7 +37,7 @@ from router.rules import Decision
 # ------------------------------------------------------------------------------------------------------ modals
 
 
-def _choice() -> Choice:
+def choice() -> Choice:
     def way(account: str, urn: str, **more: Any) -> Address:
         return Address(account=account, urn=urn, title=CONFIG.accounts[account].title, **more)
 
@@ -99,7 +99,7 @@ def _customer() -> Customer:
     )
 
 
-def _history() -> ConversationView:
+def history() -> ConversationView:
     def known(some_id: int, urn: str, verified: bool) -> Identity:
         return Identity(
             id=some_id,
@@ -157,17 +157,17 @@ def modal_shots() -> list[Shot]:
         customers=(Found(customer=_customer(), urns=("tel:+447700900123", "mailto:ann@example.com")),),
     )
     text = "Dear Ann, I have just refunded both charges. It takes three to five working days to show. Sorry – Eva"
-    sms = modals.way(next(way for way in _choice().options if way.account == "sms_twilio/uk"))
+    sms = modals.way(next(way for way in choice().options if way.account == "sms_twilio/uk"))
     made = {
         "reply": (
             "Reply",
-            modals.reply(one, _choice(), LIMITS, text="Dear Ann, I have just refunded both charges."),
+            modals.reply(one, choice(), LIMITS, text="Dear Ann, I have just refunded both charges."),
         ),
         "reply-sms": (
             "Reply by SMS, then close; refused once",
             modals.reply(
                 one,
-                _choice(),
+                choice(),
                 LIMITS,
                 text=text,
                 channel=sms,
@@ -179,7 +179,7 @@ def modal_shots() -> list[Shot]:
         "snooze": ("Snooze", modals.snooze(one)),
         "close": ("Close", modals.close(one)),
         "why": ("Why here?", modals.why(one, CONFIG, decided, _explained(), True)),
-        "history": ("History", modals.history(one, _history(), CONFIG, desk_url=DESK)),
+        "history": ("History", modals.history(one, history(), CONFIG, desk_url=DESK)),
         "found": ("Found", modals.found("ann", hits, CONFIG)),
         "new": ("New", modals.new(CONFIG, LIMITS, queues=("billing", "general"))),
         "correct": ("Correction", modals.correct(one, "Your refund is 249.", "Your refund is 294.")),
@@ -190,7 +190,7 @@ def modal_shots() -> list[Shot]:
 # ------------------------------------------------------------------------------------------------ Home, leads
 
 
-def _failed(**more: Any) -> FailedSend:
+def failed_send(**more: Any) -> FailedSend:
     values: dict[str, Any] = {
         "delivery_id": 502,
         "conversation_id": 8,
@@ -249,77 +249,79 @@ PAUSED = Health(
 )
 
 
+_MINE = (
+    conversation(state="open", assignee="eva"),
+    conversation(
+        conversation_id=9,
+        number=1039,
+        state="pending",
+        assignee="eva",
+        customer_name="Ole Dahl",
+        waiting_since=None,
+        customer_tier=None,
+        preview="ok thanks, I will wait",
+        last_at=_at(hours=2),
+        tags=(),
+    ),
+    conversation(
+        conversation_id=8,
+        number=1017,
+        state="snoozed",
+        assignee="eva",
+        customer_name="",
+        waiting_since=None,
+        customer_tier=None,
+        preview="Password?",
+        snoozed_until=NOW + timedelta(hours=3),
+        failed=1,
+    ),
+)
+_AWAY = Presence(agent="eva", status="away", since=_at(hours=1), until=NOW + timedelta(minutes=27))
+_WELL = tuple(
+    Health(account=one.key, title=one.title, channel="", enabled=True, paused_until=None, why="")
+    for one in CONFIG.accounts.values()
+    if one.key != PAUSED.account
+)
+EVA = AtHome(
+    agent=CONFIG.agents["eva"],
+    presence=_AWAY,
+    mine=_MINE,
+    failed=(failed_send(),),
+    waiting=3,
+    queues=(_queue("billing", 3, 0, 190, 2),),
+)
+CLEO = AtHome(
+    agent=CONFIG.agents["cleo"],
+    presence=replace(_AWAY, status="available", until=None),
+    mine=(),
+    failed=(
+        failed_send(),
+        failed_send(
+            state="unknown",
+            code="unknown",
+            number=1021,
+            account="sms_twilio/uk",
+            to_urn="tel:+447700900123",
+        ),
+    ),
+    waiting=5,
+    queues=(
+        _queue("general", 2, 0, 130, 3),
+        _queue("support", 14, 6, 2460, 0),
+        _queue("billing", 3, 0, 190, 2),
+        _queue("sales", 0, 0, 0, 1),
+    ),
+    accounts=(PAUSED, *_WELL),
+    quarantined=(HELD,),
+    quarantined_count=1,
+)
+
+
 def home_shots() -> list[Shot]:
     """Home of an agent and of a lead."""
-    mine = (
-        conversation(state="open", assignee="eva"),
-        conversation(
-            conversation_id=9,
-            number=1039,
-            state="pending",
-            assignee="eva",
-            customer_name="Ole Dahl",
-            waiting_since=None,
-            customer_tier=None,
-            preview="ok thanks, I will wait",
-            last_at=_at(hours=2),
-            tags=(),
-        ),
-        conversation(
-            conversation_id=8,
-            number=1017,
-            state="snoozed",
-            assignee="eva",
-            customer_name="",
-            waiting_since=None,
-            customer_tier=None,
-            preview="Password?",
-            snoozed_until=NOW + timedelta(hours=3),
-            failed=1,
-        ),
-    )
-    away = Presence(agent="eva", status="away", since=_at(hours=1), until=NOW + timedelta(minutes=27))
-    well = tuple(
-        Health(account=one.key, title=one.title, channel="", enabled=True, paused_until=None, why="")
-        for one in CONFIG.accounts.values()
-        if one.key != PAUSED.account
-    )
-    eva = AtHome(
-        agent=CONFIG.agents["eva"],
-        presence=away,
-        mine=mine,
-        failed=(_failed(),),
-        waiting=3,
-        queues=(_queue("billing", 3, 0, 190, 2),),
-    )
-    cleo = AtHome(
-        agent=CONFIG.agents["cleo"],
-        presence=replace(away, status="available", until=None),
-        mine=(),
-        failed=(
-            _failed(),
-            _failed(
-                state="unknown",
-                code="unknown",
-                number=1021,
-                account="sms_twilio/uk",
-                to_urn="tel:+447700900123",
-            ),
-        ),
-        waiting=5,
-        queues=(
-            _queue("general", 2, 0, 130, 3),
-            _queue("support", 14, 6, 2460, 0),
-            _queue("billing", 3, 0, 190, 2),
-            _queue("sales", 0, 0, 0, 1),
-        ),
-        accounts=(PAUSED, *well),
-        quarantined=(HELD,),
-        quarantined_count=1,
-    )
     return [
-        Shot("home-agent", "Home of an agent", "view", view=home.view(eva, CONFIG, NOW, desk_url=DESK)),
-        Shot("home-lead", "Home of a lead", "view", view=home.view(cleo, CONFIG, NOW, desk_url=DESK)),
+        Shot("home-agent", "Home of an agent", "view", view=home.view(EVA, CONFIG, NOW, desk_url=DESK)),
+        Shot("home-lead", "Home of a lead", "view", view=home.view(CLEO, CONFIG, NOW, desk_url=DESK)),
     ]
 
 
@@ -332,7 +334,7 @@ def ops_shots() -> list[Shot]:
             "#hub-ops",
             "post",
             (
-                ops.failed_send(_failed(), CONFIG),
+                ops.failed_send(failed_send(), CONFIG),
                 ops.account_paused(PAUSED),
                 ops.account_paused(replace(PAUSED, paused_until=None)),
                 ops.quarantined(HELD, CONFIG),

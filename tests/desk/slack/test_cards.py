@@ -353,7 +353,7 @@ def test_whatever_hangs_in_a_thread_is_taken_and_harmless(said: Any, before: str
 def test_whatever_leads_are_told_is_taken_and_harmless(one: str, other: str) -> None:
     harmless(
         ops.failed_send(
-            replace(sample_views._failed(), text=one, detail=other, to_urn=f"x:{other[:400]}"), CONFIG
+            replace(sample_views.failed_send(), text=one, detail=other, to_urn=f"x:{other[:400]}"), CONFIG
         )
     )
     harmless(ops.account_paused(replace(sample_views.PAUSED, why=one)))
