@@ -134,3 +134,69 @@ async def test_stop_is_honoured_before_anything_is_sent(hub: World) -> None:
     assert hub.company.got == []
     assert hub.deliveries() == ["opted_out"]
     assert hub.count(schema.consents, schema.consents.c.granted.is_(False)) == 1
+
+
+async def test_bo_changes_what_he_said_and_ann_and_the_company_read_the_new_words(hub: World) -> None:
+    async with hub.page() as page:
+        await page.types("When does it ship?")
+        await hub.settle()
+        taken = hub.bo.takes_next()
+        first = hub.bo.replies(taken, "On Friday.")
+        second = hub.bo.replies(taken, "Dear Mr Miller, your password is 1234.")
+        hub.passes(seconds=11)
+        await hub.settle()
+        await page.shows(
+            ("you", "When does it ship?"),
+            ("Bo", "On Friday."),
+            ("Bo", "Dear Mr Miller, your password is 1234."),
+        )
+        hub.desk.revise(first.delivery_id, "bo", "On Monday.", "e1")
+        hub.desk.withdraw(second.delivery_id, "bo")
+        await hub.settle()
+        now = [("you", "When does it ship?"), ("Bo", "On Monday."), ("Bo", "(taken back)")]
+        await page.shows(*now)
+        await page.stays_so()
+        token = page.token
+    hub.redis.flushall()
+    async with hub.page(token) as page:
+        await page.shows(*now)
+        await page.stays_so()
+    entries = hub.bo.sees(taken).history.entries
+    assert [(e.text, e.first_text, e.deleted) for e in entries[1:]] == [
+        ("On Monday.", "On Friday.", False),
+        ("Dear Mr Miller, your password is 1234.", None, True),
+    ]
+
+
+async def test_the_company_is_told_what_bo_changed_and_took_back(hub: World) -> None:
+    await hub.form(id="1", **{"from": {"email": "ann@example.com"}}, text="hello")
+    await hub.settle()
+    taken = hub.bo.takes_next()
+    replies = [hub.bo.replies(taken, text) for text in ("On Friday.", "Or not.")]
+    hub.passes(seconds=11)
+    await hub.settle()
+    assert hub.company.got == ["On Friday.", "Or not."]
+    hub.desk.revise(replies[0].delivery_id, "bo", "On Monday.", "e1")
+    hub.desk.withdraw(replies[1].delivery_id, "bo")
+    await hub.settle()
+    assert hub.company.got == ["On Monday."]
+    assert hub.company.doubled == 0
+
+
+async def test_a_note_goes_on_to_ann_and_is_said_once(hub: World) -> None:
+    async with hub.page() as page:
+        await page.types("When does it ship?")
+        await hub.settle()
+        taken = hub.bo.takes_next()
+        note = hub.desk.note(taken, "bo", "On Friday.", idem_key="slack:C1:17.1")
+        await hub.settle()
+        await page.stays_so()
+        hub.desk.send_note(note, "bo", "slack:C1:17.1")
+        hub.passes(seconds=11)
+        await hub.settle()
+        await page.shows(("you", "When does it ship?"), ("Bo", "On Friday."))
+        entries = hub.bo.sees(taken).history.entries
+        assert [(e.direction, e.text) for e in entries] == [
+            ("in", "When does it ship?"),
+            ("out", "On Friday."),
+        ]

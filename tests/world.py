@@ -39,6 +39,7 @@ from mainstem.pool import Pool
 from router import consume
 from router.rules import compile_rules
 from tests.servers.http import Provider, Say, Seen
+from workers.changing import Changing
 from workers.drain import Drain
 from workers.lane import Tuning
 from workers.rates import Rates
@@ -170,7 +171,7 @@ class World:
         )
 
     async def deliver(self) -> int:
-        """One drain of the outbox at the world's time."""
+        """One drain of the outbox at the world's time, and the changes of what went out."""
 
         def wire() -> Wire:
             return Wire(
@@ -191,7 +192,16 @@ class World:
                 now=self.clock,
                 tuning=Tuning(lasts_s=0.3, poll_s=0.01),
             ).run()
-        return drained.tried
+            changed = await Changing(
+                self.store,
+                lambda: self.accounts,
+                rates=Rates(None),
+                wire=wire,
+                owner="world",
+                now=self.clock,
+                lasts_s=0.3,
+            ).run()
+        return drained.tried + changed.tried
 
     # ---------------------------------------------------------------------------------------------------- people
 
@@ -264,6 +274,8 @@ class Page:
         self.world, self.token = world, token
         self.shown: list[tuple[str, str]] = []
         self._ids: set[Any] = set()
+        self._lines: dict[str, int] = {}  # where a message stands in `shown`
+        self._changed: dict[str, int] = {}  # which of its changes that is
         self._socket: aiohttp.ClientWebSocketResponse
         self._said = 0
 
@@ -286,9 +298,16 @@ class Page:
     async def _show(self, frame: dict[str, Any]) -> None:
         for item in frame["items"]:
             if self._ids & {item["id"], item.get("cid")}:
+                if item.get("change", 0) > self._changed.get(item["id"], 0):
+                    at, by = self._lines[item["id"]], self.shown[self._lines[item["id"]]][0]
+                    self.shown[at] = (by, "(taken back)" if item.get("gone") else item["text"])
+                    self._changed[item["id"]] = item["change"]
                 continue
+            self._lines[item["id"]] = len(self.shown)
+            self._changed[item["id"]] = item.get("change", 0)
             self._ids |= {item["id"], item.get("cid", item["id"])}
-            self.shown.append(("you" if item["dir"] == "in" else item["by"], item["text"]))
+            text = "(taken back)" if item.get("gone") else item["text"]
+            self.shown.append(("you" if item["dir"] == "in" else item["by"], text))
             if item["dir"] == "out":
                 await self._socket.send_json({"type": "receipt", "ids": [item["id"]], "status": "delivered"})
 
@@ -355,6 +374,8 @@ class Company(Provider):
         key = seen.headers.get("idempotency-key", "")
         if not key:
             return Say(status=400)
+        if self.queue:
+            return self.queue.popleft()  # on command it fails, and keeps nothing
         if key in self.received:
             self.doubled += 1
             return Say(status=409)
@@ -363,7 +384,13 @@ class Company(Provider):
 
     @property
     def got(self) -> list[str]:
-        return [str(body["text"]) for body in self.received.values()]
+        """What it reads now, in the order in which it came: changed, and without what was taken back."""
+        texts: dict[str, str] = {}
+        for body in self.received.values():
+            texts[body["delivery"]] = str(body.get("text", ""))
+            if body["kind"] == "message.deleted":
+                del texts[body["delivery"]]
+        return list(texts.values())
 
 
 @asynccontextmanager

@@ -6,21 +6,27 @@ Playwright's interface here is synchronous and holds a loop of its own, so the d
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from sqlalchemy import update
 
 from crm_store import logins
 from crm_store.db import Store
+from crm_store.schema import revisions
 from desk.web import live
 from desk.web.app import build_app
+from tests.desk import room as rooms
 from tests.desk.room import PNG, Room, make
 
 pytestmark = pytest.mark.browser
+SHOTS = os.environ.get("MAINSTEM_SHOTS")  # a folder for screenshots, to look at
 
 PAYLOADS = [
     "<script>window.ran=1</script>",
@@ -222,6 +228,45 @@ def test_a_reply_over_an_unread_message_asks_first(room: Room, address: str, pag
     page.click("text=Send it anyway")
     page.wait_for_selector("text=It goes out now")
     assert room.delivery_of(number).state == "queued"
+
+
+def test_what_was_sent_is_changed_where_it_stands_and_updates_leave_the_words_alone(
+    room: Room, address: str, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    can = replace(rooms.LIMITS["webchat"], edits=True, deletes=True)
+    monkeypatch.setitem(rooms.LIMITS, "webchat", can)
+    number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
+    room.actions.claim(room.id_of(number), "bo")
+    sent = room.actions.reply(room.id_of(number), "bo", "It comes on Friday.", idem_key="k1")
+    room.becomes(sent.delivery_id, "delivered")
+    room.actions.note(room.id_of(number), "bo", "She is cross.")
+    enter(page, room, address, "bo")
+    page.goto(f"{address}/conversations/{number}")
+    page.wait_for_timeout(500)  # until the page's stream has followed the store once
+    room.later(seconds=5)
+    room.writes("webchat:ann", "Are you there?", name="Ann")
+    page.wait_for_selector("text=Are you there?", timeout=10_000)  # boxes that nobody opened hold nothing up
+    page.click(f"#change-{sent.interaction_id} summary")
+    page.fill(f"#words-{sent.interaction_id}", "It comes on Monday.")
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/desk-change.png")
+    room.later(seconds=5)
+    room.writes("webchat:ann", "Hello?", name="Ann")
+    page.wait_for_timeout(1000)
+    assert page.input_value(f"#words-{sent.interaction_id}") == "It comes on Monday."
+    page.click(f"#revise-{sent.interaction_id}")
+    page.wait_for_selector("text=Being changed.")
+    page.wait_for_selector("text=Hello?")
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/desk-changing.png")
+    room.store.run(
+        lambda tx: tx.execute(update(revisions).values(state="failed", code="rejected", detail="no"))
+    )
+    page.reload()
+    page.wait_for_selector("text=Not changed.")
+    page.click(f"#change-{sent.interaction_id} summary")
+    page.click(f"#withdraw-{sent.interaction_id}")
+    page.wait_for_selector("text=Being taken back.")
 
 
 def test_a_refused_reply_keeps_its_text_and_its_page_stays_live(room: Room, address: str, page: Any) -> None:
