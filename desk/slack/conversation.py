@@ -184,28 +184,10 @@ async def snoozed(press: Press) -> None:
 
 
 async def closed(press: Press) -> None:
-    """Tags that stood in the window and were taken out of it go; those a colleague added meanwhile stay."""
     meta, says = about(press.view), modals.values(press.view)
-    wanted, had = modals.tags_of(says), _tags_before(press.view)
-    gone = [tag for tag in had if tag not in wanted]
+    ended, tags = says.get(names.DISPOSITION) or None, modals.tags_of(says)
     agent, actions = press.agent.key, press.desk.actions
-
-    def work() -> None:
-        if gone:
-            actions.tag(meta.conversation, agent, remove=gone)
-        actions.close(meta.conversation, agent, says.get(names.DISPOSITION) or None, wanted)
-
-    await _submit(press, meta, "closed", work)
-
-
-def _tags_before(view: Mapping[str, Any]) -> list[str]:
-    """What the window showed as tags when it opened."""
-    shown = (
-        (block.get("element") or {}).get("initial_value")
-        for block in view.get("blocks") or ()
-        if (block.get("element") or {}).get("action_id") == names.TAGS
-    )
-    return modals.tags_of({names.TAGS: next(shown, None)})
+    await _submit(press, meta, "closed", lambda: actions.close(meta.conversation, agent, ended, tags))
 
 
 def queue_options(desk: SlackDesk, body: Mapping[str, Any]) -> list[Block]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection, select
 
 from crm_store import timeline, views
@@ -36,6 +38,7 @@ _MENTION = re.compile(r"<[@!#][^<>\s]{1,80}>")
 _EMOJI = re.compile(r"(?<![\w:/]):([a-z0-9_+'-]{1,60}):(?![\w:])")
 _FETCH_S = 1.6  # of the time there is; the rest is the store's
 _KEYS = 5
+_FETCHES = 200
 _THEN: dict[str, Then] = {"leave": "leave", "wait": "wait", "close": "close"}
 
 _n = interactions.c
@@ -299,20 +302,21 @@ def _check(press: Press, way: Option | None, listed: list[Mapping[str, Any]], ke
         raise Wrong(names.FILES, str(error)) from error
 
 
-_on_their_way: dict[str, asyncio.Task[Attachment]] = {}
+_Fetches = dict[str, asyncio.Task[Attachment]]
+_fetches: weakref.WeakKeyDictionary[AsyncWebClient, _Fetches] = weakref.WeakKeyDictionary()
 
 
 def _fetching(desk: SlackDesk, file_id: str) -> asyncio.Task[Attachment]:
     """The fetch of a file, begun once however often its modal is submitted. A failed one is begun anew."""
-    known = _on_their_way.get(file_id)
-    if known is not None and (not known.done() or (not known.cancelled() and known.exception() is None)):
+    ours = _fetches.setdefault(desk.client, {})
+    known = ours.get(file_id)
+    if known is not None and not (known.done() and (known.cancelled() or known.exception())):
         return known
-    task = asyncio.ensure_future(files.fetch(desk, file_id))
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    if len(_on_their_way) > 200:
-        for old in [key for key, one in _on_their_way.items() if one.done()]:
-            del _on_their_way[old]
-    _on_their_way[file_id] = task
+    if len(ours) > _FETCHES:
+        for old in [key for key, one in ours.items() if one.done()]:
+            del ours[old]
+    ours[file_id] = task = asyncio.ensure_future(files.fetch(desk, file_id))
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # somebody may look, or nobody
     return task
 
 
