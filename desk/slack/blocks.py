@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from desk.slack.text import shown
-from hub.text import clip
+from hub.text import clip, storable
 
 Block = dict[str, Any]
 View = dict[str, Any]
@@ -66,7 +66,7 @@ def plain(text: str, chars: int = SECTION_CHARS) -> Block:
 
 def mrkdwn(text: str, chars: int = SECTION_CHARS) -> Block:
     """Our own words, formatted; whatever is not ours in it is escaped already. Names and addresses become no links."""
-    return {"type": "mrkdwn", "text": clip(text, chars) or "–", "verbatim": True}
+    return {"type": "mrkdwn", "text": clip(shown(text), chars) or "–", "verbatim": True}
 
 
 def section(text: str, accessory: Block | None = None) -> Block:
@@ -152,6 +152,12 @@ def overflow(action: str, options: Sequence[Block]) -> Block:
 def actions(*elements: Block, block_id: str | None = None) -> Block:
     one: Block = {"type": "actions", "elements": list(elements[:25])}
     return one | {"block_id": block_id} if block_id else one
+
+
+def initial(text: str, chars: int) -> Block:
+    """What stands in an input at first; nothing where there is nothing."""
+    text = storable(text)[:chars]
+    return {"initial_value": text} if text else {}
 
 
 def field_of(

@@ -21,6 +21,7 @@ from desk.slack.blocks import (
     View,
     context,
     field_of,
+    initial,
     leaf,
     menu,
     modal,
@@ -154,7 +155,7 @@ def text_box(text: str, label: str, block_id: str | None = None, *, live: bool =
         "max_length": INPUT_CHARS,
         "focus_on_load": True,
     }
-    element |= {"initial_value": text[:INPUT_CHARS]} if text else {}
+    element |= initial(text, INPUT_CHARS)
     if live:
         element["dispatch_action_config"] = {"trigger_actions_on": ["on_character_entered"]}
     hint = (
@@ -216,7 +217,7 @@ def ended(value: str = "") -> Block:
         "max_length": 80,
         "placeholder": plain("solved, refunded, spam …", PLACEHOLDER_CHARS),
     }
-    element |= {"initial_value": value} if value else {}
+    element |= initial(value, 80)
     return field_of("How did it end?", element, optional=True, block_id=_ENDED)
 
 

@@ -21,6 +21,7 @@ from desk.slack.blocks import (
     Block,
     View,
     field_of,
+    initial,
     menu,
     modal,
     option,
@@ -136,7 +137,7 @@ def transfer(
         "max_length": 500,
         "placeholder": plain("what the next one should know", PLACEHOLDER_CHARS),
     }
-    element |= {"initial_value": reason[:500]} if reason else {}
+    element |= initial(reason, 500)
     queue = _pick(names.QUEUE, "Queue", queue_options(config), len(config.queues), shown.card.queue)
     blocks = [*above(notice), about(shown), field_of("To the queue", queue)]
     if agents:
@@ -185,7 +186,7 @@ def close(shown: Shown, *, meta: str = "", disposition: str = "", tags: str = ""
         "max_length": 1000,
         "placeholder": plain("refund, follow-up …", PLACEHOLDER_CHARS),
     }
-    element |= {"initial_value": line(tags, 1000)} if tags.strip() else {}
+    element |= initial(line(tags, 1000), 1000)
     has = f"Now: {line(', '.join(shown.card.tags), 300)}" if shown.card.tags else ""
     blocks = [
         *above(notice),
@@ -233,7 +234,9 @@ def new(
 
 def _can_begin(account: Account, limits: Mapping[str, Limits]) -> bool:
     """Not by a chat: there one answers who came."""
-    known = limits.get(account.connector) if account.enabled and account.connector not in urns.VISITS else None
+    known = (
+        limits.get(account.connector) if account.enabled and account.connector not in urns.VISITS else None
+    )
     return known is not None and not known.lacks(account.settings)
 
 
@@ -244,7 +247,7 @@ def _line(action: str, placeholder: str, chars: int, said: Mapping[str, str]) ->
         "max_length": chars,
         "placeholder": plain(placeholder, PLACEHOLDER_CHARS),
     }
-    return element | {"initial_value": said[action][:chars]} if said.get(action) else element
+    return element | initial(said.get(action, ""), chars)
 
 
 def correct(shown: Shown, first: str, text: str, *, meta: str = "", notice: str = "") -> View:

@@ -46,7 +46,8 @@ def _shot(one: Shot, now: datetime) -> Markup:
         count = len(one.posts) - 1
         body = Markup(
             '<div class="side"><div class="channel"><div class="bar"># billing</div>{}'
-            '<div class="replies">{} replies</div></div><div class="pane"><div class="bar">Thread <span># billing</span></div>{}</div></div>'
+            '<div class="replies">{} replies</div></div>'
+            '<div class="pane"><div class="bar">Thread <span># billing</span></div>{}</div></div>'
         ).format(_message(one.posts[0], now), count, below)
     else:
         body = Markup('<div class="channel">{}</div>').format(
