@@ -28,7 +28,6 @@ import uvloop
 from benchmarks import common
 from benchmarks.common import Figures, folder
 from connectors.base import Wire
-from connectors.http import guarded_session
 from crm_store.db import Store
 from crm_store.migrate import migrate
 from crm_store.schema import conversations, deliveries, identities, interactions
@@ -36,6 +35,7 @@ from hub import clock
 from hub.config import Account
 from mainstem.processes import settle
 from tests.servers.valkey import Valkey
+from workers.context import session
 from workers.drain import Drain
 from workers.lane import Tuning
 from workers.rates import Rates
@@ -233,7 +233,7 @@ class Bench:
         keys = list(mine)
         now = clock.system()
         made = fill(self.store, [(keys[n % ACCOUNTS], now) for n in range(count)])
-        async with guarded_session(allow_private=True) as http:
+        async with session(allow_private=True) as http:
             drain = Drain(
                 self.store,
                 lambda: mine,
@@ -279,7 +279,7 @@ class Bench:
             replies += [("webhook/hung", begins)] * 300 + [("webhook/slow", begins)] * (int(seconds) + 5)
         mine = accounts(self.url, names)
         made = fill(self.store, replies)
-        async with guarded_session(allow_private=True) as http:
+        async with session(allow_private=True) as http:
             drain = Drain(
                 self.store,
                 lambda: mine,

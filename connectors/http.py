@@ -20,6 +20,7 @@ from yarl import URL
 # 80 and 443, and the two that development servers and proxies commonly use; never a mail, database or cache port.
 PORTS = frozenset({80, 443, 8080, 8443})
 CONNECT_S = 5.0
+REACH_S = 20.0  # a free connection, or the look-up and every address in turn, and TLS
 TOTAL_S = 30.0  # far below a drain's half minute and a job's time-out
 
 _EMBEDS = (  # IPv6 networks whose addresses carry an IPv4 address, and at which bit it begins
@@ -105,7 +106,7 @@ def guarded_session(
     *,
     allow_private: bool = False,
     resolver: AbstractResolver | None = None,
-    total_s: float = TOTAL_S,
+    total_s: float | None = TOTAL_S,
     connections: int = 200,
 ) -> aiohttp.ClientSession:
     """A session for everything that goes out. Make one a process, in its event loop, and close it.
@@ -113,6 +114,8 @@ def guarded_session(
     Every hop of a redirect is checked like the first; credentials do not follow to another origin (aiohttp's rule).
     No cookies, no proxy from the environment. `allow_private` is for tests and for hubs whose systems live inside.
     connections: at once; 0 for a caller that bounds its requests itself, so that hung hosts cannot use up the others'.
+    total_s: of a request with its answer; None for a caller that ends its requests itself (a timer for each is 7 % of
+    what one costs). Looking up and connecting has an end of its own in any case, since after that nothing was sent.
     """
 
     class Checked(aiohttp.ClientRequest):
@@ -135,7 +138,7 @@ def guarded_session(
         connector=aiohttp.TCPConnector(resolver=resolver, socket_factory=dial, limit=connections),
         request_class=Checked,
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S),
+        timeout=aiohttp.ClientTimeout(total=total_s, connect=REACH_S, sock_connect=CONNECT_S),
         trust_env=False,
         headers={"User-Agent": "Mainstem"},
     )

@@ -64,7 +64,7 @@ class Context:
     def wire(self) -> Wire:
         """What a send may use; to be called on the event loop."""
         if self.http is None:
-            self.http = guarded_session(allow_private=self.settings.allow_private_targets, connections=0)
+            self.http = session(allow_private=self.settings.allow_private_targets)
         if self.redis_async is None and self.settings.redis_url is not None:
             self.redis_async = wires.connect_async(self.settings.redis_url)
         return Wire(
@@ -86,6 +86,11 @@ class Context:
         self.runner.close()
         self.follower.close()
         self.store.close()
+
+
+def session(*, allow_private: bool) -> aiohttp.ClientSession:
+    """The sender's: its lanes bound what is in flight, and its watch ends what takes too long."""
+    return guarded_session(allow_private=allow_private, connections=0, total_s=None)
 
 
 _open: Context | None = None
