@@ -155,8 +155,7 @@ class Drain:
             account = lane.account
             due = lane.due(wall)
             slots = lane.slots
-            open_slots = slots - len(lane.flying) - len(lane.marked) + (0 if slow else min(t.marked, slots))
-            free = min(len(due), open_slots)
+            free = min(len(due), lane.room(t, slow=slow))
             if free > 0 and now >= lane.token_at:
                 wants[key] = Want(account.rate_per_s, account.burst, free)
                 ready[key] = due

@@ -24,15 +24,17 @@ class Tuning:
     per_account: how many an account may always have in flight. One whose rate is high or whose provider is far gets
     as many as its rate needs at the time its sends take (Little's law), times `headroom`, up to `most`: more would go
     out no sooner, only wait in the provider's queue instead of ours, and be in doubt if we died.
-    marked: how many more of it are marked as `sending` ahead, so that a slot that falls free waits for no commit; a
-    crash makes those unknown too, so they are few, and none where sends are slow.
+    marked: how many more of it are marked as `sending` ahead, so that a slot that falls free waits for no commit: what
+    its rate lets go in `marked_s`, the time of about two turns. A crash makes those unknown too, so they are few, at
+    most two a slot, and none where sends are slow.
     """
 
     lasts_s: float = 30.0
     per_account: int = 4
     headroom: float = 1.5
     most: int = 50
-    marked: int = 10
+    marked: int = 20
+    marked_s: float = 0.06
     batch_s: float = 0.01  # statuses of what finished in this time share a transaction
     poll_s: float = 0.25  # how soon a reply that nobody announced is seen by a drain that waits
     look_s: float = 2.0  # how often leases that ended and unknown deliveries are looked at
@@ -81,6 +83,11 @@ class Lane:
         takes_s = min(self.quickest_s, self.before_s)
         needs = self.account.rate_per_s * takes_s * t.headroom if takes_s < math.inf else 0.0
         self.slots = max(t.per_account, min(t.most, math.ceil(needs), self.slots + _GROWS_BY))
+
+    def room(self, t: Tuning, *, slow: bool) -> int:
+        """How many may be marked as `sending` now, beside those that are."""
+        ahead = 0 if slow else min(t.marked, 2 * self.slots, math.ceil(self.account.rate_per_s * t.marked_s))
+        return self.slots + ahead - len(self.flying) - len(self.marked)
 
     def oldest_s(self, now: float) -> float:
         for began, _ in self.flying.values():
