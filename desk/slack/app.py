@@ -81,14 +81,14 @@ class Taken(AsyncMiddleware):
             told = inbox.read(body)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # No event that Slack documents; asking for it again would bring the same.
-            _log.error("event_unreadable", event=str(body.get("event_id"))[:40], error=repr(error)[:200])
+            _log.error("event_unreadable", event_id=str(body.get("event_id"))[:40], error=repr(error)[:200])
             return BoltResponse(status=200, body="")
         try:
             async with asyncio.timeout(ACK_S):
                 await inbox.write_down(self._desk, told)
         except (Unavailable, TimeoutError) as error:
             # No X-Slack-No-Retry: Slack is to try again. Where it gives up, the sweep finds what was typed.
-            _log.warning("event_not_stored", event=str(body.get("event_id"))[:40], why=str(error)[:200])
+            _log.warning("event_not_stored", event_id=str(body.get("event_id"))[:40], why=str(error)[:200])
             self._gap()
             return BoltResponse(status=503, body="")
         event = body.get("event") or {}
@@ -272,13 +272,18 @@ def web_app(app: App) -> web.Application:
 
 
 def _request(raw: str, request: web.Request) -> AsyncBoltRequest:
-    """Raises ValueError for what is neither JSON nor a form."""
+    """Raises ValueError for what is neither a JSON object nor a form."""
     headers: dict[str, str | Sequence[str]] = {
         name: request.headers.getall(name)
         for name in request.headers
         if not name.lower().startswith("x-slack-bolt")
     }
-    made = AsyncBoltRequest(body=raw, query=request.query_string, headers=headers, context={_SIGNED: True})
+    try:
+        made = AsyncBoltRequest(
+            body=raw, query=request.query_string, headers=headers, context={_SIGNED: True}
+        )
+    except (AttributeError, KeyError, TypeError) as error:  # bolt reads its fields as they come
+        raise ValueError("no request of Slack's") from error
     if not made.body and raw:
         # A command whose words hold "payload" is empty to bolt, which looks for a field of that name.
         form = dict(parse_qsl(raw, keep_blank_values=True))

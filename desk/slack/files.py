@@ -122,7 +122,7 @@ async def _download(desk: SlackDesk, url: str, name: str, *, markup: bool) -> by
     timeout = aiohttp.ClientTimeout(total=FETCH_S, sock_connect=5.0)
     try:
         async with session.get(
-            URL(url, encoded=True), headers=headers, timeout=timeout, allow_redirects=False
+            URL(url), headers=headers, timeout=timeout, allow_redirects=False
         ) as answer:
             if answer.status != 200:
                 if answer.status in (404, 410):

@@ -184,7 +184,8 @@ async def write_down(desk: SlackDesk, told: Sequence[Told]) -> int:
         return 0
 
     def work(tx: Connection) -> int:
-        ordered = [_in_its_thread(tx, one) for one in told]
+        beside = {one.key: one.subject for one in told if one.kind == MESSAGE}
+        ordered = [_in_its_thread(tx, one, beside) for one in told]
         return desk_inbox.put(tx, desk.store.ids, names.SURFACE, ordered, desk.clock())
 
     new = await desk.do(lambda: desk.store.run(work))
@@ -202,7 +203,7 @@ def nudge(desk: SlackDesk) -> None:
         loop.wake()
 
 
-def _in_its_thread(tx: Connection, one: Told) -> Told:
+def _in_its_thread(tx: Connection, one: Told, beside: Mapping[str, str]) -> Told:
     """Slack does not say in which thread a reaction is; it must not overtake the message that it is on."""
     if one.kind not in (REACTION, DELETE):
         return one
@@ -210,6 +211,8 @@ def _in_its_thread(tx: Connection, one: Told) -> Told:
     place, ts = said["place"], said["ts"]
     if one.subject != subject(place, ts):
         return one
+    if (known := beside.get(message_key(place, ts))) is not None:
+        return replace(one, subject=known)
     if (typed := desk_typed.find(tx, names.SURFACE, place, ts)) is not None:
         return replace(one, subject=subject(place, typed.thread))
     waiting = desk_inbox.waits(tx, names.SURFACE, message_key(place, ts))

@@ -21,8 +21,9 @@ from sqlalchemy import Connection
 from crm_store import desk_inbox, desk_typed
 from crm_store.desk_inbox import Told
 from crm_store.desk_typed import Thread, Typed
-from desk.slack import inbox, names
+from desk.slack import gate, inbox, names
 from desk.slack.context import SlackDesk
+from desk.slack.text import to_plain
 from hub import log
 from hub.errors import Unavailable
 
@@ -164,7 +165,7 @@ class Sweep:
         for one in recent:
             key = inbox.message_key(thread.place, str(one["ts"]))
             edit = None if key in new else inbox.edit_of(thread.place, one)  # a new one is read as it is now
-            if edit is not None and self._newer(typed.get(str(one["ts"])), one):
+            if edit is not None and self._newer(tx, typed.get(str(one["ts"])), one):
                 missed.append(edit)
             missed += self._asked(tx, thread.place, one, typed.get(str(one["ts"])))
         there = {str(one.get("ts")) for one in said}
@@ -176,9 +177,17 @@ class Sweep:
         told_before = desk_inbox.known(tx, names.SURFACE, [told.key for told in missed])
         return [told for told in missed if told.key not in told_before]
 
-    @staticmethod
-    def _newer(typed: Typed | None, message: Mapping[str, Any]) -> bool:
-        return typed is not None and str(message["edited"]["ts"]) >= typed.detail.edit
+    def _newer(self, tx: Connection, typed: Typed | None, message: Mapping[str, Any]) -> bool:
+        """Does it read otherwise than we have it? Slack's stamps of edits are in whole seconds."""
+        if typed is None:
+            return False
+        stamp, detail = str(message["edited"]["ts"]), typed.detail
+        if stamp != detail.edit:
+            return stamp > detail.edit
+        known = desk_typed.text(tx, typed.note_id) if detail.text is None else detail.text
+        return to_plain(message, gate.names(self._desk)).text != (
+            known if detail.wanted is None else detail.wanted
+        )
 
     @staticmethod
     def _asked(tx: Connection, place: str, message: Mapping[str, Any], typed: Typed | None) -> list[Told]:
