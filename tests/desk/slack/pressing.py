@@ -120,7 +120,8 @@ class Pressing:
         return await self._post(await self.desk.look(drawn), thread)
 
     def _shown(self, tx: Any, conversation: int) -> Any:
-        return look.card(tx, self.desk.config(), self.desk.rules(), conversation, self.room.now)
+        config, rules, url = self.desk.config(), self.desk.rules(), self.desk.desk_url
+        return look.card(tx, config, rules, conversation, self.room.now, desk_url=url)
 
     async def _post(self, post: Any, thread: str | None = None) -> str:
         answer = await self.desk.client.chat_postMessage(

@@ -99,12 +99,13 @@ async def test_a_slow_store_is_said_in_time(world: Pressing, monkeypatch: pytest
 async def test_guests_strangers_and_bots_press_nothing(world: Pressing) -> None:
     talk = world.conversation()
     ts = await world.card(talk)
-    for more, why in (
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"guest": True}, "Guests cannot"),
         ({"stranger": True}, "another one"),
         ({"deleted": True}, "deactivated"),
         ({}, "not linked"),
-    ):
+    )
+    for more, why in cases:
         somebody = world.slack.user("Mallory", **more)
         world.slack.channels[world.channel].members.append(somebody.id)
         if more:  # linked in the configuration, and refused all the same
@@ -115,8 +116,8 @@ async def test_guests_strangers_and_bots_press_nothing(world: Pressing) -> None:
         assert why in somebody.ephemerals[-1]["text"], more
         await somebody.clicks(world.channel, ts, names.REPLY)
         assert somebody.views == []
-        answer = await somebody.commands("/hub", "next", world.channel)
-        assert why in shown(answer["blocks"])
+        await somebody.commands("/hub", "next", world.channel)
+        assert why in shown(somebody.ephemerals[-1]["blocks"])
     assert world.row(talk).state == "waiting"
 
 
@@ -174,9 +175,8 @@ async def test_what_cannot_be_transferred_keeps_its_reason(world: Pressing) -> N
     await world.bo.clicks(world.channel, ts, names.TRANSFER)
     world.actions.release(talk, "bo")
     world.actions.claim(talk, "eva")
-    answer = await world.bo.submits({names.QUEUE: "billing", names.REASON: "wants money"})
-    assert answer["response_action"] == "errors"
-    assert "is with Eva Marsh" in answer["errors"][names.REASON]
+    await world.bo.submits({names.QUEUE: "billing", names.REASON: "wants money"})
+    assert "is with Eva Marsh" in world.bo.views[-1].errors[names.REASON]
     assert world.row(talk).queue == "general"
 
 
@@ -194,8 +194,8 @@ async def test_snooze_until_a_time_ahead(world: Pressing) -> None:
     world.actions.claim(talk, "bo")
     ts = await world.card(talk)
     await world.bo.clicks(world.channel, ts, names.SNOOZE)
-    past = await world.bo.submits({modals.UNTIL_AT: int(world.room.now.timestamp()) - 60})
-    assert "past" in "".join(past["errors"].values())
+    await world.bo.submits({modals.UNTIL_AT: int(world.room.now.timestamp()) - 60})
+    assert "past" in "".join(world.bo.views[-1].errors.values())
     ahead = int(world.room.now.timestamp()) + 7200
     assert await world.bo.submits({modals.UNTIL_AT: ahead}) is None
     row = world.row(talk)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from desk.slack import modals, names, press, reply
+from desk.slack import files, modals, names, press, reply
 from hub.errors import Unavailable
 from hub.model import ConsentChanged
 from tests.desk.room import PNG
@@ -257,14 +257,14 @@ async def test_files_that_take_long_keep_the_modal_and_are_there_at_the_next_pre
     bo = await opened(world, talk)
     held = asyncio.Event()
     fetched = []
-    fetch = reply.files.fetch
+    fetch = files.fetch
 
     async def slowly(desk: Any, file_id: str) -> Any:
         fetched.append(file_id)
         await held.wait()
         return await fetch(desk, file_id)
 
-    monkeypatch.setattr(reply.files, "fetch", slowly)
+    monkeypatch.setattr(files, "fetch", slowly)
     monkeypatch.setattr(reply, "_FETCH_S", 0.1)
     answer = await bo.submits({names.TEXT: "see", names.FILES: [("plan.png", PNG)]})
     assert "press again" in answer["errors"][names.FILES]
@@ -329,7 +329,7 @@ async def test_undone_files_go_along_with_what_is_written_anew(world: Pressing) 
 
 
 @pytest.mark.parametrize(
-    ("state", "action", "becomes"),
+    "state, action, becomes",
     [
         ("failed", names.RETRY, "queued"),
         ("unknown", names.COUNTS_AS_SENT, "sent"),
