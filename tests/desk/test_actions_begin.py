@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from crm_store.schema import conversations as conversations_table
 from hub.config import ConversationPolicy
 from hub.errors import Conflict, Refused
 from hub.model import ConsentChanged
+from tests.desk.room import Room, make
 from tests.store.people import CONFIG, Office, at_once
 
 
@@ -155,3 +157,36 @@ def test_nobody_waits_for_our_first_answer(office: Office, act: Any) -> None:
     with office.store.read() as tx:
         [sales] = reports.queues(tx, CONFIG, office.now.replace(hour=0), office.now, office.now)
     assert (sales.opened, sales.late) == (1, 0)
+
+
+@pytest.fixture
+def room(store: Any, tmp_path: Path) -> Room:
+    return make(store, tmp_path)
+
+
+def test_what_its_owner_answers_continues_it(room: Room) -> None:
+    """By the real router: the address counts as seen, so that its owner is not taken for a stranger."""
+    begun = room.actions.begin(
+        "bo", "general", "webhook/main", "ann@example.com", "Your lamp is here", idem_key="k"
+    )
+    room.later(minutes=5)
+    number = room.writes("mailto:ann@example.com", "thanks!", name="Ann", account="webhook/main")
+    assert number == begun.number
+    row = room.row(number)
+    assert (row.state, row.assignee, row.waiting_since) == ("open", "bo", room.now)
+    with room.store.read() as tx:
+        page = views.conversation(tx, number)
+    assert [entry.text for entry in page.history.entries] == ["Your lamp is here", "thanks!"]
+    assert page.card.customer_name == "Ann", "who had no name yet has one now"
+
+
+async def test_the_web_desk_shows_what_was_begun(room: Room) -> None:
+    begun = room.actions.begin(
+        "bo", "general", "webhook/main", "ann@example.com", "Your lamp is here", idem_key="k"
+    )
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        answer = await bo.get(f"/conversations/{begun.number}")
+        assert answer.status == 200
+        assert "began it, in General" in bo.text
+        assert "Your lamp is here" in bo.text

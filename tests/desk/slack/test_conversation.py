@@ -15,7 +15,6 @@ from crm_store import views
 from desk.slack import conversation, interact, modals, names, press
 from hub.errors import Unavailable
 from tests.desk.slack.pressing import ANN, Pressing, shown
-from tests.servers.slack import NoAnswer
 
 
 async def test_claim_is_the_agents_and_pressed_twice_it_is_once(world: Pressing) -> None:
@@ -51,31 +50,44 @@ async def test_who_is_not_in_the_channel_is_told_all_the_same(world: Pressing) -
     assert "Bo Lindqvist was faster" in world.eva.ephemerals[-1]["text"]
 
 
-async def nobody_reached(*_: Any, **__: Any) -> bool:
-    return False
+def away(*_: Any, **__: Any) -> None:
+    raise Unavailable("the database does not answer: x")
 
 
-async def test_a_press_that_is_not_in_the_store_is_not_acknowledged(
-    world: Pressing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Slack then shows its warning beside the button; where it can be told, the sentence stands there too."""
+async def test_a_press_that_is_not_in_the_store_is_told(world: Pressing) -> None:
     talk = world.conversation()
     ts = await world.card(talk)
     claim = world.actions.claim
-    world.actions.claim = lambda *_: (_ for _ in ()).throw(Unavailable("the database does not answer: x"))
-    world.slack.fail("chat.postEphemeral", 503)
-    world.slack.clock.scale = 0.1
-    with monkeypatch.context() as patched:
-        patched.setattr(press, "answer", nobody_reached)
-        with pytest.raises(NoAnswer):
-            await world.bo.clicks(world.channel, ts, names.CLAIM)
-    world.slack.clock.scale = 1.0
+    world.actions.claim = away
     await world.bo.clicks(world.channel, ts, names.CLAIM)
     assert "press again" in world.bo.ephemerals[-1]["text"]
     assert "database" not in world.bo.ephemerals[-1]["text"]
     world.actions.claim = claim
     await world.bo.clicks(world.channel, ts, names.CLAIM)
     assert world.row(talk).assignee == "bo"
+
+
+async def test_a_press_that_is_neither_done_nor_told_is_not_acknowledged(world: Pressing) -> None:
+    """Then Slack shows its own warning beside the button: a lost press can be seen."""
+    talk = world.conversation()
+    ts = await world.card(talk)
+    world.actions.claim = away
+    acknowledged = []
+
+    async def ack(*said: Any, **more: Any) -> None:
+        acknowledged.append((said, more))
+
+    body = {
+        "user": {"id": world.bo.id, "team_id": world.slack.team_id},
+        "container": {"type": "message", "channel_id": world.channel, "message_ts": ts},
+        "actions": [{"action_id": names.CLAIM, "value": str(talk)}],
+    }
+    listener = press.pressed(world.desk, conversation.claim)
+    world.slack.fail("chat.postEphemeral", 503)
+    await listener(ack=ack, body=body)
+    assert acknowledged == []
+    await listener(ack=ack, body=body)
+    assert len(acknowledged) == 1, "this time they were told"
 
 
 async def test_a_slow_store_is_said_in_time(world: Pressing, monkeypatch: pytest.MonkeyPatch) -> None:
