@@ -26,7 +26,8 @@ from desk.slack.inbox import Inbox
 from desk.slack.sweep import Sweep
 from tests.servers.slack import Person, Slack
 from tests.world import CONFIG, World, world
-from workers.post import Poster
+from workers.post import Poster, Tuning
+from workers.slack_rates import SlackRates
 
 QUEUES = """
 priorities: {high: 10m, normal: 0s}
@@ -95,6 +96,22 @@ class SlackWorld:
     def button(self, post: dict[str, Any], action_id: str) -> bool:
         """Does this message offer that?"""
         return any(one.get("action_id") == action_id for one in _elements(post))
+
+    def offering(self, place: str, action_id: str) -> dict[str, Any]:
+        """The newest message below the newest card that offers this."""
+        found = [one for one in self.thread(place) if self.button(one, action_id)]
+        assert found, f"nothing offers {action_id}"
+        return found[-1]
+
+    def offered(self, place: str, action_id: str) -> bool:
+        """Does anything below the newest card offer this?"""
+        return any(self.button(one, action_id) for one in self.thread(place))
+
+    def line(self, place: str, text: str) -> str:
+        """What the newest message below the newest card that holds `text` says."""
+        found = [said for one in self.thread(place) if text in (said := self.words(one))]
+        assert found, f"no message says {text!r}"
+        return found[-1]
 
     def words(self, post: Any) -> str:
         """Every text that a person reads in a message, a view or blocks."""
@@ -194,7 +211,7 @@ async def slack_world(folder: Path, store: Store, valkey: str) -> AsyncIterator[
             try:
                 await slack.connected()
                 yield SlackWorld(
-                    hub, slack, desk, directory, Poster(desk, directory), Inbox(desk), Sweep(desk), bo, cleo, dot,
+                    hub, slack, desk, directory, Poster(desk, directory, rates=SlackRates(None, pace=0.001), tuning=Tuning(leads_s=0.0)), Inbox(desk), Sweep(desk), bo, cleo, dot,
                     support=places["support-desk"], billing=places["billing-desk"], general=places["general-desk"],
                     ops=places["hub-ops"],
                 )  # fmt: skip
