@@ -1,17 +1,18 @@
 """The strict local Slack, as the real slack-bolt and slack-sdk see it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
+import aiohttp
 import pytest
-from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
+from slack_sdk.web import WebClient
 from slack_sdk.web.async_client import AsyncWebClient
 
-from tests.servers.slack import Slack
+from tests.servers.slack import Person, Slack
+from tests.servers.slack.bolt import client_of, over_sockets
 
 
 @pytest.fixture
@@ -22,20 +23,11 @@ async def slack() -> AsyncIterator[Slack]:
 
 @pytest.fixture
 def client(slack: Slack) -> AsyncWebClient:
-    return AsyncWebClient(token=slack.bot_token, base_url=slack.api)
+    return client_of(slack)
 
 
-@asynccontextmanager
-async def socket_app(slack: Slack, client: AsyncWebClient) -> AsyncIterator[AsyncApp]:
-    app = AsyncApp(client=client, signing_secret=slack.signing_secret)
-    handler = AsyncSocketModeHandler(app, slack.app_token, ping_interval=0.2)
-    await handler.connect_async()
-    await slack.connected()
-    try:
-        yield app
-    finally:
-        await handler.close_async()
-        await asyncio.sleep(0)
+def app_of(slack: Slack, client: AsyncWebClient) -> AsyncApp:
+    return AsyncApp(client=client, signing_secret=slack.signing_secret)
 
 
 BUTTON: list[dict[str, Any]] = [
@@ -97,7 +89,7 @@ async def test_a_click_opens_a_modal_whose_submission_is_acknowledged(
 ) -> None:
     billing, bo = slack.channel("billing"), slack.user("Bo")
     submitted: list[str] = []
-    async with socket_app(slack, client) as app:
+    async with over_sockets(slack, app_of(slack, client)) as app:
 
         @app.action("claim")
         async def claim(ack: Any, body: Any) -> None:
@@ -128,7 +120,7 @@ async def test_a_click_opens_a_modal_whose_submission_is_acknowledged(
 async def test_what_people_type_and_command_arrives(slack: Slack, client: AsyncWebClient) -> None:
     billing, bo = slack.channel("billing"), slack.user("Bo")
     heard: list[dict[str, Any]] = []
-    async with socket_app(slack, client) as app:
+    async with over_sockets(slack, app_of(slack, client)) as app:
 
         @app.event("message")
         async def message(event: Any) -> None:
@@ -152,8 +144,183 @@ async def test_what_people_type_and_command_arrives(slack: Slack, client: AsyncW
     assert heard[1]["message_ts"] == ts
 
 
+# ------------------------------------------------------------------------------------------------- what is refused
+
+
+async def refused(call: Awaitable[Any]) -> str:
+    with pytest.raises(SlackApiError) as failed:
+        await call
+    return str(failed.value.response["error"])
+
+
 async def test_a_scope_that_the_app_was_not_given_is_missed(slack: Slack, client: AsyncWebClient) -> None:
-    with pytest.raises(SlackApiError) as refused:
+    with pytest.raises(SlackApiError) as failed:
         await client.users_lookupByEmail(email="bo@example.com")
-    assert refused.value.response["error"] == "missing_scope"
-    assert refused.value.response["needed"] == "users:read.email"
+    assert failed.value.response["error"] == "missing_scope"
+    assert failed.value.response["needed"] == "users:read.email"
+    assert (await client.auth_test()).headers["x-oauth-scopes"].split(",") == sorted(slack.scopes)
+    slack.scopes.discard("groups:history")
+    secret = slack.channel("secret", private=True)
+    assert await refused(client.conversations_history(channel=secret)) == "missing_scope"
+
+
+async def test_calls_that_are_ill_formed(slack: Slack, client: AsyncWebClient) -> None:
+    billing = slack.channel("billing")
+    assert await refused(client.api_call("chat.shout", json={})) == "unknown_method"
+    assert (
+        await refused(client.chat_postMessage(channel=billing, text="x", colour="red")) == "invalid_arguments"
+    )
+    assert await refused(client.api_call("users.info", params={})) == "invalid_arguments"
+    assert await refused(client.api_call("users.info", json={"user": "U1"})) == "invalid_arguments"
+    assert await refused(client.conversations_history(channel=billing, limit=1001)) == "invalid_limit"
+    assert (
+        await refused(client.api_call("chat.postMessage", json={"channel": billing, "text": " "}))
+        == "no_text"
+    )
+    assert (
+        await refused(client.chat_postMessage(channel=billing, blocks="[", text="x"))
+        == "invalid_blocks_format"
+    )
+    wrong = {"event_type": "x", "payload": {}}
+    assert (
+        await refused(client.chat_postMessage(channel=billing, text="x", metadata=wrong))
+        == "invalid_metadata_format"
+    )
+    posted = await client.chat_postMessage(channel=billing, text="x")
+    assert (
+        await refused(client.chat_update(channel=billing, ts=posted["ts"], text="x" * 4001)) == "msg_too_long"
+    )
+    bad = [{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}]
+    assert await refused(client.chat_postMessage(channel=billing, text="x", blocks=bad)) == "invalid_blocks"
+    for token in ("", "xoxb-other"):
+        other = AsyncWebClient(token=token, base_url=slack.api)
+        assert await refused(other.auth_test()) == ("invalid_auth" if token else "not_authed")
+    assert await refused(client.apps_connections_open(app_token=slack.bot_token)) == "not_allowed_token_type"
+    assert [one.error for one in slack.called("chat.update")] == ["msg_too_long"]
+
+
+async def test_places_and_messages_that_are_not_ours(slack: Slack, client: AsyncWebClient) -> None:
+    billing, bo = slack.channel("billing"), slack.user("Bo")
+    outside = slack.channel("outside", bot=False)
+    secret = slack.channel("secret", private=True, bot=False)
+    assert await refused(client.chat_postMessage(channel=outside, text="x")) == "not_in_channel"
+    assert await refused(client.chat_postMessage(channel=secret, text="x")) == "channel_not_found"
+    assert await refused(client.conversations_info(channel=secret)) == "channel_not_found"
+    assert await refused(client.conversations_join(channel=secret)) == "channel_not_found"
+    await client.conversations_join(channel=outside)
+    await client.chat_postMessage(channel="#outside", text="now")
+
+    ts = await bo.types(billing, "mine")
+    assert await refused(client.chat_update(channel=billing, ts=ts, text="ours")) == "cant_update_message"
+    assert await refused(client.chat_delete(channel=billing, ts=ts)) == "cant_delete_message"
+    assert await refused(client.chat_update(channel=billing, ts="1.000001", text="x")) == "message_not_found"
+    assert (
+        await refused(client.chat_postMessage(channel=billing, text="x", thread_ts="1.000001"))
+        == "thread_not_found"
+    )
+    assert await refused(client.conversations_replies(channel=billing, ts="1.000001")) == "thread_not_found"
+    ours = (await client.chat_postMessage(channel=billing, text="card"))["ts"]
+    ann = slack.user("Ann")
+    assert (
+        await refused(client.chat_postEphemeral(channel=billing, user=ann.id, text="x"))
+        == "user_not_in_channel"
+    )
+    await client.reactions_add(channel=billing, timestamp=ts, name="lock")
+    assert (
+        await refused(client.reactions_add(channel=billing, timestamp=ts, name="lock")) == "already_reacted"
+    )
+    assert slack.reactions(billing, ts) == {"lock": [slack.bot_user_id]}
+    await client.reactions_remove(channel=billing, timestamp=ts, name="lock")
+    assert await refused(client.reactions_remove(channel=billing, timestamp=ts, name="lock")) == "no_reaction"
+
+    slack.archive(billing)
+    assert await refused(client.chat_postMessage(channel=billing, text="x")) == "is_archived"
+    assert await refused(client.chat_update(channel=billing, ts=ours, text="x")) == "is_inactive"
+    slack.unarchive(billing)
+    slack.kick(billing)
+    assert await refused(client.chat_postMessage(channel=billing, text="x")) == "not_in_channel"
+    assert await refused(client.conversations_history(channel=billing)) == "not_in_channel"
+
+
+async def test_people_are_what_they_are(slack: Slack, client: AsyncWebClient) -> None:
+    async def told(person: Person) -> dict[str, Any]:
+        user: dict[str, Any] = (await client.users_info(user=person.id))["user"]
+        return user
+
+    bo = await told(slack.user("Bo Li", email="bo@example.com"))
+    assert (bo["team_id"], bo["is_restricted"], bo["is_bot"], bo["deleted"]) == (
+        slack.team_id,
+        False,
+        False,
+        False,
+    )
+    assert bo["is_email_confirmed"]
+    assert "is_stranger" not in bo
+    assert "email" not in bo["profile"]  # users:read.email was not asked for
+    assert (await told(slack.user("G", guest=True)))["is_restricted"]
+    assert (await told(slack.user("G", guest="single")))["is_ultra_restricted"]
+    assert (await told(slack.user("B", bot=True)))["is_bot"]
+    stranger = await told(slack.user("S", stranger=True))
+    assert stranger["is_stranger"]
+    assert stranger["team_id"] != slack.team_id
+    gone = await told(slack.user("D", deleted=True))
+    assert gone["deleted"]
+    assert "is_restricted" not in gone
+    assert await refused(client.users_info(user="U0NOBODY")) == "user_not_found"
+
+
+async def test_history_comes_in_pages_and_spans(slack: Slack, client: AsyncWebClient) -> None:
+    billing = slack.channel("billing")
+    ts = [(await client.chat_postMessage(channel=billing, text=f"m{n}"))["ts"] for n in range(5)]
+    below = [
+        (await client.chat_postMessage(channel=billing, text=f"r{n}", thread_ts=ts[0]))["ts"]
+        for n in range(3)
+    ]
+    first = await client.conversations_history(channel=billing, limit=2)
+    assert [one["text"] for one in first["messages"]] == ["m4", "m3"]
+    assert first["has_more"]
+    cursor = first["response_metadata"]["next_cursor"]
+    second = await client.conversations_history(channel=billing, limit=2, cursor=cursor)
+    assert [one["text"] for one in second["messages"]] == ["m2", "m1"]
+    spans = await client.conversations_history(channel=billing, oldest=ts[1], latest=ts[3], inclusive=True)
+    assert [one["text"] for one in spans["messages"]] == ["m3", "m2", "m1"]
+    replies = await client.conversations_replies(channel=billing, ts=ts[0], oldest=below[0])
+    assert [one["text"] for one in replies["messages"]] == ["m0", "r1", "r2"]
+    page = await client.conversations_replies(channel=billing, ts=ts[0], limit=2)
+    assert [one["text"] for one in page["messages"]] == ["m0", "r0", "r1"]
+    assert page["has_more"]
+    await client.chat_delete(channel=billing, ts=ts[0])
+    assert slack.message(billing, ts[0])["subtype"] == "tombstone"
+    assert [one["text"] for one in slack.messages(billing, ts[0])] == ["r0", "r1", "r2"]
+
+
+# -------------------------------------------------------------------------------------------------------- elsewhere
+
+
+def test_it_runs_in_a_thread_for_plain_code() -> None:
+    with Slack.running() as slack:
+        billing, bo = slack.channel("billing"), slack.user("Bo")
+        posted = WebClient(token=slack.bot_token, base_url=slack.api).chat_postMessage(
+            channel=billing, text="hi"
+        )
+        ts = slack.run(bo.types(billing, "hello", thread=posted["ts"]))
+        slack.do(lambda: slack.archive(billing))
+    assert [one["ts"] for one in slack.messages(billing, posted["ts"])] == [ts]
+
+
+async def test_it_leaves_nothing_behind() -> None:
+    before = asyncio.all_tasks()
+    async with Slack.start() as slack:
+        client = AsyncWebClient(token=slack.bot_token, base_url=slack.api, retry_handlers=[])
+        async with aiohttp.ClientSession() as session:
+            opened = await client.apps_connections_open(app_token=slack.app_token)
+            socket = await session.ws_connect(opened["url"])
+            await socket.receive_json()
+            typing = asyncio.create_task(slack.user("Bo").types(slack.channel("billing"), "hello"))
+            await slack.until(lambda: slack.door.deliveries)
+            slack.fail("auth.test", "timeout")
+            hanging = asyncio.create_task(client.auth_test())
+            await slack.until(lambda: slack.called("auth.test"))
+    await asyncio.gather(typing, hanging, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before

@@ -15,7 +15,7 @@ _TOKEN = re.compile(
     r"|<!(?P<range>here|channel|everyone)(?:\|[^>]*)?>|<!subteam\^(?P<usergroup>S[A-Z0-9]+)(?:\|[^>]*)?>"
     r"|(?:(?<=\s)|^)@(?P<at>here|channel|everyone)\b"
     r"|<(?P<link>https?://[^|>\s]+)(?:\|(?P<label>[^>]*))?>|(?P<url>https?://[^\s<>]+)"
-    r"|:(?P<emoji>[a-z0-9_+'-]+)(?:::skin-tone-(?P<skin>[2-6]))?:"
+    r"|:(?P<emoji>[+-]1|100|[a-z0-9_'-]*[a-z][a-z0-9_+'-]*)(?:::skin-tone-(?P<skin>[2-6]))?:"
     r"|```(?P<pre>.+?)```|`(?P<code>[^`\n]+)`"
     r"|(?<!\w)\*(?P<bold>[^*\s](?:[^*\n]*[^*\s])?)\*(?!\w)|(?<!\w)_(?P<italic>[^_\s](?:[^_\n]*[^_\s])?)_(?!\w)"
     r"|(?<!\w)~(?P<strike>[^~\s](?:[^~\n]*[^~\s])?)~(?!\w)",

@@ -36,7 +36,7 @@ def views_push(call: Call) -> Json:
     """https://docs.slack.dev/reference/methods/views.push: only by a trigger of an open modal."""
     trigger = _exchange(call)
     stack = call.slack.stacks[trigger.user]
-    if trigger.view is None or not stack:
+    if trigger.view not in [one.id for one in stack]:
         raise ApiError("not_found")
     view = _new(call, trigger.user, "modal")
     push(stack, view)
