@@ -339,3 +339,15 @@ def again(tx: Connection, post_id: int, posted: str) -> bool:
         .values(**values, lease_owner=None, lease_until=None, posted_at=None)
     )
     return done_.rowcount == 1
+
+
+def undrawn(tx: Connection, post_id: int) -> None:
+    """What it shows is not known: it is to be drawn."""
+    tx.execute(update(desk_posts).where(_p.id == post_id).values(drawn=""))
+
+
+def drop_all(tx: Connection, surface: str, thread_id: int) -> None:
+    """What of a thread is not posted will not be: there is nothing to post it below."""
+    tx.execute(
+        delete(desk_posts).where(_p.surface == surface, _p.thread_id == thread_id, _p.posted.is_(None))
+    )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, exists, func, select, text, update
+from sqlalchemy import Connection, Row, and_, case, exists, false, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import desk_posts
@@ -113,13 +113,18 @@ def unsettled(tx: Connection, surface: str, *, after: int = 0, limit: int = 500)
 
 
 def behind(
-    tx: Connection, surface: str, *, among: Collection[int] | None = None, limit: int = 500
+    tx: Connection, surface: str, *, among: Collection[int] | None = None, after: int = 0, limit: int = 500
 ) -> list[Behind]:
     """Threads that do not show what the store says, oldest first; of these conversations where `among` is given.
 
     One look at every unsettled thread, by an index that holds no other: closed conversations cost nothing.
     """
-    query = _with_conversation(surface).where(_t.shown_version != _c.version).order_by(_t.id).limit(limit)
+    query = (
+        _with_conversation(surface)
+        .where(_t.shown_version != _c.version, _t.id > after)
+        .order_by(_t.id)
+        .limit(limit)
+    )
     if among is not None:
         query = query.where(_t.conversation_id.in_(sorted(among)))
     return [_behind(row) for row in tx.execute(query)]
@@ -135,6 +140,22 @@ def _with_conversation(surface: str) -> Any:
 
 def _behind(row: Row[Any]) -> Behind:
     return Behind(thread=_thread(row), version=row.version, queue=row.queue, state=row.state)
+
+
+def settled_behind(tx: Connection, surface: str, among: Collection[int]) -> list[int]:
+    """The settled living threads of these conversations that do not show what the store says now."""
+    query = (
+        select(_t.id)
+        .join(conversations, _c.id == _t.conversation_id)
+        .where(
+            _t.surface == surface,
+            _t.conversation_id.in_(sorted(among)),
+            _t.retired_at.is_(None),
+            _t.settled,
+            _t.shown_version != _c.version,
+        )
+    )
+    return list(tx.execute(query).scalars())
 
 
 def unshown(
@@ -260,6 +281,27 @@ def touch(tx: Connection, thread_ids: Collection[int]) -> None:
             .where(_t.id.in_(sorted(thread_ids)))
             .values(settled=False, shown_version=_lower())
         )
+
+
+def touch_place(tx: Connection, surface: str, place: str, *, retired_since: datetime | None = None) -> int:
+    """The same for the living ones of a channel, and those that became tombstones since; how many they are."""
+    late = _t.retired_at >= retired_since if retired_since is not None else false()
+    done = tx.execute(
+        update(desk_threads)
+        .where(_t.surface == surface, _t.place == place)
+        .where(or_(and_(_t.retired_at.is_(None), _t.settled.is_(False)), late))
+        .values(settled=False, shown_version=_lower())
+    )
+    return int(done.rowcount)
+
+
+def moved_since(tx: Connection, thread: Thread) -> bool:
+    """Was its conversation transferred since the card was made?"""
+    e = conversation_events.c
+    query = select(e.id).where(
+        e.conversation_id == thread.conversation_id, e.id > thread.id, e.what == "transferred"
+    )
+    return tx.execute(query.limit(1)).first() is not None
 
 
 def settle(tx: Connection, thread_id: int) -> None:

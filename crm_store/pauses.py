@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text, update
 
+from crm_store.schema import account_states
 from crm_store.statements import rows
 from hub.clock import from_us, to_us
 
@@ -29,6 +30,18 @@ def resume(tx: Connection, account: str) -> None:
         text("UPDATE account_states SET paused_until = NULL, why = '' WHERE account = :account"),
         {"account": account},
     )
+
+
+def extend(tx: Connection, account: str, until: datetime, why: str) -> None:
+    """A pause that goes on, since when it began; nothing where there is none."""
+    s = account_states.c
+    tx.execute(update(account_states).where(s.account == account).values(paused_until=until, why=why))
+
+
+def paused_since(tx: Connection, account: str) -> datetime | None:
+    """When its pause began, by `pause`; one that is over, too. None where there never was one."""
+    at: datetime | None = tx.scalar(select(account_states.c.at).where(account_states.c.account == account))
+    return at
 
 
 def paused(tx: Connection, now: datetime) -> dict[str, datetime]:

@@ -26,7 +26,7 @@ _SLACK_SHARE = 0.9
 # second, lower limit.
 _LEAST_BURST_S = 0.1
 
-_SCRIPT = """
+SCRIPT = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local out = {}
@@ -81,7 +81,7 @@ class Rates:
         self, client: redis.Redis | None, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._redis = client
-        self._script: Any = None if client is None else client.register_script(_SCRIPT)
+        self._script: Any = None if client is None else client.register_script(SCRIPT)
         self._monotonic = monotonic
         self._away_until = 0.0
         self._full: dict[str, float] = {}

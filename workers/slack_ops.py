@@ -1,0 +1,134 @@
+"""What the leads' channel is told: sends that failed, accounts that rest, quarantine, channels that take nothing.
+
+A notice is a row of desk_posts that hangs below no card (`thread_id` 0). Its `ref` holds a span of time, so a hundred
+failures of one kind are one notice; each of them stands in the Home tab and in the web desk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from crm_store import desk_posts, views
+from crm_store.desk_posts import NO_THREAD, NOTICE, Post, Wanted
+from crm_store.quarantine import WAITING, Held
+from crm_store.schema import account_states, desk_threads, quarantine
+from desk.slack import look, ops
+from desk.slack.blocks import Post as Drawing
+from desk.slack.context import SlackDesk
+from desk.slack.names import SURFACE
+from hub.clock import to_us
+from hub.config import Config
+
+SPAN_S = 600.0  # of one kind of trouble, one notice in this time
+_SPANS_S = {"paused": 3600.0}
+_LOOKED_BACK = timedelta(seconds=SPAN_S)
+_FAILED = ("failed", "unknown")
+_AT_MOST = 50
+
+# Slack's code -> what it means, what to do about it.
+PLACES: Mapping[str, tuple[str, str]] = {
+    "is_archived": (
+        "the channel is archived.",
+        "Unarchive it, or name another in config/queues.yaml. Its cards go back there.",
+    ),
+    "not_in_channel": ("the app is not a member.", "Invite it there: /invite and the app's name."),
+    "channel_not_found": (
+        "there is no such channel, or it is private and the app is not in it.",
+        "Invite the app there, or name another in config/queues.yaml.",
+    ),
+}
+_NOT_ALLOWED = ("the app may not post there.", "A workspace admin can allow it in the channel's settings.")
+
+
+def place_ref(place: str, at: datetime) -> str:
+    return f"place:{place}:{_span('place', at)}"
+
+
+def spotted(tx: Connection, desk: SlackDesk, now: datetime) -> list[Wanted]:
+    """What the leads should be told of the last minutes; what they were told already is among it."""
+    config, since = desk.config(), now - _LOOKED_BACK
+    found: dict[str, Wanted] = {}
+    for send in reversed(views.failed_sends(tx, now=now, limit=_AT_MOST)):
+        if send.state in _FAILED and send.at > since:
+            ref = _ref("failed", f"{send.account} {send.code}", send.at)
+            found.setdefault(ref, Wanted(kind=NOTICE, ref=ref, delivery_id=send.delivery_id))
+    q = quarantine.c
+    waiting = select(q.id, q.account, q.kind, q.at).where(q.state == WAITING).order_by(q.id.desc())
+    for row in reversed(tx.execute(waiting.limit(_AT_MOST)).all()):
+        if row.at > since:
+            ref = _ref("quarantine", f"{row.account} {row.kind}", row.at)
+            found.setdefault(ref, Wanted(kind=NOTICE, ref=ref, interaction_id=row.id))
+    s = account_states.c
+    for row in tx.execute(select(s.account, s.at).where(s.paused_until > now)):
+        if row.account in config.accounts:
+            ref = _ref("paused", row.account, row.at)
+            found.setdefault(ref, Wanted(kind=NOTICE, ref=ref))
+    return list(found.values())
+
+
+def tell(tx: Connection, desk: SlackDesk, place: str, wanted: list[Wanted], now: datetime) -> int:
+    """Write down what is not yet; how much that was."""
+    return desk_posts.intend(tx, desk.store.ids, NO_THREAD, SURFACE, place, wanted, now)
+
+
+def drawing(tx: Connection, desk: SlackDesk, post: Post, now: datetime) -> Drawing | None:
+    """A notice as of now; None where there is nothing to say any more."""
+    draw = _DRAWN.get(post.ref.partition(":")[0])
+    return draw(tx, desk.config(), post, now) if draw is not None else None
+
+
+def _failed(tx: Connection, config: Config, post: Post, now: datetime) -> Drawing | None:
+    sends = views.failed_sends(tx, now=now, limit=200)
+    one = next((send for send in sends if send.delivery_id == post.delivery_id), None)
+    return ops.failed_send(one, config) if one is not None else None
+
+
+def _quarantined(tx: Connection, config: Config, post: Post, now: datetime) -> Drawing | None:
+    q = quarantine.c
+    row = tx.execute(select(quarantine).where(q.id == post.interaction_id)).one_or_none()
+    if row is None or row.state != WAITING:
+        return None
+    held = Held(
+        id=row.id, account=row.account, kind=row.kind, reason=row.reason, state=row.state, at=row.at,
+        producer=row.producer, seq=row.seq, entry=None, blob=row.blob, replayed_at=row.replayed_at, by=row.by,
+    )  # fmt: skip
+    return ops.quarantined(held, config)
+
+
+def _paused(tx: Connection, config: Config, post: Post, now: datetime) -> Drawing | None:
+    digest = post.ref.split(":")[1]
+    one = next((h for h in look.accounts(tx, config, now) if _hash(h.account) == digest), None)
+    return ops.account_paused(one) if one is not None and one.paused_until is not None else None
+
+
+def _place(tx: Connection, config: Config, post: Post, now: datetime) -> Drawing | None:
+    place = post.ref.split(":")[1]
+    s, t = account_states.c, desk_threads.c
+    code = tx.execute(select(s.why).where(s.account == f"{SURFACE}/{place}")).scalar() or ""
+    trouble, cure = PLACES.get(code, _NOT_ALLOWED if code.startswith("restricted") else (code, ""))
+    here = select(func.count()).where(t.surface == SURFACE, t.place == post.place, t.retired_at.is_(None))
+    return ops.posting(trouble, place, cure, int(tx.execute(here).scalar() or 0))
+
+
+_DRAWN: Mapping[str, Callable[[Connection, Config, Post, datetime], Drawing | None]] = {
+    "failed": _failed,
+    "quarantine": _quarantined,
+    "paused": _paused,
+    "place": _place,
+}
+
+
+def _ref(kind: str, what: str, at: datetime) -> str:
+    return f"{kind}:{_hash(what)}:{_span(kind, at)}"
+
+
+def _span(kind: str, at: datetime) -> int:
+    return int(to_us(at) / 1_000_000 / _SPANS_S.get(kind, SPAN_S))
+
+
+def _hash(what: str) -> str:
+    return hashlib.sha256(what.encode()).hexdigest()[:16]
