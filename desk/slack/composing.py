@@ -128,6 +128,8 @@ def reply(
     blocks = [*above(notice), about(shown)]
     if shown.said is not None and shown.said.text:
         blocks.append(quote(shown.said.text, _QUOTED))
+    if shown.said is not None and shown.said.id != shown.card.last_inbound_id and shown.card.preview:
+        blocks += [context("And last:"), quote(shown.card.preview, _QUOTED)]
     blocks += [_canned()] if canned else []
     blocks += [text_box(text, "Your reply"), context(count(text, picked, limits))]
     blocks[-1]["block_id"] = _COUNT

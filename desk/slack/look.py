@@ -13,14 +13,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, union
 
-from crm_store import timeline, views
+from crm_store import desk_typed, timeline, views
 from crm_store.customers import identities_of
 from crm_store.presence import Presence, of
 from crm_store.quarantine import WAITING, Held
 from crm_store.schema import (
     account_states,
     configs,
-    desk_posts,
     interaction_changes,
     interactions,
     quarantine,
@@ -295,8 +294,10 @@ def thread(
         item = _item(config, entry, typed, now, url, text=not shown)
         if item is not None:
             dated.append((entry.id, item))
-    dated += ((row.id, _change(config, row, entries.get(row.interaction_id), texts)) for row, texts in
-              _changes(tx, entries.values(), typed, since_id))  # fmt: skip
+    dated += (
+        (row.id, _change(row, entries[row.interaction_id], texts))
+        for row, texts in _changes(tx, entries.values())
+    )
     return [item for _, item in sorted(dated, key=lambda pair: pair[0])]
 
 
@@ -306,13 +307,7 @@ def _fits(text: str) -> bool:
 
 def _typed(tx: Connection, thread_id: int | None) -> set[int]:
     """The interactions and deliveries that agents typed in this very thread."""
-    if thread_id is None:
-        return set()
-    p = desk_posts.c
-    query = select(p.interaction_id, p.delivery_id).where(
-        p.surface == SURFACE, p.thread_id == thread_id, p.kind == "typed"
-    )
-    return {one for row in tx.execute(query) for one in row if one is not None}
+    return set() if thread_id is None else desk_typed.said_here(tx, SURFACE, thread_id)
 
 
 def _item(
@@ -325,7 +320,7 @@ def _item(
             post=draw.message(entry, config, url=url, text=text), loud=not entry.automatic,
         )  # fmt: skip
     if entry.direction == "note":
-        if mine or entry.deleted:
+        if mine:
             return None
         post = draw.note(entry, config, url=url)
         return Item(
@@ -339,12 +334,10 @@ def _item(
     )  # fmt: skip
 
 
-def _changes(
-    tx: Connection, entries: Iterable[Entry], typed: set[int], since_id: int | None
-) -> list[tuple[Row[Any], tuple[str, str]]]:
-    """Edits, deletions and reactions with the text before and after each, those of what was typed here left out."""
-    known = {entry.id: entry for entry in entries if entry.id not in typed and entry.direction != "note"}
-    known = {key: e for key, e in known.items() if e.delivery is None or e.delivery.id not in typed}
+def _changes(tx: Connection, entries: Iterable[Entry]) -> list[tuple[Row[Any], tuple[str, str]]]:
+    """What customers edited, deleted and reacted to, with the text before and after each. What became of a change of
+    ours stands in the receipt."""
+    known = {entry.id: entry for entry in entries if entry.direction == "in"}
     query = select(interaction_changes).where(_x.interaction_id.in_(sorted(known))).order_by(_x.at, _x.id)
     texts: dict[int, str] = {}
     found = []
@@ -357,17 +350,18 @@ def _changes(
     return found
 
 
-def _change(config: Config, row: Row[Any], entry: Entry | None, texts: tuple[str, str]) -> Item:
-    by = row.by if entry is None or entry.direction == "out" else ""
-    name = (
-        words.called(entry.sender_name, entry.urn) if entry is not None and not by else words.who(config, by)
-    )
+def _change(row: Row[Any], entry: Entry, texts: tuple[str, str]) -> Item:
     before, after = texts
+    name = words.called(entry.sender_name, entry.urn)
     post = draw.change(row.change, name, before, row.text if row.change == "reaction" else after, row.at)
     return Item(
-        kind="change", ref=str(row.id), interaction_id=row.interaction_id, delivery_id=None, post=post,
-        loud=row.change != "reaction" and not by.startswith("agent:"),
-    )  # fmt: skip
+        kind="change",
+        ref=str(row.id),
+        interaction_id=row.interaction_id,
+        delivery_id=None,
+        post=post,
+        loud=row.change != "reaction",
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ Home

@@ -82,9 +82,14 @@ def message(entry: Entry, config: Config, *, url: str = "", text: bool = True) -
 
 
 def note(entry: Entry, config: Config, *, url: str = "") -> Post:
-    """A note of a colleague's that was written elsewhere."""
+    """A note of a colleague's that was written elsewhere; removed, or sent on as a reply, it says so."""
     by = words.who(config, entry.by)
-    blocks = [*_body(entry, url), context(f":lock: Note by {escape(by)}. Customers never see notes.")]
+    if entry.deleted:
+        return Post(
+            fallback(f"Note by {by}:", "removed"), (context(f":lock: A note by {escape(by)} was removed."),)
+        )
+    told = ":outbox_tray: Sent to the customer" if entry.sent_as else ":lock: Customers never see notes"
+    blocks = [*_body(entry, url), context(f"{told}. Note by {escape(by)}.")]
     return Post(fallback(f"Note by {by}:", entry.text), tuple(blocks))
 
 
@@ -95,6 +100,8 @@ def _body(entry: Entry, url: str) -> list[Block]:
         blocks.append(rich(say(leaf(line(entry.subject, 200), "bold"))))
     if entry.deleted and not entry.text:
         blocks.append(context("_Deleted by its author._"))
+    elif seen(entry.text) and entry.deleted:
+        blocks.append(rich(quoted(leaf(cut(shown(entry.text), TEXT_BYTES), "strike"))))
     elif seen(entry.text):
         blocks.append(quote(entry.text, TEXT_BYTES))
     elif not entry.attachments and not entry.fields:
@@ -169,6 +176,7 @@ def receipt(
             *_body(entry, url),
         ]
     blocks += _state(delivery, now)
+    blocks += _revised(entry, delivery)
     state = "Waits for your word" if delivery.asks else words.DELIVERIES[delivery.state][0]
     return Post(fallback(f"{state}:", entry.text or "a file"), tuple(blocks))
 
@@ -221,6 +229,25 @@ def _trouble(delivery: Delivery) -> list[Block]:
         buttons = [other]
     else:
         buttons = [button("Try again", names.RETRY, ref), other]
+    return [*blocks, actions(*buttons)]
+
+
+def _revised(entry: Entry, delivery: Delivery) -> list[Block]:
+    """What became of the last change of a reply that had gone out."""
+    last = next((one for one in reversed(entry.revisions) if one.state != "dropped"), None)
+    if last is None:
+        return []
+    word, meaning, tone = words.revision(last)
+    if tone != "bad":
+        return [context(f":pencil2: *{word}.* {meaning}")]
+    blocks: list[Block] = [
+        section(f":warning: *{word}.* {meaning} {words.delivery_code(last.code)}".rstrip())
+    ]
+    blocks += [context(plain(f"The provider said: “{line(last.detail, 200)}”"))] if last.detail else []
+    buttons = [
+        button("Send a correction", names.CORRECT, str(delivery.id)),
+        button("Let it stand", names.LET_STAND, str(delivery.id)),
+    ]
     return [*blocks, actions(*buttons)]
 
 
