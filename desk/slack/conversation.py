@@ -95,6 +95,8 @@ async def release(press: Press) -> None:
 
 async def reopen(press: Press) -> None:
     await _once(press, "reopened", press.desk.actions.reopen)
+    if press.in_modal:
+        await press.show(lambda: history_view(press.desk, press.agent, press.id), instead=True)
 
 
 async def _once(press: Press, what: str, action: Callable[[int, str], None]) -> None:

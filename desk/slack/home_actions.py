@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import Iterable
 from datetime import timedelta
@@ -11,7 +12,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection, select
 
-from crm_store import views
+from crm_store import presence, views
 from crm_store.schema import desk_threads
 from desk import words
 from desk.rights import rights
@@ -24,6 +25,7 @@ from hub import log
 from hub.errors import MainstemError, Refused
 
 _LINKS = 300
+_SLACK_S = 1.0  # links are worth no missed acknowledgement
 _log = log.get("slack")
 
 _t = desk_threads.c
@@ -81,7 +83,8 @@ async def links_to(desk: SlackDesk, cards: dict[int, tuple[str, str]]) -> dict[i
     base = _workspaces.get(desk.client)
     if base is None:
         try:
-            base = str((await desk.client.auth_test())["url"])
+            async with asyncio.timeout(_SLACK_S):
+                base = str((await desk.client.auth_test())["url"])
         except (SlackApiError, aiohttp.ClientError, TimeoutError, KeyError):
             return {}
         _workspaces[desk.client] = base
@@ -112,13 +115,16 @@ async def next_one(press: Press) -> None:
 
 
 async def status(press: Press) -> None:
-    """Either menu was changed: the status that both of them say now."""
+    """A status was chosen, for as long as the other menu says; or a time, for the status that holds now."""
     says = modals.values(press.view)
-    status = str(says.get(names.HOME_STATUS) or "")
     minutes = str(says.get(names.HOME_UNTIL) or "0")
     if minutes not in home.UNTIL:
         raise Refused("Choose one of the offered times.")
-    until = press.desk.clock() + timedelta(minutes=int(minutes)) if minutes != "0" else None
+    now = press.desk.clock()
+    status = str(says.get(names.HOME_STATUS) or "")
+    if press.action == names.HOME_UNTIL:  # the menu beside it may be older than what was said by /hub
+        status = (await press.look(lambda tx: presence.of(tx, press.agent.key, now))).status
+    until = now + timedelta(minutes=int(minutes)) if minutes != "0" else None
     await press.do(press.desk.actions.set_presence, press.agent.key, status, until)
     await _again(press)
 

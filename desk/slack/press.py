@@ -100,6 +100,11 @@ class Press:
         return user_of(self.body)
 
     @property
+    def action(self) -> str:
+        """The action_id of what was pressed; empty for what has none."""
+        return str((self.body.get("actions") or [{}])[0].get("action_id") or "")
+
+    @property
     def leads(self) -> bool:
         return self.agent.role in (Role.LEAD, Role.ADMIN)
 

@@ -37,6 +37,7 @@ from router.choose import Choice, Option
 _MENTION = re.compile(r"<[@!#][^<>\s]{1,80}>")
 _EMOJI = re.compile(r"(?<![\w:/]):([a-z0-9_+'-]{1,60}):(?![\w:])")
 _FETCH_S = 1.6  # of the time there is; the rest is the store's
+_PAUSE_S = 0.25
 _KEYS = 5
 _FETCHES = 200
 _THEN: dict[str, Then] = {"leave": "leave", "wait": "wait", "close": "close"}
@@ -119,13 +120,28 @@ async def opened(press: Press) -> None:
 # ------------------------------------------------------------------------------------------------- while it is written
 
 
+_typing: weakref.WeakKeyDictionary[AsyncWebClient, dict[str, object]] = weakref.WeakKeyDictionary()
+
+
 async def changed(press: Press) -> None:
-    """Something was typed or chosen: the count below the text, and what belongs to the choice. Nothing is kept yet."""
+    """Something was typed or chosen: the count below the text, and what belongs to the choice. Nothing is kept yet.
+
+    Slack tells of every character and takes about a hundred updates a minute of the workspace, so a modal is redrawn
+    when its writer pauses.
+    """
     await press.ack()
-    if press.view.get("callback_id") == names.REPLY_VIEW:
-        view = modals.changed(press.view, press.desk.limits)
-        if view is not None:
-            await press.update(view)
+    if press.view.get("callback_id") != names.REPLY_VIEW:
+        return
+    if press.action == names.TEXT:
+        typing, modal, mine = _typing.setdefault(press.desk.client, {}), str(press.view["id"]), object()
+        typing[modal] = mine
+        await asyncio.sleep(_PAUSE_S)
+        if typing.get(modal) is not mine:
+            return  # there is a newer one
+        del typing[modal]
+    view = modals.changed(press.view, press.desk.limits)
+    if view is not None:
+        await press.update(view)
 
 
 async def canned(press: Press) -> None:

@@ -82,6 +82,26 @@ async def test_status_holds_until_and_says_so(world: Pressing) -> None:
     assert f"<!date^{int(until.timestamp())}^" in shown(world.bo.home)
 
 
+async def test_a_time_alone_is_for_the_status_that_holds_now(world: Pressing) -> None:
+    await home_actions.publish(world.desk, world.bo.id)  # offline then
+    await world.bo.commands(names.COMMAND, "away", world.channel)
+    await world.bo.clicks_home(names.HOME_UNTIL, "30")
+    is_now = now_is(world, "bo")
+    assert (is_now.status, is_now.until) == ("away", world.room.now + timedelta(minutes=30))
+
+
+async def test_a_closed_one_is_opened_again_from_a_list(world: Pressing) -> None:
+    talk = world.conversation("my lamp")
+    world.actions.claim(talk, "bo")
+    world.actions.close(talk, "bo")
+    await world.bo.commands(names.COMMAND, "find my lamp", world.channel)
+    await world.bo.clicks_modal(names.HOME_OPEN)
+    await world.bo.clicks_modal(names.REOPEN)
+    assert world.row(talk).state == "open"
+    await world.bo.clicks_modal(names.REPLY)
+    assert world.bo.views[-1].shown["callback_id"] == names.REPLY_VIEW
+
+
 async def test_a_list_opens_and_answers_from_there(world: Pressing) -> None:
     talk = world.conversation("where is it?")
     world.actions.claim(talk, "bo")

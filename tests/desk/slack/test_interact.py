@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from desk.slack import app as slack_app
 from desk.slack import interact, names
 from desk.slack.manifest import SHORTCUTS
-from tests.desk.slack.pressing import Pressing
+from tests.desk.slack.pressing import Pressing, shown
 
 # names that are no press: surfaces, blocks that are only read at submit, marks
 _SILENT = {
@@ -59,3 +62,27 @@ async def test_what_is_not_there_is_said(world: Pressing) -> None:
         assert (
             "There is no" in world.bo.ephemerals[-1]["text"] or "not there" in world.bo.ephemerals[-1]["text"]
         )
+
+
+async def test_by_http_it_is_the_same(world: Pressing) -> None:
+    """A button, a modal's errors, a search, a command: what Slack sends as forms, and what goes back as JSON."""
+    secret = world.slack.signing_secret
+    app = slack_app.make(world.desk, secret, now=world.slack.door.signed_at)
+    opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(slack_app.serve_http(app, world.desk, 0, opened=opened.set_result))
+    try:
+        world.slack.http_to(f"http://127.0.0.1:{await opened}/slack/events")
+        talk = world.conversation()
+        ts = await world.card(talk)
+        await world.bo.clicks(world.channel, ts, names.REPLY)
+        assert [one["value"] for one in await world.bo.searches(names.CANNED, "look")] == ["hello"]
+        await world.bo.submits({names.TEXT: "hi <!here>"})
+        assert "mentions" in world.bo.views[-1].errors[names.TEXT]
+        assert await world.bo.submits({names.TEXT: "hi"}) is None
+        assert [one.text for one in world.replies(talk)] == ["hi"]
+        await world.bo.commands(names.COMMAND, "queue", world.channel)
+        assert "General" in shown(world.bo.ephemerals[-1]["blocks"])
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving

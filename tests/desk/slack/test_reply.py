@@ -199,6 +199,16 @@ async def test_the_count_lives_while_one_types(world: Pressing) -> None:
     assert (world.row(talk).state, world.row(talk).disposition) == ("closed", "solved")
 
 
+async def test_one_redraws_when_the_writer_pauses(world: Pressing) -> None:
+    talk = world.conversation()
+    bo = await opened(world, talk)
+    for number in range(1, 8):
+        await bo.enters(names.TEXT, "x" * number)
+    await world.settles()
+    assert len(world.slack.called("views.update")) == 1
+    assert "7 of" in count(bo.views[-1])
+
+
 async def test_ready_made_replies_are_searched_and_put_below_what_stands_there(world: Pressing) -> None:
     talk = world.conversation()
     bo = await opened(world, talk)
