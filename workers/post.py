@@ -221,7 +221,7 @@ class Poster:
             put = await self._putter.put(taken)
         except Failed as problem:
             await self._failed_post(taken, problem)
-            return problem.trouble not in (Trouble.LATER, Trouble.TOKEN)
+            return problem.trouble not in (Trouble.LATER, Trouble.TOKEN, Trouble.PLACE)
         except Unavailable:
             raise
         except Exception:
