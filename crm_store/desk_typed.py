@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, or_, select, update
 
 from crm_store import desk_posts, notes
-from crm_store.schema import deliveries, desk_threads, interaction_changes, interactions
+from crm_store.schema import deliveries, desk_threads, interaction_changes, interactions, note_keys
 from crm_store.schema import desk_posts as posts_table
 from hub.ids import Ids
 
@@ -117,6 +117,40 @@ def card_on_its_way(tx: Connection, surface: str, place: str) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------- what was typed
+
+
+def note_key(surface: str, place: str, thread: str, ts: str) -> str:
+    """The idempotency key of the note that this becomes."""
+    return f"{surface}:{place}:{thread}:{ts}"
+
+
+def said_here(tx: Connection, surface: str, thread_id: int) -> set[int]:
+    """What stands in this thread because somebody typed it there: the notes, and the replies that they became.
+
+    A note tells it by its own key and a reply by its note, from the moment in which they are written: whoever draws
+    the thread a moment later does not say it again.
+    """
+    row = tx.execute(
+        select(_t.conversation_id, _t.place, _t.thread).where(_t.id == thread_id, _t.surface == surface)
+    ).one_or_none()
+    if row is None:
+        return set()
+    typed = select(_p.interaction_id, _p.delivery_id).where(
+        _p.surface == surface, _p.thread_id == thread_id, _p.kind == desk_posts.TYPED
+    )
+    said = {one for pair in tx.execute(typed) for one in pair if one is not None}
+    k, x = note_keys.c, interaction_changes.c
+    keyed = (
+        select(k.interaction_id)
+        .join(interactions, _n.id == k.interaction_id)
+        .where(
+            _n.conversation_id == row.conversation_id,
+            k.idem_key.contains(":" + note_key(surface, row.place, row.thread or "", ""), autoescape=True),
+        )
+    )
+    said |= set(tx.execute(keyed).scalars())
+    became = select(x.text).where(x.interaction_id.in_(sorted(said)), x.change == notes.SENT)
+    return said | {int(reply) for reply in tx.execute(became).scalars()}
 
 
 def find(tx: Connection, surface: str, place: str, ts: str) -> Typed | None:

@@ -24,7 +24,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.signature import Clock, SignatureVerifier
 
-from desk.slack import gate, home_actions, inbox, interact, sweep
+from desk.slack import events, gate, home_actions, inbox, interact, sweep
 from desk.slack.context import SlackDesk
 from desk.slack.directory import Directory
 from desk.slack.manifest import PATH
@@ -78,7 +78,7 @@ class Taken(AsyncMiddleware):
 
     async def _event(self, body: Mapping[str, Any]) -> BoltResponse:
         try:
-            told = inbox.read(body)
+            told = events.read(body)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # No event that Slack documents; asking for it again would bring the same.
             _log.error("event_unreadable", event_id=str(body.get("event_id"))[:40], error=repr(error)[:200])

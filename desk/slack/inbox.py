@@ -1,14 +1,11 @@
-"""From what Slack says to rows of the inbox, and the loop that works them off.
+"""The inbox: what Slack says is written down here before it is acknowledged, and worked off.
 
-An event is written down before it is acknowledged, under a key that is the same however often and by whichever way
-Slack tells it: what somebody typed is (channel, ts), an edit also when and to what. The handlers of the rows stand in
-messages.py and owed.py; every one of them bears being run again from its beginning.
+The handlers of the rows stand in messages.py and owed.py; every one of them bears being run again from its beginning.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import random
 import uuid
@@ -16,7 +13,8 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
@@ -27,18 +25,11 @@ from crm_store import desk_inbox, desk_typed
 from crm_store.desk_inbox import Heard, Told
 from desk.slack import names
 from desk.slack.context import SlackDesk
+from desk.slack.events import DELETE, MESSAGE, REACTION, message_key, subject
 from hub import failpoints, log
 from hub.errors import Unavailable
 
-MESSAGE: Final = "message"
-EDIT: Final = "edit"
-DELETE: Final = "delete"
-REACTION: Final = "reaction"
-
-# What a person typed; every other subtype is Slack's own or a program's.
-# https://docs.slack.dev/reference/events/message#subtypes
-_TYPED = (None, "file_share", "me_message", "thread_broadcast")
-
+_BATCH = 100  # of what is written down in one transaction
 _SIDE_BY_SIDE = 8
 _LEASE_S = 150.0  # longer than one row may take
 _ROW_S = 120.0  # files of one message included
@@ -47,151 +38,68 @@ _POLL_S = 2.0
 _log = log.get("slack")
 
 
-# ------------------------------------------------------------------------------------------------- what Slack says
-
-
-def read(body: Mapping[str, Any]) -> tuple[Told, ...]:
-    """The rows of one event of the Events API; () for what does not concern us."""
-    event = body.get("event") or {}
-    reader = _READERS.get(str(event.get("type")))
-    found = reader(event) if reader is not None else None
-    return () if found is None else (found,)
-
-
-def _message(event: Mapping[str, Any]) -> Told | None:
-    kind = event.get("subtype")
-    if kind == "message_changed":
-        return edit_of(str(event.get("channel")), event.get("message") or {}, event.get("previous_message"))
-    if kind == "message_deleted":
-        return _deleted(event)
-    if kind not in _TYPED:
-        return None
-    return message_of(str(event.get("channel")), event)
-
-
-def message_of(place: str, message: Mapping[str, Any]) -> Told | None:
-    """What somebody typed in a thread, by an event or as history gives it."""
-    if not _by_person(message):
-        return None
-    ts = str(message["ts"])
-    return Told(
-        key=message_key(place, ts),
-        kind=MESSAGE,
-        body=_body(place, ts, message=message),
-        subject=subject(place, str(message["thread_ts"])),
-    )
-
-
-def edit_of(place: str, message: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Told | None:
-    """An edit by whoever typed it. Links that unfold and languages that are recognised change messages too."""
-    edited = (message.get("edited") or {}).get("ts")
-    if not edited or not _by_person(message):
-        return None
-    ts = str(message["ts"])
-    return Told(
-        key=edit_key(place, message),
-        kind=EDIT,
-        body=_body(place, ts, message=message, before=before),
-        subject=subject(place, str(message["thread_ts"])),
-    )
-
-
-def _deleted(event: Mapping[str, Any]) -> Told | None:
-    place, ts, before = (
-        str(event.get("channel")),
-        str(event.get("deleted_ts") or ""),
-        event.get("previous_message"),
-    )
-    if not ts or (before and not _by_person(before)):
-        return None
-    thread = str((before or {}).get("thread_ts") or "")
-    return deletion_of(place, ts, thread, before)
-
-
-def deletion_of(place: str, ts: str, thread: str = "", before: Mapping[str, Any] | None = None) -> Told:
-    return Told(
-        key=f"{place}:{ts}:deleted",
-        kind=DELETE,
-        body=_body(place, ts, before=before),
-        subject=subject(place, thread or ts),
-    )
-
-
-def _reaction(event: Mapping[str, Any]) -> Told | None:
-    item = event.get("item") or {}
-    if event.get("reaction") != names.SEND_REACTION or item.get("type") != "message":
-        return None
-    place, ts, user = str(item.get("channel")), str(item.get("ts")), str(event.get("user"))
-    return reaction_of(place, ts, user, str(event.get("event_ts") or ""))
-
-
-def reaction_of(place: str, ts: str, user: str, stamp: str) -> Told:
-    """Somebody asks that what stands there be sent. stamp: which of their askings."""
-    return Told(
-        key=f"{reaction_key(place, ts, user)}{stamp}",
-        kind=REACTION,
-        body=_body(place, ts, user=user),
-        subject=subject(place, ts),
-    )
-
-
-_READERS: dict[str, Callable[[Mapping[str, Any]], Told | None]] = {
-    "message": _message,
-    "reaction_added": _reaction,
-}
-
-
-def _by_person(message: Mapping[str, Any]) -> bool:
-    """In a thread, and not from a program: ours or another's, or one that speaks for a person."""
-    thread, ts = message.get("thread_ts"), message.get("ts")
-    return bool(
-        ts
-        and thread
-        and thread != ts
-        and message.get("user")
-        and message["user"] != "USLACKBOT"
-        and not message.get("bot_id")
-        and message.get("subtype") in _TYPED
-    )
-
-
-def message_key(place: str, ts: str) -> str:
-    return f"{place}:{ts}"
-
-
-def edit_key(place: str, message: Mapping[str, Any]) -> str:
-    """Slack's stamp of an edit is in whole seconds, so what it reads after it belongs to the key."""
-    digest = hashlib.sha256(str(message.get("text")).encode("utf-8", "replace")).hexdigest()[:16]
-    return f"{place}:{message['ts']}:{message['edited']['ts']}:{digest}"
-
-
-def reaction_key(place: str, ts: str, user: str) -> str:
-    """What the keys of one person's askings begin with."""
-    return f"{place}:{ts}:send:{user}:"
-
-
-def subject(place: str, thread: str) -> str:
-    return f"{place}:{thread}"
-
-
-def _body(place: str, ts: str, **more: Any) -> str:
-    return json.dumps({"place": place, "ts": ts} | more)
-
-
 async def write_down(desk: SlackDesk, told: Sequence[Told]) -> int:
-    """Durable when this returns; how many were not known before. Raises Unavailable; then the caller says no."""
+    """Durable when this returns; how many were not known before. Raises Unavailable; then the caller says no.
+
+    What comes while a transaction is on its way goes into the next one together: a burst is a few commits.
+    """
     if not told:
         return 0
-
-    def work(tx: Connection) -> int:
-        beside = {one.key: one.subject for one in told if one.kind == MESSAGE}
-        ordered = [_in_its_thread(tx, one, beside) for one in told]
-        return desk_inbox.put(tx, desk.store.ids, names.SURFACE, ordered, desk.clock())
-
-    new = await desk.do(lambda: desk.store.run(work))
+    writer = _writers.get(desk.client)
+    if writer is None:
+        writer = _writers[desk.client] = _Writer(desk)
+    new = await writer.write(told)
     failpoints.here("slack.after_inbox")
     nudge(desk)
     return new
+
+
+class _Writer:
+    """One for a process. Who gives up waiting does not take back what is being written for others."""
+
+    def __init__(self, desk: SlackDesk) -> None:
+        self._store, self._clock = desk.store, desk.clock
+        self._waiting: list[tuple[Sequence[Told], asyncio.Future[int]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def write(self, told: Sequence[Told]) -> int:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((told, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._run())
+        return await future
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            try:
+                counts = await asyncio.to_thread(
+                    self._store.run, partial(self._put, [told for told, _ in batch])
+                )
+            except Exception as error:
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+            else:
+                for (_, future), new in zip(batch, counts, strict=True):
+                    if not future.done():
+                        future.set_result(new)
+
+    def _put(self, batch: Sequence[Sequence[Told]], tx: Connection) -> list[int]:
+        beside = {one.key: one.subject for told in batch for one in told if one.kind == MESSAGE}
+        return [
+            desk_inbox.put(
+                tx,
+                self._store.ids,
+                names.SURFACE,
+                [_in_its_thread(tx, one, beside) for one in told],
+                self._clock(),
+            )
+            for told in batch
+        ]
+
+
+_writers: weakref.WeakKeyDictionary[AsyncWebClient, _Writer] = weakref.WeakKeyDictionary()
 
 
 _loops: weakref.WeakKeyDictionary[AsyncWebClient, weakref.WeakSet[Inbox]] = weakref.WeakKeyDictionary()

@@ -7,30 +7,20 @@ them, and Slack may tell a thing twice, late, or an edit before the message.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
-from crm_store import conversations, desk_inbox, desk_typed
-from crm_store.desk_inbox import Heard, Told
+from crm_store import conversations, desk_inbox, desk_posts, desk_typed
+from crm_store.desk_inbox import Heard
 from crm_store.desk_typed import Detail, Sent, Thread, Typed
 from desk import words
 from desk.slack import files, gate, names, owed, sending, text, thread
 from desk.slack.context import SlackDesk
-from desk.slack.inbox import (
-    DELETE,
-    EDIT,
-    MESSAGE,
-    REACTION,
-    Done,
-    Handler,
-    Later,
-    Outcome,
-    message_key,
-)
+from desk.slack.events import DELETE, EDIT, MESSAGE, REACTION, message_key, message_of
+from desk.slack.inbox import Done, Handler, Later, Outcome, write_down
 from desk.slack.text import Plain
 from hub import failpoints, log
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable
@@ -82,7 +72,7 @@ async def keep(desk: SlackDesk, place: str, message: Mapping[str, Any], age_s: f
             ours.conversation_id,
             agent,
             _words(plain, missing),
-            idem_key=f"slack:{place}:{ts}",
+            idem_key=desk_typed.note_key(names.SURFACE, place, ours.thread, ts),
             attachments=attachments,
         )
     )
@@ -300,16 +290,12 @@ async def reacted(desk: SlackDesk, row: Heard, body: Mapping[str, Any]) -> Outco
 
 def _unknown(tx: Connection, place: str, ts: str) -> tuple[bool, bool]:
     """Is the message still to be worked off? Is it one of our own posts?"""
-    from crm_store import desk_posts
-
     waiting = desk_inbox.waits(tx, names.SURFACE, message_key(place, ts)) is not None
     return waiting, desk_posts.by_posted(tx, names.SURFACE, place, ts) is not None
 
 
 async def _fetched(desk: SlackDesk, row: Heard, place: str, ts: str) -> Outcome:
     """A reaction to a message of which we were never told: asked for, and worked off before the reaction."""
-    from desk.slack.inbox import message_of, write_down
-
     if row.tries > 3:
         return Done(forget=True)
     answer = await desk.client.conversations_replies(channel=place, ts=ts, limit=1)
@@ -332,5 +318,3 @@ HANDLERS: dict[str, Handler] = {
     DELETE: deleted,
     REACTION: reacted,
 }
-
-__all__ = ["HANDLERS", "Kept", "NotOurs", "NotYet", "Told", "keep", "time"]

@@ -6,18 +6,21 @@ Everything goes through desk/actions; what Slack is to show of it is owed to it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection, select
 
 from crm_store import desk_inbox, desk_typed, notes
 from crm_store.desk_inbox import Told
-from crm_store.desk_typed import Sent, Typed
+from crm_store.desk_typed import Detail, Sent, Typed
 from crm_store.schema import interaction_attachments
 from desk import words
 from desk.replying import ReplyResult
 from desk.slack import inbox, names, owed, thread
 from desk.slack.context import SlackDesk
+from desk.slack.events import message_key
 from desk.slack.inbox import Done, Outcome
 from desk.slack.text import Plain
 from hub import failpoints
@@ -32,6 +35,7 @@ NOT_YET = "That message is just being taken in; try again in a second."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Facts:
+    detail: Detail
     sent: Sent | None
     text: str
     reply_id: int | None
@@ -44,9 +48,11 @@ def _facts(tx: Connection, typed: Typed) -> _Facts:
     a = interaction_attachments.c
     files = select(a.sha256, a.name, a.content_type, a.size_bytes)
     found = tx.execute(files.where(a.interaction_id == note.id).order_by(a.position))
+    fresh = desk_typed.find(tx, names.SURFACE, typed.place, typed.ts) or typed
     # What was edited later was read once more: the edit's moment counts, which Slack gives in whole seconds.
-    read_at = max(typed.ts, typed.detail.edit)
+    read_at = max(typed.ts, fresh.detail.edit)
     return _Facts(
+        detail=fresh.detail,
         sent=desk_typed.sent(tx, typed.note_id),
         text=note.text,
         reply_id=note.sent_as,
@@ -79,7 +85,7 @@ async def keep_internal(desk: SlackDesk, place: str, ts: str, agent: str) -> Non
 async def _typed(desk: SlackDesk, place: str, ts: str) -> Typed:
     def read(tx: Connection) -> tuple[Typed | None, bool]:
         typed = desk_typed.find(tx, names.SURFACE, place, ts)
-        waiting = desk_inbox.waits(tx, names.SURFACE, inbox.message_key(place, ts)) is not None
+        waiting = desk_inbox.waits(tx, names.SURFACE, message_key(place, ts)) is not None
         return typed, waiting
 
     typed, waiting = await desk.look(read)
@@ -108,7 +114,7 @@ async def send(desk: SlackDesk, typed: Typed, agent: str, press: str) -> ReplyRe
 
 
 async def _send(desk: SlackDesk, typed: Typed, facts: _Facts, agent: str, press: str) -> ReplyResult:
-    detail = typed.detail
+    detail = facts.detail
     if detail.removed:
         raise Refused(REMOVED)
     if detail.mentions:
@@ -116,7 +122,7 @@ async def _send(desk: SlackDesk, typed: Typed, facts: _Facts, agent: str, press:
     if detail.missing:
         raise Refused(f"{' '.join(detail.missing)} Write it again without that, or use Reply.")
     if detail.text is not None and detail.text != facts.text:
-        # It was edited while it waited as a reply, and that reply was undone: the note has the first words still.
+        # Edited at this moment; or while it waited as a reply which was undone: the note has the first words still.
         await desk.do(lambda: desk.actions.edit_note(typed.note_id, detail.agent, detail.text or ""))
     return await desk.do(
         lambda: desk.actions.send_note(
@@ -158,27 +164,42 @@ async def change(desk: SlackDesk, typed: Typed, agent: str, plain: Plain, stamp:
     """Other words for it: for the note while it is one; for the reply, where it still waits or its channel can change
     it; else the question whether a correction is to be sent. stamp: Slack's, of this edit.
 
+    What it reads now is noted first: whoever sends it at this moment sends that.
     Raises Refused, Conflict, NotFound where it cannot be.
     """
+    await _note(desk, typed, None, edit=stamp, mentions=plain.mentions, text=plain.text)
     sent = await desk.look(lambda tx: desk_typed.sent(tx, typed.note_id))
     if sent is None:
         if not plain.text.strip() and await _has_files(desk, typed):
             raise Refused("A file's words can be changed, but not be taken away.")
-        await desk.do(lambda: desk.actions.edit_note(typed.note_id, typed.detail.agent, plain.text))
-        await _note(desk, typed, None, edit=stamp, mentions=plain.mentions, text=plain.text)
-        return Done()
+        edit = partial(desk.actions.edit_note, typed.note_id, typed.detail.agent, plain.text)
+        sent = await _unless_sent(desk, typed, edit)
+        if sent is None:
+            return Done()
     if plain.mentions:
-        await _note(desk, typed, None, edit=stamp, mentions=True)
         raise Refused("It speaks to somebody in Slack now, so the customer keeps the first text.")
+    reply = sent
     try:
         key = f"slack:{typed.place}:{typed.ts}:{stamp}:{plain.text}"
-        await desk.do(lambda: desk.actions.revise(sent.id, agent, plain.text, key))
+        await desk.do(lambda: desk.actions.revise(reply.id, agent, plain.text, key))
     except StillSeen:
-        await _note(desk, typed, None, edit=stamp, wanted=plain.text)
-        return _correction(typed, sent, plain.text, f"edit:{stamp}")
+        await _note(desk, typed, reply.id, wanted=plain.text)
+        return _correction(typed, reply, plain.text, f"edit:{stamp}")
     failpoints.here("slack.after_revise")
-    await _note(desk, typed, sent.id, edit=stamp, text=plain.text)
+    await _note(desk, typed, reply.id, wanted=None)
     return Done()
+
+
+async def _unless_sent(desk: SlackDesk, typed: Typed, work: Callable[[], None]) -> Sent | None:
+    """Do something to the note, unless somebody has just sent it on: then the reply that it is now."""
+    try:
+        await desk.do(work)
+    except Refused:
+        sent = await desk.look(lambda tx: desk_typed.sent(tx, typed.note_id))
+        if sent is None:
+            raise
+        return sent
+    return None
 
 
 async def _has_files(desk: SlackDesk, typed: Typed) -> bool:
@@ -191,7 +212,9 @@ async def take_back(desk: SlackDesk, typed: Typed, agent: str) -> Outcome:
 
     Raises Refused, Conflict, NotFound where it cannot be.
     """
+    remove = partial(desk.actions.remove_note, typed.note_id, typed.detail.agent)
     sent = await desk.look(lambda tx: desk_typed.sent(tx, typed.note_id))
+    sent = sent or await _unless_sent(desk, typed, remove)
     if sent is not None:
         try:
             done = await desk.do(lambda: desk.actions.withdraw(sent.id, agent))
@@ -199,10 +222,10 @@ async def take_back(desk: SlackDesk, typed: Typed, agent: str) -> Outcome:
             await _note(desk, typed, None, removed=True, wanted="")
             return _correction(typed, sent, "", "deleted")
         failpoints.here("slack.after_withdraw")
-        if done.how == "after":
+        if done.how != "before":
             await _note(desk, typed, sent.id, removed=True)
             return Done()
-    await desk.do(lambda: desk.actions.remove_note(typed.note_id, typed.detail.agent))
+        await desk.do(remove)
     await _note(desk, typed, None, removed=True)
     return Done()
 

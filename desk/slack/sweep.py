@@ -11,6 +11,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -21,7 +22,7 @@ from sqlalchemy import Connection
 from crm_store import desk_inbox, desk_typed
 from crm_store.desk_inbox import Told
 from crm_store.desk_typed import Thread, Typed
-from desk.slack import gate, inbox, names
+from desk.slack import events, gate, inbox, names
 from desk.slack.context import SlackDesk
 from desk.slack.text import to_plain
 from hub import log
@@ -35,6 +36,7 @@ _PAGE = 1000
 _PAGES = 20
 _RETRIES = 5
 _RECENT_S = 7 * 24 * 3600.0  # what is older was worked off, or was answered otherwise
+_KEEP = timedelta(days=30)  # what was worked off, in case somebody asks what Slack said
 _log = log.get("slack")
 
 
@@ -80,6 +82,7 @@ class Sweep:
             self._wanted.clear()
             try:
                 swept = await self.once()
+                await self._desk.do(lambda: self._desk.store.run(self._forget))
                 if swept.found or swept.failed:
                     _log.warning("slack_swept", threads=swept.threads, failed=swept.failed, found=swept.found)
                 if swept.failed:
@@ -95,6 +98,9 @@ class Sweep:
                 await asyncio.sleep(_CALM_S)
             except TimeoutError:
                 continue
+
+    def _forget(self, tx: Connection) -> None:
+        desk_inbox.forget_before(tx, names.SURFACE, self._desk.clock() - _KEEP)
 
     async def once(self) -> Swept:
         """Read every open thread. Raises Unavailable where the store does not answer."""
@@ -158,19 +164,19 @@ class Sweep:
         since = self._desk.clock().timestamp() - _RECENT_S
         recent = [one for one in said if float(str(one.get("ts") or 0)) >= since]
         typed = {one.ts: one for one in desk_typed.of_thread(tx, names.SURFACE, thread.id)}
-        messages = [told for one in recent if (told := inbox.message_of(thread.place, one)) is not None]
+        messages = [told for one in recent if (told := events.message_of(thread.place, one)) is not None]
         known = desk_inbox.known(tx, names.SURFACE, [told.key for told in messages])
         missed = [told for told in messages if told.key not in known]
         new = {told.key for told in missed}
         for one in recent:
-            key = inbox.message_key(thread.place, str(one["ts"]))
-            edit = None if key in new else inbox.edit_of(thread.place, one)  # a new one is read as it is now
+            key = events.message_key(thread.place, str(one["ts"]))
+            edit = None if key in new else events.edit_of(thread.place, one)  # a new one is read as it is now
             if edit is not None and self._newer(tx, typed.get(str(one["ts"])), one):
                 missed.append(edit)
             missed += self._asked(tx, thread.place, one, typed.get(str(one["ts"])))
         there = {str(one.get("ts")) for one in said}
         missed += [
-            inbox.deletion_of(thread.place, one.ts, thread.thread)
+            events.deletion_of(thread.place, one.ts, thread.thread)
             for one in typed.values()
             if one.ts not in there and float(one.ts) >= since and not one.detail.removed
         ]
@@ -202,7 +208,7 @@ class Sweep:
             for user in one.get("users") or ()
         ]
         return [
-            inbox.reaction_of(place, ts, user, "swept")
+            events.reaction_of(place, ts, user, "swept")
             for user in users
-            if not desk_inbox.begins(tx, names.SURFACE, inbox.reaction_key(place, ts, user))
+            if not desk_inbox.begins(tx, names.SURFACE, events.reaction_key(place, ts, user))
         ]

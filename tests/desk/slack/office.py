@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,10 @@ class Office:
             new = [row for row in rows if row not in known]
         for interaction_id in new:
             posted = self.says(place, "the customer's words", ts)
-            self.store.run(
-                lambda tx, i=interaction_id, p=posted: self._posted(
-                    tx, thread_id, place, "message", str(i), p, i
-                )
-            )
+            self.store.run(partial(self._shown, thread_id, place, posted, interaction_id))
+
+    def _shown(self, thread_id: int, place: str, posted: str, interaction_id: int, tx: Any) -> None:
+        self._posted(tx, thread_id, place, "message", str(interaction_id), posted, interaction_id)
 
     def shows_more(self, number: int) -> None:
         with self.store.read() as tx:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from crm_store.db import Store
-from desk.slack import inbox
+from crm_store.schema import desk_threads
+from desk.slack import inbox, look
 from desk.slack.inbox import Done, Inbox
 from hub import failpoints
 from tests.desk.slack.office import Office, opened
@@ -166,6 +169,30 @@ async def test_killed_anywhere_what_was_deleted_is_not_sent(
             break
         reached += 1
     assert reached, f"{point} is never passed"
+
+
+@pytest.mark.parametrize("point", ["slack.after_note", "slack.after_typed", "slack.after_send"])
+async def test_whoever_draws_the_thread_meanwhile_says_nothing_twice(
+    office: Office, reaper: Reaper, point: str
+) -> None:
+    """The note and the reply are committed; the rows that say where they were typed are not."""
+    _, card = conversation(office, 1)
+    said = message(office, card, "on its way", user=office.cleo.id)
+    reaper.arm(point, 1)
+    await says(office, said)
+    with suppress(Killed):
+        await office.inbox.once()
+    await says(office, outbox(office, said["ts"], office.cleo))
+    with suppress(Killed):
+        await office.inbox.once()
+    assert reaper.killed
+    with office.store.read() as tx:
+        thread = tx.execute(select(desk_threads)).one()
+        items = look.thread(
+            tx, office.room.config, thread.conversation_id, None, office.room.now, thread_id=thread.id
+        )
+    assert "on its way" not in json.dumps([item.post.blocks for item in items])
+    assert [item.kind for item in items if item.kind == "note"] == []
 
 
 async def test_events_in_any_order_and_twice(office: Office) -> None:

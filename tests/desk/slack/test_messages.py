@@ -9,13 +9,47 @@ from typing import Any
 
 import pytest
 
+from crm_store.db import Store
+from desk.slack.sweep import Sweep
 from tests.desk.slack.office import Office, opened
 
 
 @pytest.fixture
-async def office(store: Any, tmp_path: Path) -> AsyncIterator[Office]:
+async def office(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Office]:
+    store = Store.open(sqlite_url)
     async with opened(store, tmp_path) as made:
         yield made
+    store.close()
+
+
+async def test_a_whole_story_on_both_databases(store: Any, tmp_path: Path) -> None:
+    async with opened(store, tmp_path) as office:
+        number = office.room.writes("webchat:ann", "where is my parcel?", name="Ann")
+        office.claims(number)
+        card = office.card(number)
+        office.later(seconds=5)
+        ts = await office.bo.types(office.place, "on it's way", card, files=(("a.txt", b"hello"),))
+        await office.works()
+        await office.bo.reacts(office.place, ts, "outbox_tray")
+        await office.works()
+        office.later(seconds=2)
+        await office.bo.edits(office.place, ts, "on its way")
+        await office.works()
+        (reply,) = office.replies(number)
+        assert reply.delivery is not None
+        assert (reply.text, reply.delivery.state, reply.delivery.asks) == ("on its way", "held", False)
+        assert [file.name for file in reply.attachments] == ["a.txt"]
+        office.sends()
+        await office.works()
+        assert office.marks(ts) == {"outbox_tray", "white_check_mark"}
+        other = await office.bo.types(office.place, "and a note", card)
+        await office.works()
+        await office.bo.deletes(office.place, other)
+        await office.works()
+        assert [one.deleted for one in office.notes(number)] == [False, True]
+        office.later(seconds=10)
+        found = await Sweep(office.desk).once()
+        assert (found.threads, found.failed, found.found) == (1, 0, 0)
 
 
 @pytest.fixture
@@ -413,7 +447,8 @@ async def test_typed_before_the_card_is_known(office: Office, ann: int) -> None:
 
     card = office.card(ann)
     for table, column in ((desk_threads, "thread"), (desk_posts, "posted")):
-        office.store.run(lambda tx, t=table, c=column: tx.execute(t.update().values({c: None})))
+        with office.store.begin() as tx:
+            tx.execute(table.update().values({column: None}))
     await office.bo.types(office.place, "I am on it", card)
     await office.works()
     assert office.notes(ann) == []
