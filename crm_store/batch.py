@@ -7,16 +7,17 @@ SQLite and 2.6 times on PostgreSQL.
 
 Two routers may meet (a lease that went over while its holder slept). UNIQUE keys decide, and the loser repeats its
 batch: the second time it sees what the winner wrote. Rows are locked in the order of their ids and written in the order
-of their keys, so that two batches rarely wait for each other in a ring.
+of their keys or of the stream, so that two batches rarely wait for each other in a ring.
 """
 
 from __future__ import annotations
 
 import random
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from crm_store import batch_sqlite
 from crm_store.batch_plan import (
     ADDED,
     COLUMNS,
+    EARLY,
     MOVED,
     Call,
     Conversation,
@@ -42,6 +44,9 @@ from hub.errors import Unavailable
 
 T = TypeVar("T")
 
+_SWITCH_S = (
+    0.0005  # how long one thread keeps the interpreter from the other; the usual 5 ms is a statement's time
+)
 TRIES = 6  # for transactions that met; each repeat sees what the other one committed
 # PostgreSQL: serialization_failure, deadlock_detected, unique_violation, lock_not_available, slept too long (db.py)
 _MEET_CODES = frozenset({"40001", "40P01", "23505", "55P03", "25P03"})
@@ -97,10 +102,42 @@ def look_up_homes(tx: Connection, known: Known, homes: Sequence[str], ids: Seque
             known.homes[home] = conversation
 
 
-def early(tx: Connection) -> AbstractContextManager[Callable[[Plan], None]]:
-    """What takes rows from a plan that is still being made and has them written meanwhile."""
-    made: AbstractContextManager[Callable[[Plan], None]] = _dialect(tx).Early(_driver(tx))
-    return made
+class Early:
+    """Rows that are never changed, written in a thread beside while the caller makes more of them.
+
+    What does not fill a statement stays in the plan. No other statement may be run until it is over.
+    """
+
+    def __init__(self, tx: Connection) -> None:
+        self._dialect, self._driver = _dialect(tx), _driver(tx)
+        self._beside = ThreadPoolExecutor(1, "early")
+        self._writing: list[Future[None]] = []
+
+    def __call__(self, plan: Plan) -> None:
+        """Take from the plan what fills statements."""
+        together = self._dialect.TOGETHER
+        for table in EARLY:
+            rows = plan.rows[table]
+            if full := len(rows) // together * together:
+                self._writing.append(
+                    self._beside.submit(
+                        self._dialect.insert_many, self._driver, table, COLUMNS[table], rows[:full]
+                    )
+                )
+                del rows[:full]
+
+    def __enter__(self) -> Early:
+        self._switch_s = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_S)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        """Wait for what is being written. Raises the driver's error for what was refused."""
+        self._beside.shutdown(cancel_futures=kind is not None)
+        sys.setswitchinterval(self._switch_s)
+        if kind is None:
+            for written in self._writing:
+                written.result()
 
 
 def write(tx: Connection, plan: Plan) -> None:

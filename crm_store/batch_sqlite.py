@@ -8,20 +8,18 @@ its columns is named.
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import chain
 from operator import attrgetter
-from typing import Any
 
 import msgspec
 
-from crm_store.batch_plan import COLUMNS, FOUND, Conversation, Keys, Plan, Row
+from crm_store.batch_plan import FOUND, Conversation, Keys, Row
 
-_ROWS = 1024  # in one statement: 7 ms of SQLite's work, and 17,408 variables of 32,766; of 256, both threads wait more
-_SWITCH_S = 0.0005  # how long one thread keeps the interpreter from the other; the usual 5 ms is a statement
+TOGETHER = (
+    1024  # rows: 7 ms of SQLite's work, and 17,408 variables of 32,766; with 256, both threads wait more
+)
 
 # CROSS JOIN is SQLite's word for "in this order": the keys first, then the index, whatever the statistics say. Each
 # question is asked once for each producer, account or brand, which are few: pairs would cost a second JSON a key.
@@ -121,43 +119,14 @@ def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
     return f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * rows)}"  # noqa: S608 - our own words
 
 
-class Early:
-    """Rows that are never changed, written in a thread beside while the caller makes more of them.
-
-    SQLite's work needs no interpreter, but executemany takes it back for every row: so many rows go in one statement.
-    What does not fill one is left in the plan. No other statement may be run until it is over.
-    """
-
-    def __init__(self, driver: sqlite3.Connection) -> None:
-        self._driver = driver
-        self._beside = ThreadPoolExecutor(1, "early")
-        self._writing: list[Future[None]] = []
-
-    def __call__(self, plan: Plan) -> None:
-        """Take from the plan what fills statements. Raises the driver's error for what was taken before."""
-        for table, columns in COLUMNS.items():
-            rows = plan.rows[table]
-            full = len(rows) // _ROWS * _ROWS
-            if full and table != "conversations":
-                self._writing.append(self._beside.submit(self._write, table, columns, rows[:full]))
-                del rows[:full]
-
-    def _write(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
-        statement = _insert(table, columns, _ROWS)
-        for start in range(0, len(rows), _ROWS):
-            self._driver.execute(statement, tuple(chain.from_iterable(rows[start : start + _ROWS])))
-
-    def __enter__(self) -> Early:
-        self._switch_s = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_S)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
-        self._beside.shutdown(cancel_futures=kind is not None)
-        sys.setswitchinterval(self._switch_s)
-        if kind is None:
-            for written in self._writing:
-                written.result()
+def insert_many(
+    driver: sqlite3.Connection, table: str, columns: tuple[str, ...], rows: Sequence[Row]
+) -> None:
+    """A multiple of TOGETHER rows, in as few statements. SQLite's work needs no interpreter, but executemany takes it
+    back for every row, and beside another thread waits for it every time."""
+    statement = _insert(table, columns, TOGETHER)
+    for start in range(0, len(rows), TOGETHER):
+        driver.execute(statement, tuple(chain.from_iterable(rows[start : start + TOGETHER])))
 
 
 def change(

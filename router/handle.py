@@ -126,7 +126,7 @@ class Handler:
         if homes or calls:
             batch.look_up_homes(tx, known, homes, calls)
         if len(entries) >= _MANY:
-            with batch.early(tx) as early:
+            with batch.Early(tx) as early:
                 plan = attach.plan(known, entries, setting, early)
         else:
             plan = attach.plan(known, entries, setting)

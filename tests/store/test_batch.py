@@ -136,7 +136,7 @@ def test_a_row_that_is_refused_while_the_rest_is_planned_ends_the_batch(way: Way
     setting = way.handler.setting(LONG)
 
     def work(tx: Any) -> None:
-        with batch.early(tx) as early:
+        with batch.Early(tx) as early:
             plan = attach.plan(late, [way.entry(taken), *entries], setting, early)
         batch.write(tx, plan)
 
