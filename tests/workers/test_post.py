@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.desk.room import Room
 from tests.servers.slack import Slack
 from workers.post import Poster, Tuning
 from workers.slack_rates import SlackRates
+from workers.slack_repair import Repaired, repair
 
 QUEUES = """
 slack: {ops: "#hub-ops"}
@@ -96,7 +98,7 @@ class Office:
         now, accounts = self.room.now, dict.fromkeys(self.room.config.accounts, 10)
 
         def work(tx: Any) -> None:
-            lease = rooms.timedelta(seconds=60)
+            lease = timedelta(seconds=60)
             claimed = outbox.claim(tx, accounts, owner="w", now=now, lease=lease)
             outbox.begin(tx, [c.id for c in claimed], owner="w", now=now, lease=lease)
             done = [
@@ -286,7 +288,7 @@ async def test_snoozed_is_small_and_wakes_with_a_fresh_card(office: Office) -> N
     ann = office.writes()
     await poster.once()
     office.room.actions.claim(ann, "bo")
-    office.room.actions.snooze(ann, "bo", until=office.room.now + rooms.timedelta(hours=1))
+    office.room.actions.snooze(ann, "bo", until=office.room.now + timedelta(hours=1))
     await poster.once()
     assert "Snoozed" in office.said(office.general)[0]
     office.room.later(hours=2)
@@ -467,7 +469,7 @@ async def test_of_two_who_posted_one_the_later_takes_its_own_back(small: Office)
         other._putter._find = find  # type: ignore[method-assign]
         await noted(*arguments)
 
-    sleeper._putter._note = sleeps  # type: ignore[method-assign]
+    sleeper._putter._note = sleeps  # type: ignore[method-assign, assignment]
     await sleeper.once()
     assert len(small.slack.called("chat.delete")) == 1
     assert [m["ts"] for m in small.cards(small.general)] == [small.living(ann).thread]
@@ -645,3 +647,40 @@ async def test_a_backlog_that_was_never_in_slack_comes_with_what_is_unanswered(s
     assert "three" in small.said(small.general)[0]
     (below,) = small.thread(small.general)
     assert "four" in below
+
+
+# ------------------------------------------------------------------------------------------------------- repair
+
+
+async def test_repair_draws_what_is_missing_and_nothing_else(office: Office) -> None:
+    poster = office.poster()
+    ann, ben = office.writes(), office.writes("and I", BEN, name="Ben")
+    for number in range(3):
+        office.writes(f"line {number}")
+    await poster.once()
+    rates = SlackRates(pace=PACE)
+    calls = len(office.slack.called("chat.postMessage"))
+    assert await repair(office.desk, rates=rates) == Repaired(threads=2, cards=0, posts=0, unread={})
+    channel = office.slack.channels[office.general]
+    below = office.slack.messages(office.general, office.living(ann).thread)
+    office.slack.remove(channel, below[2]["ts"])
+    office.slack.remove(channel, str(office.living(ben).thread))
+    missing = Repaired(threads=2, cards=1, posts=1, unread={})
+    assert await repair(office.desk, dry=True, rates=rates) == missing
+    await poster.once()
+    assert len(office.slack.called("chat.postMessage")) == calls, "dry, it changes nothing"
+    assert await repair(office.desk, rates=rates) == missing
+    await until_done(office, poster)
+    assert len(office.slack.called("chat.postMessage")) == calls + 2
+    assert "and I" in office.said(office.general)[-1]
+    assert sum("line 1" in said for said in office.thread(office.general, 0)) == 1
+    assert (await repair(office.desk, rates=rates)).cards == 0
+    office.once_each()
+
+
+async def test_repair_says_which_channel_it_could_not_read(small: Office) -> None:
+    small.writes()
+    await small.poster().once()
+    small.slack.kick(small.general)
+    found = await repair(small.desk, rates=SlackRates(pace=PACE))
+    assert found.unread == {small.general: "not_in_channel"}
