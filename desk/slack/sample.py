@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crm_store.presence import Presence
+from crm_store.revisions import Revision
 from crm_store.timeline import Attached, Delivery, Entry
 from crm_store.views import Card
 from desk.slack import cards, thread
@@ -144,6 +145,15 @@ def delivery(state: str, **more: Any) -> Delivery:
 def reply(state: str, text: str = "I am looking at both charges now.", **more: Any) -> Entry:
     at = ago(minutes=1)
     return entry(30, text, direction="out", by="agent:eva", at=at, delivery=delivery(state, **more))
+
+
+def revised(change: str, state: str, code: str | None = None, detail: str = "") -> Entry:
+    """A reply that went out and was changed or taken back since."""
+    one = Revision(
+        id=601, delivery_id=501, number=1, change=change, text="I am looking at both charges today.", state=state,
+        code=code, detail=detail, by="agent:eva", created_at=NOW, updated_at=NOW,
+    )  # fmt: skip
+    return replace(reply("delivered", sent_at=ago(seconds=50)), revisions=(one,))
 
 
 def conversation(**more: Any) -> Card:
@@ -303,7 +313,7 @@ def card_shots() -> list[Shot]:
 
 def thread_shots() -> list[Shot]:
     """A story below its card, and every state of a receipt."""
-    card = cards.card(shown(conversation(state="open", assignee="eva", rank_at=None)), NOW)
+    card = cards.card(shown(conversation(state="pending", assignee="eva", waiting_since=None)), NOW)
     again = thread.message(entry(20, "Hello? Is anybody there?", at=ago(minutes=2)), CONFIG)
     story = (
         card,
@@ -330,6 +340,9 @@ def thread_shots() -> list[Shot]:
         reply("opted_out", code="opted_out"),
         reply("unknown", code="unknown"),
         reply("cancelled"),
+        revised("edit", "done"),
+        revised("delete", "queued"),
+        revised("edit", "failed", code="rejected", detail="too old to be edited"),
     )
     return [
         Shot("thread", "A card with its thread", "thread", story),

@@ -160,20 +160,18 @@ def modal_shots() -> list[Shot]:
     sms = modals.way(next(way for way in choice().options if way.account == "sms_twilio/uk"))
     made = {
         "reply": (
-            "Reply",
-            modals.reply(one, choice(), LIMITS, text="Dear Ann, I have just refunded both charges."),
-        ),
-        "reply-sms": (
-            "Reply by SMS, then close; refused once",
+            "Reply; refused once",
             modals.reply(
                 one,
                 choice(),
                 LIMITS,
-                text=text,
-                channel=sms,
-                then="close",
+                text="Dear Ann, I have just refunded both charges.",
                 notice="The customer wrote while you were writing. Read it, then send the reply or take it back.",
             ),
+        ),
+        "reply-sms": (
+            "Reply by SMS, then close",
+            modals.reply(one, choice(), LIMITS, text=text, channel=sms, then="close"),
         ),
         "transfer": ("Transfer", modals.transfer(one, CONFIG, here=HERE, me="cleo")),
         "snooze": ("Snooze", modals.snooze(one)),

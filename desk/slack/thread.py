@@ -88,8 +88,10 @@ def note(entry: Entry, config: Config, *, url: str = "") -> Post:
         return Post(
             fallback(f"Note by {by}:", "removed"), (context(f":lock: A note by {escape(by)} was removed."),)
         )
-    told = ":outbox_tray: Sent to the customer" if entry.sent_as else ":lock: Customers never see notes"
-    blocks = [*_body(entry, url), context(f"{told}. Note by {escape(by)}.")]
+    told = f":lock: Note by {escape(by)}. Customers never see notes."
+    if entry.sent_as:
+        told = f":outbox_tray: Note by {escape(by)}, sent to the customer."
+    blocks = [*_body(entry, url), context(told)]
     return Post(fallback(f"Note by {by}:", entry.text), tuple(blocks))
 
 

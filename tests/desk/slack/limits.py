@@ -1,4 +1,7 @@
-"""Block Kit's documented limits, as a check of whatever was drawn. https://docs.slack.dev/reference/block-kit"""
+"""Block Kit's documented limits, as a check of whatever was drawn. https://docs.slack.dev/reference/block-kit
+
+Two hands wrote them down: the ones below, and the local Slack's (tests/servers/slack/blocks.py), which are asked too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from desk.slack.blocks import Post
+from tests.servers.slack.blocks import MESSAGE, checked, view_checked
+from tests.servers.slack.workspace import Ids
 
 TEXTS = {"plain_text", "mrkdwn"}
 
@@ -17,6 +22,7 @@ def check_post(post: Post) -> None:
     # Undocumented; people report msg_blocks_too_long from 11,300 characters on (bolt-js issue 2867).
     assert sum(len(text.encode()) for text in texts(post.blocks)) <= 11_000
     _blocks(post.blocks, "message")
+    checked(list(post.blocks), MESSAGE, Ids())
 
 
 def check_view(view: Mapping[str, Any]) -> None:
@@ -24,6 +30,7 @@ def check_view(view: Mapping[str, Any]) -> None:
     assert 0 < len(view["blocks"]) <= 100
     assert len(json.dumps(view)) < 250_000
     _blocks(view["blocks"], view["type"])
+    view_checked(dict(view), Ids())
     if home:
         assert set(view) == {"type", "blocks"}
         return
