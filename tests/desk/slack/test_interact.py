@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from slack_bolt.async_app import AsyncApp
@@ -86,3 +87,23 @@ async def test_by_http_it_is_the_same(world: Pressing) -> None:
         serving.cancel()
         with suppress(asyncio.CancelledError):
             await serving
+
+
+async def test_more_queues_and_agents_than_a_menu_takes_are_searched(world: Pressing) -> None:
+    config = world.room.config
+    queues = {f"q{n}": replace(config.queues["billing"], key=f"q{n}", title=f"Team {n}") for n in range(150)}
+    agents = {
+        f"a{n}": replace(config.agents["eva"], key=f"a{n}", name=f"Agent {n}", slack=None) for n in range(150)
+    }
+    world.room.config = replace(
+        config, queues={**config.queues, **queues}, agents={**config.agents, **agents}
+    )
+    talk = world.conversation()
+    world.actions.claim(talk, "bo")
+    await world.bo.clicks(world.channel, await world.card(talk), names.TRANSFER)
+    assert [one["value"] for one in await world.bo.searches(names.QUEUE, "team 14")][:2] == ["q14", "q140"]
+    assert [one["value"] for one in await world.bo.searches(names.AGENT, "agent 149")] == ["a149"]
+    await world.bo.clicks_modal(names.QUEUE, "q14")
+    assert await world.bo.submits({names.AGENT: "a149", names.REASON: "theirs"}) is None
+    row = world.row(talk)
+    assert (row.queue, row.state, row.offered_to) == ("q14", "offered", "a149")
