@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import redis
@@ -371,13 +372,20 @@ def _batch(got: Sequence[tuple[int, list[_Item]]], again: bool) -> Batch:
 
 
 def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    fields = iter(flat)
+    return dict(zip(fields, fields, strict=True))
+
+
+@lru_cache(maxsize=1024)
+def _producer(name: bytes) -> str:
+    """The same few all the time."""
+    return name.decode()
 
 
 def _entry(fields: dict[bytes, bytes]) -> Entry | Unread | None:
     """None for what is no entry of ours at all: somebody else wrote to our stream."""
     try:
-        producer, seq = fields[PRODUCER].decode(), int(fields[SEQ])
+        producer, seq = _producer(fields[PRODUCER]), int(fields[SEQ])
         accepted_us, raw = int(fields[ACCEPTED]), fields[PAYLOAD]
     except (KeyError, ValueError):
         _log.error("a stream entry without its fields", fields=sorted(name.decode() for name in fields))

@@ -38,6 +38,7 @@ from router.setting import Setting, Wish, clean, compact
 __all__ = ["Setting", "Wish", "homes", "keys", "plan", "timeline"]
 
 _FROM_SOMEBODY = (MessageReceived, CallEvent)  # written as `A | B` in the loop, it is made anew each time
+_VISITS = tuple(f"{scheme}:" for scheme in urns.VISITS)
 _EARLY_EVERY = 128  # entries: 2.5 ms of planning
 DAY = 24 * 3600 * turns.SECOND
 
@@ -182,9 +183,11 @@ class _Pass:
 
     def message(self, event: MessageReceived) -> First:
         account = self.setting.account(event.account)
-        received = min(to_us(event.received_at), self.now)
+        said = to_us(event.received_at)
+        received = min(said, self.now)
         identity = self.people.identity(event, account.brand, received)
-        received = self.places.when(event, account, identity, received)
+        if said > received:
+            received = self.places.when(event, account, identity, said)
         interaction = self.ids()
         conversation = self.places.conversation(
             event, account, identity, interaction, received, event.automatic
@@ -201,7 +204,7 @@ class _Pass:
         if event.external_id is not None:
             self.plan.arrived.append((account.key, event.external_id))
         # On a page or a terminal the customer came to us: "cancel" there is about an order, and nothing is ever pushed.
-        if event.automatic or urns.scheme(event.sender) in urns.VISITS:
+        if event.automatic or event.sender.startswith(_VISITS):
             return First(interaction, conversation.id, text)
         if (wish := self.setting.wish(event.text)) in ("stop", "start"):
             self.plan.consents.append(
@@ -226,11 +229,13 @@ class _Pass:
     def call(self, event: CallEvent) -> First:
         """One interaction a call, whichever of its events comes first; its state only moves forward."""
         account = self.setting.account(event.account)
-        received = min(to_us(event.received_at), self.now)
+        said = to_us(event.received_at)
+        received = min(said, self.now)
         known = self.known.calls.get((event.account, event.external_id))
         if known is None:
             identity = self.people.identity(event, account.brand, received)
-            received = self.places.when(event, account, identity, received)
+            if said > received:
+                received = self.places.when(event, account, identity, said)
             interaction = self.ids()
             conversation = self.places.conversation(
                 event, account, identity, interaction, received, automatic=False

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -313,13 +314,7 @@ def _uncollected() -> Iterator[None]:
 
 def _ahead(ids: Ids, count: int) -> Callable[[], int]:
     """Ids one by one, the first `count` of them taken at once."""
-    taken = iter(ids.take(count))
-
-    def one() -> int:
-        found = next(taken, None)
-        return ids() if found is None else found
-
-    return one
+    return chain(ids.take(count), iter(ids, None)).__next__
 
 
 def peek(raw: bytes) -> tuple[str, str, str]:

@@ -76,17 +76,17 @@ class Places:
         found.last_at = max(found.last_at, at)
         return found
 
-    def when(self, event: MessageReceived | CallEvent, account: Account, identity: Identity, at: int) -> int:
-        """`at`, or where this router's clock is behind the edge's (F19): after what stands in the conversation already.
+    def when(
+        self, event: MessageReceived | CallEvent, account: Account, identity: Identity, said: int
+    ) -> int:
+        """The moment of what was said in this router's future, whose clock is behind the edge's (F19): now, or after
+        what stands in the conversation already.
 
         An edge whose clock runs ahead gains and loses nothing by it; what it took later never stands earlier.
         """
-        said = to_us(event.received_at)
-        if said <= at:
-            return at
         thread = event.thread if isinstance(event, MessageReceived) else None
         found = self.known.homes.get(home_of(account, identity, thread))
-        return at if found is None else max(at, min(said, found.last_at + 1))
+        return self.now if found is None else max(self.now, min(said, found.last_at + 1))
 
     def open(
         self, event: MessageReceived | CallEvent, account: Account, identity: Identity, home: str, at: int
