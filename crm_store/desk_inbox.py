@@ -56,11 +56,12 @@ class Heard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
-    """What waits, since when, and how much of it had to be tried more than once."""
+    """What waits, since when, how much of it had to be tried more than once; how much was given up for good."""
 
     waiting: int
     oldest: datetime | None
     troubled: int
+    given_up: int
 
 
 def put(tx: Connection, ids: Ids, surface: str, told: Sequence[Told], now: datetime) -> int:
@@ -232,10 +233,29 @@ def backlog(tx: Connection, surface: str) -> Backlog:
             func.count().filter(_i.tries > 1).label("troubled"),
         ).where(_i.surface == surface, _WAITS)
     ).one()
-    return Backlog(waiting=row.waiting, oldest=row.oldest, troubled=row.troubled)
+    lost = select(func.count()).where(
+        _i.surface == surface, _i.done_at.is_not(None), _i.trouble.startswith(GIVEN_UP)
+    )
+    return Backlog(
+        waiting=row.waiting,
+        oldest=row.oldest,
+        troubled=row.troubled,
+        given_up=tx.execute(lost).scalar_one(),
+    )
+
+
+def again(tx: Connection, surface: str) -> int:
+    """Take up once more what was given up, after its cause was mended; how many."""
+    lost = [_i.surface == surface, _i.done_at.is_not(None), _i.trouble.startswith(GIVEN_UP)]
+    values = {"done_at": None, "tries": 0, "due_at": None, "trouble": ""}
+    return tx.execute(update(desk_inbox).where(*lost).values(**values)).rowcount
+
+
+GIVEN_UP = "given up"  # a trouble that begins like this: what was said had no effect, and is kept
 
 
 def forget_before(tx: Connection, surface: str, before: datetime, limit: int = 5000) -> int:
-    """Delete what was finished before then; how many. What is unfinished stays, however old."""
-    old = select(_i.id).where(_i.surface == surface, _i.done_at < before).order_by(_i.id).limit(limit)
+    """Delete what was finished before then; how many. What is unfinished or was given up stays, however old."""
+    finished = [_i.surface == surface, _i.done_at < before, ~_i.trouble.startswith(GIVEN_UP)]
+    old = select(_i.id).where(*finished).order_by(_i.id).limit(limit)
     return tx.execute(delete(desk_inbox).where(_i.id.in_(old))).rowcount

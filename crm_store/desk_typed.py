@@ -27,16 +27,19 @@ _n = interactions.c
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detail:
-    """user: the surface's id of who typed it; agent: whom they were linked to. edit: which edit is in the note (the
-    surface's stamp; '' for none) and text what it reads since (None: as the note does). mentions: it speaks to
-    somebody there, so that it never goes to a customer. missing: why files of it are not here, one sentence each.
-    wanted: what a reply that went out should read, where its channel could not follow.
+    """user: the surface's id of who typed it; agent: whom they were linked to.
+
+    edit: the newest edit (the surface's stamp; '' for none), and text what it reads since (None: as the note does).
+    mentions: it speaks to somebody there; locked: it begins with a lock; neither goes to a customer. missing: why
+    files of it are not here, one sentence each. wanted: what a reply that went out should read, where its channel
+    could not follow.
     """
 
     user: str = ""
     agent: str = ""
     edit: str = ""
     mentions: bool = False
+    locked: bool = False
     removed: bool = False
     missing: tuple[str, ...] = ()
     text: str | None = None

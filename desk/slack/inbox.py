@@ -25,7 +25,7 @@ from crm_store import desk_inbox, desk_typed
 from crm_store.desk_inbox import Heard, Told
 from desk.slack import names
 from desk.slack.context import SlackDesk
-from desk.slack.events import DELETE, MESSAGE, REACTION, message_key, subject
+from desk.slack.events import DELETE, EDIT, MESSAGE, REACTION, message_key, subject
 from hub import failpoints, log
 from hub.errors import Unavailable
 
@@ -228,7 +228,7 @@ class Inbox:
             outcome = Later(after_s=2.0**row.tries, why="an error of ours; see the log", counts=True)
         if isinstance(outcome, Later) and outcome.counts and row.tries >= _TRIES:
             _log.error("inbox_given_up", id=row.id, kind=row.kind, why=outcome.why)
-            outcome = Done(trouble=f"given up after {row.tries} tries: {outcome.why}")
+            outcome = _given_up(row, outcome.why)
         await self._note(row, outcome)
 
     async def _outcome(self, row: Heard) -> Outcome:
@@ -287,6 +287,23 @@ def _slack_says(error: SlackApiError, patience_s: float) -> Outcome:
     if status >= 500 or not code or code in _PASSES:
         return Later(after_s=patience_s, why=f"Slack does not answer ({code or status})")
     return Done(trouble=f"Slack refuses it ({code})")
+
+
+def _given_up(row: Heard, why: str) -> Done:
+    """The words stay in the row (`desk_inbox.again`); who typed them is told that they stand nowhere else."""
+    from desk.slack import owed
+
+    trouble = f"{desk_inbox.GIVEN_UP} after {row.tries} tries: {why}"
+    said = json.loads(row.body).get("message") if row.kind in (MESSAGE, EDIT) else None
+    if not said:
+        return Done(trouble=trouble)
+    to = owed.Person(
+        place=json.loads(row.body)["place"], thread=str(said["thread_ts"]), user=str(said["user"])
+    )
+    text = (
+        "That could not be kept as a note, and the customer has not got it. Please tell whoever runs the hub."
+    )
+    return Done(trouble=trouble, then=(owed.sentence(row, to, text),))
 
 
 def _handlers() -> Mapping[str, Handler]:

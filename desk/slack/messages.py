@@ -44,11 +44,10 @@ class NotYet(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kept:
-    """new: it was not known before. locked: it begins with a lock."""
+    """new: it was not known before."""
 
     typed: Typed
     new: bool
-    locked: bool
 
 
 # ------------------------------------------------------------------------------------------------------------ keeping
@@ -64,7 +63,7 @@ async def keep(desk: SlackDesk, place: str, message: Mapping[str, Any], age_s: f
     ours, known = await desk.look(lambda tx: _look_up(tx, place, str(message.get("thread_ts")), ts, age_s))
     plain = text.to_plain(message, gate.names(desk))
     if known is not None:
-        return Kept(typed=known, new=False, locked=plain.locked)
+        return Kept(typed=known, new=False)
     agent = await gate.agent_of(desk, user, _team(message))
     attachments, missing = await _files(desk, message, age_s)
     note_id = await desk.do(
@@ -82,6 +81,7 @@ async def keep(desk: SlackDesk, place: str, message: Mapping[str, Any], age_s: f
         agent=agent,
         edit=str((message.get("edited") or {}).get("ts") or ""),
         mentions=plain.mentions,
+        locked=plain.locked,
         missing=missing,
     )
 
@@ -93,7 +93,7 @@ async def keep(desk: SlackDesk, place: str, message: Mapping[str, Any], age_s: f
 
     typed = await desk.do(lambda: desk.store.run(work))
     failpoints.here("slack.after_typed")
-    return Kept(typed=typed, new=True, locked=plain.locked)
+    return Kept(typed=typed, new=True)
 
 
 def _look_up(
@@ -187,7 +187,8 @@ async def _then(desk: SlackDesk, kept: Kept) -> Outcome:
     facts = await desk.look(lambda tx: _facts(tx, typed))
     mine = facts.assignee is not None and facts.assignee == typed.detail.agent
     queue = desk.config().queues.get(facts.queue)
-    plain = mine and not kept.locked and not typed.detail.mentions and not typed.detail.removed
+    detail = typed.detail
+    plain = mine and not (detail.locked or detail.mentions or detail.removed)
     why = ""
     if plain and queue is not None and queue.slack_direct and _age_s(typed.ts, desk) < _DIRECT_S:
         try:

@@ -28,6 +28,7 @@ from hub.errors import Conflict, NotFound, Refused, StillSeen
 from hub.model import Attachment
 
 MENTIONS = "It speaks to somebody in Slack, so it stays internal. Write it without the @, or use Reply."
+LOCKED = "It begins with a lock, so it stays internal. Take the lock away first."
 REMOVED = "That message was deleted."
 NOT_TYPED = "Only what somebody typed below a card can be sent to the customer."
 NOT_YET = "That message is just being taken in; try again in a second."
@@ -119,6 +120,8 @@ async def _send(desk: SlackDesk, typed: Typed, facts: _Facts, agent: str, press:
         raise Refused(REMOVED)
     if detail.mentions:
         raise Refused(MENTIONS)
+    if detail.locked:
+        raise Refused(LOCKED)
     if detail.missing:
         raise Refused(f"{' '.join(detail.missing)} Write it again without that, or use Reply.")
     if detail.text is not None and detail.text != facts.text:
@@ -167,7 +170,7 @@ async def change(desk: SlackDesk, typed: Typed, agent: str, plain: Plain, stamp:
     What it reads now is noted first: whoever sends it at this moment sends that.
     Raises Refused, Conflict, NotFound where it cannot be.
     """
-    await _note(desk, typed, None, edit=stamp, mentions=plain.mentions, text=plain.text)
+    await _note(desk, typed, None, edit=stamp, mentions=plain.mentions, locked=plain.locked, text=plain.text)
     sent = await desk.look(lambda tx: desk_typed.sent(tx, typed.note_id))
     if sent is None:
         if not plain.text.strip() and await _has_files(desk, typed):

@@ -267,6 +267,7 @@ async def test_what_cannot_be_worked_off_stops_nobody(office: Office) -> None:
     (row,) = office.rows("edit")
     assert row.done_at is not None
     assert "given up after 8 tries" in row.trouble
+    assert "could not be kept" in office.told(office.cleo)[-1]
     assert json.loads(row.body)["message"]["text"] == "b", "the words stay"
 
 

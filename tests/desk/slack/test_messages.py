@@ -219,6 +219,16 @@ async def test_direct_keeps_what_is_internal(office: Office, direct: int, typed:
     assert len(office.notes(direct)) == 1
 
 
+async def test_what_begins_with_a_lock_is_not_sent_by_an_outbox(office: Office, ann: int) -> None:
+    ts = await office.bo.types(office.place, ":lock: he is rude", office.card(ann))
+    await office.works()
+    assert office.bo.ephemerals == [], "nobody is asked"
+    await office.bo.reacts(office.place, ts, "outbox_tray")
+    await office.works()
+    assert office.replies(ann) == []
+    assert "begins with a lock" in office.told(office.bo)[-1]
+
+
 async def test_direct_is_for_the_assignee_alone(office: Office, direct: int) -> None:
     await office.cleo.types(office.place, "shall I take it?", office.card(direct))
     await office.works()
