@@ -212,15 +212,21 @@ async def test_bolt_takes_clicks_and_commands_over_http(slack: Slack) -> None:
         await ack()
         await client.chat_postEphemeral(channel=billing, user=body["user"]["id"], text="because")
 
+    heard: list[str] = []
+
     @app.event("message")
-    async def message() -> None:
-        """bolt does not acknowledge what nobody listens to."""
+    async def message(body: Json) -> None:
+        heard.append(body["event_id"])
 
     async with over_http(slack, app):
+        assert await slack.verifies(str(slack.door.url))
         ts = await bo.types(billing, "hello")
         assert await bo.commands("/hub", "next", billing) == {"text": "You asked for next & more"}
         await bo.shortcut("why_here", billing, ts)
         await slack.until(lambda: len(bo.ephemerals) == 2)
+        assert await slack.repeats()
+        await slack.until(lambda: len(heard) == 2)
+        assert len(set(heard)) == 1
         slack.signing_secret = "another"
         with pytest.raises(NoAnswer):
             await bo.commands("/hub", "next", billing)

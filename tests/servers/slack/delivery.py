@@ -13,7 +13,7 @@ import itertools
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,10 +142,10 @@ class Door:
 
     # ------------------------------------------------------------------------------------------------- both ways
 
-    def send(self, kind: str, payload: Json) -> Delivery:
+    def send(self, kind: str, payload: Json, tries: Sequence[str] = ()) -> Delivery:
         """Begin to deliver; `first` tells whether the first attempt was acknowledged. Events are tried three times
         more, interactions never."""
-        delivery = Delivery(kind, payload, asyncio.get_running_loop().create_future())
+        delivery = Delivery(kind, payload, asyncio.get_running_loop().create_future(), list(tries))
         if self.url is None and not any(one.alive for one in self.connections):
             self.lost.append(payload)
             delivery.tries.append("no_connection")
@@ -166,7 +166,7 @@ class Door:
         failed: set[int] = set()
         waits = (0.0, *RETRIES_S) if delivery.kind == "events_api" else (0.0,)
         try:
-            for attempt, wait_s in enumerate(waits):
+            for attempt, wait_s in list(enumerate(waits))[len(delivery.tries) :]:
                 await self.clock.sleep(wait_s)
                 result = await (
                     self._post(delivery, attempt)
@@ -252,6 +252,20 @@ class Door:
             is_json = answer.content_type == "application/json"
             delivery.answer = json.loads(said) if is_json else {"text": said.decode()}
         return "ok"
+
+    async def verifies(self, url: str, token: str) -> bool:
+        """https://docs.slack.dev/reference/events/url_verification"""
+        challenge = uuid.uuid4().hex
+        body = json.dumps({"token": token, "challenge": challenge, "type": "url_verification"}).encode()
+        headers = self.signed(body) | {"Content-Type": "application/json"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, data=body, headers=headers) as answer,
+        ):
+            said = await answer.text()
+        if answer.content_type == "application/json":
+            said = json.loads(said).get("challenge", "")
+        return answer.status == 200 and said == challenge
 
     def signed(self, body: bytes) -> dict[str, str]:
         """The headers that prove a request to be Slack's."""

@@ -120,6 +120,16 @@ class Outside:
             },
         )
 
+    async def repeats(self) -> bool:
+        """The last event comes once more, as where the acknowledgement was lost: same event_id, retry 1. Whether it was
+        acknowledged."""
+        last = next(one for one in reversed(self.door.deliveries) if one.kind == "events_api")
+        return await self.door.send(last.kind, last.payload, tries=["timeout"]).first
+
+    async def verifies(self, url: str) -> bool:
+        """Whether `url` answers url_verification with its challenge, as Slack asks before it takes an address."""
+        return await self.door.verifies(url, self.verification_token)
+
     @property
     def lost(self) -> list[Json]:
         """Payloads that the app never acknowledged, and those for which nobody was connected."""
