@@ -56,6 +56,7 @@ _FIRST_DUE = f"""
     ORDER BY q.due_at LIMIT 1
 """  # noqa: S608
 _LEASE = "UPDATE deliveries SET lease_owner = :owner, lease_until = :until"
+_TOGETHER = 50  # accounts in one statement; SQLite takes 500 SELECTs
 _LEASE_THESE = f"{_LEASE} WHERE id {{ids}}"
 _CLAIM_POSTGRESQL = f"""
     WITH due AS (
@@ -117,7 +118,7 @@ _NOT_SENT = """
 class Claimed(msgspec.Struct, frozen=True):
     """A delivery with all that its send needs; a Struct, because of every message one is made (0.4 µs instead of 3).
 
-    `in_reply_to`: the provider's id of what it answers, which is the customer's last unless the agent chose another.
+    `in_reply_to`: the provider's id of what it answers: the customer's last unless the agent chose another.
     `bulk` is 0 or 1 as SQLite has it. Times in microseconds: few of them are ever looked at.
     """
 
@@ -193,11 +194,9 @@ def claim(
     stopped: Mapping[str, datetime] | None = None,
     ahead: timedelta = timedelta(0),
 ) -> list[Claimed]:
-    """Lease up to `rooms[account]` deliveries that are due, or will be within `ahead`; replies first, then by age.
-
-    Of every conversation only the lowest unfinished one. Accounts that are paused (`stopped`, where the caller has
-    looked) give nothing.
-    """
+    """Lease up to `rooms[account]` deliveries that are due, or will be within `ahead`; replies first, then by age. Of
+    every conversation only the lowest unfinished one; of accounts that are paused (`stopped`, where the caller has
+    looked) nothing."""
     stopped = paused(tx, now) if stopped is None else stopped
     open_now = sorted((a, room) for a, room in rooms.items() if room > 0 and a not in stopped)
     if not open_now:
@@ -212,10 +211,14 @@ def claim(
     if tx.dialect.name == "postgresql":
         accounts, sizes = [a for a, _ in open_now], [room for _, room in open_now]
         return load(tx, _ids(tx, _CLAIM_POSTGRESQL, **values, accounts=accounts, rooms=sizes))
-    for n, (account, room) in enumerate(open_now):
-        values |= {f"a{n}": account, f"r{n}": room}
-    due = _ids(tx, _due_sqlite(len(open_now)), **values)  # nobody else writes before our commit
-    if due:
+    due: list[int] = []
+    for first in range(0, len(open_now), _TOGETHER):
+        some = open_now[first : first + _TOGETHER]
+        asked = {
+            f"{key}{n}": value for n, pair in enumerate(some) for key, value in zip("ar", pair, strict=True)
+        }
+        due += _ids(tx, _due_sqlite(len(some)), **values, **asked)
+    if due:  # nobody else writes before our commit
         run(tx, _LEASE_THESE, ids=due, owner=owner, until=values["until"])
     return load(tx, due)
 
@@ -341,7 +344,6 @@ def finish(
 
 
 def _not_sent(tx: Connection, outcome: Outcome, owner: str) -> bool:
-    due_at = outcome.due_at or outcome.at
     done = run(
         tx,
         _NOT_SENT,
@@ -350,7 +352,7 @@ def _not_sent(tx: Connection, outcome: Outcome, owner: str) -> bool:
         state=outcome.state,
         expected=outcome.expected,
         now=to_us(outcome.at),
-        due_at=to_us(due_at),
+        due_at=to_us(outcome.due_at or outcome.at),
         code=outcome.code and outcome.code[:CODE_CHARS],
         provider_code=outcome.provider_code and outcome.provider_code[:PROVIDER_CODE_CHARS],
         detail=outcome.detail,

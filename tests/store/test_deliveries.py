@@ -69,6 +69,15 @@ def test_the_same_key_is_the_same_delivery(office: Office) -> None:
     assert office.events(first) == ["queued"]
 
 
+def test_each_of_many_accounts_gives_as_many_as_it_has_room_for(office: Office) -> None:
+    accounts = [f"webhook/a{n:03}" for n in range(120)]
+    replies = {a: [office.reply(to=f"webhook:{a}-{n}", account=a) for n in range(2)] for a in accounts[::30]}
+    rooms = {a: 1 if a == accounts[30] else 5 for a in accounts}
+    claimed = office.store.run(lambda tx: outbox.claim(tx, rooms, owner="w", now=office.now, lease=LEASE))
+    replies[accounts[30]] = replies[accounts[30]][:1]
+    assert [c.id for c in claimed] == sorted(d for mine in replies.values() for d in mine)
+
+
 def test_a_delivery_that_is_not_there(office: Office) -> None:
     with pytest.raises(NotFound, match="no delivery 7"):
         office.store.run(lambda tx: deliveries.cancel(tx, office.store.ids, 7, by="agent:bo", now=office.now))
