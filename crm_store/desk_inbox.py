@@ -101,8 +101,8 @@ def known(tx: Connection, surface: str, keys: Collection[str]) -> set[str]:
 
 
 def begins(tx: Connection, surface: str, prefix: str) -> bool:
-    """Was something told whose key begins like this? `prefix` is plain: it holds neither % nor _."""
-    query = select(_i.id).where(_i.surface == surface, _i.key >= prefix, _i.key < prefix + "\U0010ffff")
+    """Was something told whose key begins like this?"""
+    query = select(_i.id).where(_i.surface == surface, _i.key.startswith(prefix, autoescape=True))
     return tx.execute(query.limit(1)).first() is not None
 
 
