@@ -37,6 +37,7 @@ from hub.config import Config
 from hub.errors import SendCode
 
 TEXT_BYTES = MESSAGE_BYTES - 2500  # of a message's own text; the rest is for what stands around it
+DIFF_WORDS = 120  # words and spaces, of which differ more are not compared one by one
 DIFF_CHARS = 3000  # texts longer than this are shown before and after, not compared
 
 ICONS = {
@@ -290,18 +291,31 @@ _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 
 
 def difference(before: str, after: str) -> list[Block]:
-    """Leaves of rich text: what went is struck, what came is bold, the rest as it was."""
+    """Leaves of rich text: what went is struck, what came is bold, the rest as it was.
+
+    The comparison's time grows with the cube of what differs, at worst: beyond DIFF_WORDS it is not looked into.
+    """
     old, new = _WORD.findall(before), _WORD.findall(after)
+    start = next(
+        (n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
+    )
+    ends = zip(reversed(old[start:]), reversed(new[start:]), strict=False)
+    end = next((n for n, (a, b) in enumerate(ends) if a != b), min(len(old), len(new)) - start)
+    tail = old[len(old) - end :]
+    went, came = old[start : len(old) - end], new[start : len(new) - end]
+    pieces: list[tuple[list[str], str]] = [(old[:start], "")]
+    if max(len(went), len(came)) <= DIFF_WORDS:
+        for tag, i, j, k, m in SequenceMatcher(None, went, came, autojunk=False).get_opcodes():
+            pieces += [(came[k:m], "")] if tag == "equal" else [(went[i:j], "strike"), (came[k:m], "bold")]
+    else:
+        pieces += [(went, "strike"), (came, "bold")]
     leaves: list[Block] = []
     left = TEXT_BYTES
-    for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        pieces = [("".join(new[k:m]), ())] if tag == "equal" else [
-            ("".join(old[i:j]), ("strike",)), ("".join(new[k:m]), ("bold",))
-        ]  # fmt: skip
-        for text, style in pieces:
-            if text and left > 0 and len(leaves) < 300:
-                leaves.append(leaf(cut(text, left), *style))
-                left -= len(text.encode())
+    for some, style in [*pieces, (tail, "")]:
+        if some and left > 0 and len(leaves) < 300:
+            text = cut("".join(some), left)
+            left -= len(text.encode())
+            leaves.append(leaf(text, *([style] if style else [])))
     return leaves or [leaf("–")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -221,6 +222,28 @@ def test_an_edit_is_shown_as_a_difference() -> None:
         "".join(one["text"] for one in leaves if "strike" not in one.get("style", {}))
         == "pay 294 on Monday please"
     )
+
+
+@pytest.mark.parametrize(
+    "before, after", [("a!" * 1500, "!b" * 1500), ("!?" * 1500, "?!" * 1500), ("a b " * 750, "b a " * 750)]
+)
+def test_a_difference_that_is_hard_to_find_takes_no_time(before: str, after: str) -> None:
+    """Compared word by word, the first of these took four minutes."""
+    began = time.process_time()
+    leaves = thread.difference(before, after)
+    assert time.process_time() - began < 1
+    now = "".join(one["text"] for one in leaves if "strike" not in one.get("style", {}))
+    assert now == after
+    was = "".join(one["text"] for one in leaves if "bold" not in one.get("style", {}))
+    assert was == before
+
+
+@given(st.text(alphabet="ab! ", max_size=40), st.text(alphabet="ab! ", max_size=40))
+def test_a_difference_holds_both_texts(before: str, after: str) -> None:
+    leaves = thread.difference(before, after)
+    if before or after:
+        assert "".join(one["text"] for one in leaves if "strike" not in one.get("style", {})) == after
+        assert "".join(one["text"] for one in leaves if "bold" not in one.get("style", {})) == before
 
 
 def test_long_texts_are_shown_before_and_after() -> None:
