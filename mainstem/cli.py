@@ -36,6 +36,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "config": ("configuration", "Check, apply, show and roll back the configuration."),
         "quarantine": ("records", "What could not be read: list, show, replay."),
         "customers": ("records", "Find, show, merge and unmerge customers."),
+        "slack": ("slack", "Agents on Slack: run, check, repair, manifest, preview."),
     },
     "Processes (the Procfile's)": {
         "release": ("run", "Migrate the database and apply the configuration."),

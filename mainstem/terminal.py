@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from mainstem.up import Prepared
 
 # Cyan, green, ... by process, the same in every run.
-_COLOURS = {"web": "cyan", "router": "green", "worker": "magenta", "clock": "blue", "desk": "yellow"}
+_COLOURS = {
+    "web": "cyan",
+    "router": "green",
+    "worker": "magenta",
+    "clock": "blue",
+    "desk": "yellow",
+    "slack": "bright_blue",
+}
 _WIDTH = 7
 
 
@@ -62,6 +69,7 @@ def summary(
     if prepared.curl:
         console.print("\n[bold]A signed message from anywhere[/] [dim](paste it into a second terminal)[/]")
         console.print(prepared.curl, markup=False)
+    console.print(f"\n[bold]Slack[/]     {_slack(settings)}")
     _accounts(console, prepared)
     kept = "DATABASE_URL" if settings.database_url is not None else str(settings.data / "mainstem.db")
     motion = (
@@ -73,6 +81,13 @@ def summary(
             "[yellow]Demo: every customer named “Simulated …” and every agent's answer is simulated.[/]"
         )
     console.print()
+
+
+def _slack(settings: Settings) -> str:
+    if settings.slack_bot_token is None:
+        return "[dim]not set up; agents can answer from there too: docs/slack.md[/]"
+    how = "Socket Mode" if settings.slack_app_token is not None else "HTTP mode"
+    return f"[green]●[/] {how} [dim]· mainstem slack check says what is missing[/]"
 
 
 def _accounts(console: object, prepared: Prepared) -> None:

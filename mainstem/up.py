@@ -99,6 +99,8 @@ class Up:
         prepared = await self._prepare()
         self.watching = asyncio.create_task(self._apply_on_save())  # from here on a save counts
         programs = [self._process(name) for name in PROCESSES]
+        if self.settings.slack_bot_token is not None:
+            programs.append(self._process("slack", "run"))
         self.supervisor.add(*programs)
         await self._ready()
         if self.demo:
@@ -192,10 +194,10 @@ class Up:
             raise
         return process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace")
 
-    def _process(self, name: str) -> Program:
+    def _process(self, name: str, *words: str) -> Program:
         # Few arenas: glibc's default of eight a core keeps memory that idle threads once used.
         env = {**self.env, "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
-        return Program(name=name, command=(sys.executable, "-m", "mainstem", name), env=env)
+        return Program(name=name, command=(sys.executable, "-m", "mainstem", name, *words), env=env)
 
     async def _ready(self) -> None:
         """Wait until web and desk say that they are. Says after a minute what it waits for."""

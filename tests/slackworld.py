@@ -26,6 +26,7 @@ from desk.slack.inbox import Inbox
 from desk.slack.sweep import Sweep
 from tests.servers.slack import Person, Slack
 from tests.world import CONFIG, World, world
+from workers import remind
 from workers.post import Poster, Tuning
 from workers.slack_rates import SlackRates
 
@@ -77,6 +78,10 @@ class SlackWorld:
         """Time goes by, and everything does what it does by then."""
         self.hub.passes(**time)
         await self.settle()
+
+    async def wakes(self) -> None:
+        """What is due wakes: snoozed conversations, offers and claims that ran out."""
+        await asyncio.to_thread(remind.look, self.hub.store, self.hub.config.queues, self.hub.clock())
 
     # ------------------------------------------------------------------------------------------------ what is seen
 
@@ -211,10 +216,24 @@ async def slack_world(folder: Path, store: Store, valkey: str) -> AsyncIterator[
             try:
                 await slack.connected()
                 yield SlackWorld(
-                    hub, slack, desk, directory, Poster(desk, directory, rates=SlackRates(None, pace=0.001), tuning=Tuning(leads_s=0.0)), Inbox(desk), Sweep(desk), bo, cleo, dot,
-                    support=places["support-desk"], billing=places["billing-desk"], general=places["general-desk"],
+                    hub=hub,
+                    slack=slack,
+                    desk=desk,
+                    directory=directory,
+                    # A second of Slack's is a millisecond: nobody waits for its rates here.
+                    poster=Poster(
+                        desk, directory, rates=SlackRates(None, pace=0.001), tuning=Tuning(leads_s=0.0)
+                    ),
+                    inbox=Inbox(desk),
+                    sweep=Sweep(desk),
+                    bo=bo,
+                    cleo=cleo,
+                    dot=dot,
+                    support=places["support-desk"],
+                    billing=places["billing-desk"],
+                    general=places["general-desk"],
                     ops=places["hub-ops"],
-                )  # fmt: skip
+                )
             finally:
                 serving.cancel()
                 await asyncio.gather(serving, return_exceptions=True)

@@ -73,12 +73,12 @@ def process_types() -> dict[str, str]:
 
 
 def test_procfile_has_a_line_for_each_process_type() -> None:
-    assert set(process_types()) == {"release", "web", "router", "worker", "clock", "desk"}
+    assert set(process_types()) == {"release", "web", "router", "worker", "clock", "desk", "slack"}
 
 
-@pytest.mark.parametrize("process", ["release", "web", "router", "worker", "clock", "desk"])
+@pytest.mark.parametrize("process", ["release", "web", "router", "worker", "clock", "desk", "slack"])
 def test_procfile_names_commands_that_exist(process: str) -> None:
-    program, name = process_types()[process].split()
+    program, name, *_ = process_types()[process].split()
     assert program == "mainstem"
     from mainstem.cli import cli
 

@@ -27,11 +27,11 @@ def doctor(machine: bool) -> int:
     if machine:
         shared.as_json({"worst": worst, "findings": found})
     else:
-        _print_findings(found)
+        print_findings(found)
     return 1 if worst is look.Level.RED else 0
 
 
-def _print_findings(found: list[Any]) -> None:
+def print_findings(found: list[Any]) -> None:
     from rich.markup import escape
 
     console = shared.console()

@@ -58,7 +58,12 @@ def test_secrets_do_not_show() -> None:
 
 
 def test_every_field_can_be_set() -> None:
-    text = {"redis_url": "redis://r", "database_url": "sqlite:///x"}
+    text = {
+        "redis_url": "redis://r",
+        "database_url": "sqlite:///x",
+        "slack_bot_token": "xoxb-1",
+        "slack_app_token": "xapp-1",
+    }
     for known in fields(Settings):
         values = ["1024", "true", "https://x.example", "info", "text", "8"]
         tried = [text[known.name]] if known.name in text else values

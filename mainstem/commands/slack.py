@@ -1,0 +1,88 @@
+"""Agents on Slack: the process, and what sets it up and mends it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from mainstem.commands import shared
+
+
+@click.group()
+def slack() -> None:
+    """Agents answer from Slack. docs/slack.md goes from nothing to the first reply."""
+
+
+@slack.command()
+def run() -> int:
+    """The process: cards and threads out, what agents do in. Any number of them, anywhere."""
+    from mainstem import slack as process
+
+    return process.main(shared.settings())
+
+
+@slack.command()
+@click.option("--http", metavar="URL", help="For HTTP mode: the public address of this process.")
+@click.option("--json", "machine", is_flag=True, help="JSON instead of YAML; Slack takes both.")
+def manifest(http: str | None, machine: bool) -> None:
+    """Print the app's manifest: api.slack.com/apps, “Create New App”, “From a manifest”."""
+    import yaml
+
+    from desk.slack.manifest import manifest as made
+
+    if http is not None and not http.startswith("https://"):
+        raise click.BadParameter("Slack calls only https:// addresses", param_hint="--http")
+    said = made(http)
+    click.echo(
+        json.dumps(said, indent=2)
+        if machine
+        else yaml.safe_dump(said, sort_keys=False, width=100, allow_unicode=True).rstrip()
+    )
+
+
+@slack.command()
+@click.option("--json", "machine", is_flag=True, help="One JSON document.")
+def check(machine: bool) -> int:
+    """Ask Slack whether tokens, scopes, channels and agents are as they should be. Changes nothing."""
+    from mainstem.commands.look import print_findings
+    from mainstem.doctor import Level, worst
+    from mainstem.slackcheck import examine
+
+    with shared.store() as opened:
+        config = shared.config(opened)
+    found = list(examine(shared.settings(), config))
+    if machine:
+        shared.as_json({"worst": worst(found), "findings": found})
+    else:
+        print_findings(found)
+    return 1 if worst(found) is Level.RED else 0
+
+
+@slack.command()
+@click.option("--dry-run", is_flag=True, help="Say what is missing and draw nothing.")
+def repair(dry_run: bool) -> None:
+    """Draw again what is missing on Slack: cards and threads that somebody deleted, or that never came.
+
+    Goes at the rate that Slack allows and posts nothing twice; what stands is left alone. Twice is harmless.
+    """
+    from mainstem import slack as process
+
+    click.echo(process.repair(shared.settings(), dry=dry_run))
+
+
+@slack.command()
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file.")
+@click.option("--dark", is_flag=True, help="In Slack's dark colours.")
+def preview(to: Path | None, dark: bool) -> None:
+    """Every card, thread, modal and the App Home on one page that resembles Slack, with sample data."""
+    from desk.slack.preview import whole
+
+    page = whole(dark=dark)
+    if to is None:
+        sys.stdout.write(page)
+        return
+    to.write_text(page, encoding="utf-8")
+    click.echo(f"Written to {to}; open it in a browser.")
