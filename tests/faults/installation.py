@@ -68,7 +68,9 @@ class Company(Provider):
         """A refusal is not a receipt: what was answered 4xx or 5xx may come again, and should."""
         said = self.queue.popleft() if self.queue else self.default
         if seen.method == "POST" and said.status < 400:
-            self.got[msgspec.json.decode(seen.body)["text"]] += 1
+            body = msgspec.json.decode(seen.body)
+            if body["kind"] == "message":  # changes of it may come again
+                self.got[body["text"]] += 1
         return said
 
 

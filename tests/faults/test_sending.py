@@ -5,18 +5,22 @@ tests/workers/test_processes.py; here Bo answers in a whole installation.
 """
 
 import asyncio
+import json
 import random
 import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from crm_store import schema
 from hub import failpoints
 from tests.conftest import absent
-from tests.faults.installation import Installation
+from tests.faults.installation import Installation, until
 from tests.servers.http import Say
 
 WAY_OUT = [name for name in failpoints.ALL if name.startswith("deliver.")]
+CHANGES = [name for name in failpoints.ALL if name.startswith("change.")]
 ALL = ("web", "router", "worker", "clock")
 
 
@@ -54,6 +58,48 @@ async def test_f10_workers_die_at_every_place_and_a_provider_hangs_resets_and_br
     assert 3 <= states["unknown"] <= 3 + 2 * 15
     assert states["sent"] + states["unknown"] == 60, states
     assert len(hub.company.seen) <= 60 + 2  # two were refused and came again; nothing in doubt did
+
+
+@pytest.mark.slow
+async def test_f10_workers_die_while_they_change_what_went_out(hub: Installation) -> None:
+    """Nothing is sent again; a change may be made again, and the customer reads the newest words."""
+    hub.start("web", "router", "clock", "worker")
+    await hub.ready()
+    await _waiting(hub, 6, "first")
+    said = hub.answer(prefix="first")
+    assert await hub.sent() == {"sent": 6}
+    hub.stop("worker")
+    with hub.store.read() as tx:
+        deliveries = list(
+            tx.execute(select(schema.deliveries.c.id).order_by(schema.deliveries.c.id)).scalars()
+        )
+    for turn, place in enumerate(CHANGES):
+        for delivery in deliveries[turn :: len(CHANGES)]:
+            hub.desk.revise(delivery, "bo", f"changed {delivery}", "e1")
+        hub.start("worker", MAINSTEM_FAIL=place)
+        assert hub.died("worker") == 137
+    for delivery in deliveries[:2]:
+        hub.desk.withdraw(delivery, "bo")
+    hub.start("worker")
+
+    async def done() -> bool:
+        with hub.store.read() as tx:
+            r = schema.revisions.c
+            return set(tx.execute(select(r.state)).scalars()) <= {"done", "dropped"}
+
+    await until(done, 90)
+    reads: dict[str, tuple[int, str]] = {}
+    first = []
+    for seen in hub.company.seen:
+        body = json.loads(seen.body)
+        if body["kind"] == "message":
+            first.append(body["text"])
+        number = body.get("change", 0)
+        assert number >= reads.get(body["delivery"], (0, ""))[0], "in their order"
+        reads[body["delivery"]] = (number, body.get("text", "gone"))
+    assert sorted(first) == sorted(said), "no reply went out again"
+    wanted = [*["gone"] * 2, *(f"changed {delivery}" for delivery in deliveries[2:])]
+    assert [reads[str(delivery)][1] for delivery in deliveries] == wanted
 
 
 @pytest.mark.slow
