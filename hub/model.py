@@ -30,10 +30,16 @@ class MessageReceived:
     external_id: the provider's id of the message, by which edits and reports refer to it.
     thread: what the provider groups by (a mail thread, a chat group), where it matters.
     claims: further addresses of theirs that the message states (a form's e-mail field). Never verified by that alone.
-    verified: the channel itself vouches for `sender` (a signed platform id); a From: header does not.
+    verified: the channel vouches for `sender` (a signed platform id, DMARC by our own host); a From: header does not.
     sent_at: the provider's time; None where it gives none.
     fields: what a form or letter said besides its text, flat, in the order given.
     blob: sha256 of the raw request in the blob store, where kept.
+    references: what it answers, the best first: Message-IDs as the provider writes them, with angle brackets, then
+      "thread-index:<hex>". At most some twenty.
+    conversation: what our own signed reply token names; the connector has checked the signature.
+    participants: addresses (URNs) of the others it went to, without us and without the sender.
+    proof: what vouches for `sender`, or why nothing does, in a few words ("spf=pass dkim=pass dmarc=pass").
+    quoted: what the text quoted, and its signature, folded away from `text`.
     """
 
     account: str
@@ -55,6 +61,11 @@ class MessageReceived:
     fields: tuple[tuple[str, str], ...] = ()
     automatic: bool = False
     blob: str | None = None
+    references: tuple[str, ...] = ()
+    conversation: int | None = None
+    participants: tuple[str, ...] = ()
+    proof: str = ""
+    quoted: str = ""
 
 
 class Change(StrEnum):
@@ -214,6 +225,11 @@ class Outgoing:
     idem_key: the same for every attempt of this delivery.
     in_reply_to: the provider's id of the message this answers, where there is one.
     attempt: 1 for the first try.
+    conversation_id: what it belongs to; a channel whose replies come back by mail signs it into them.
+    references: the provider's ids of what was said before, both ways, the newest first; `in_reply_to` among them.
+    cc: addresses (URNs) of the others who take part.
+    automatic: no person wrote it; it says so where the channel can, and asks for no answer.
+    bulk: one of many alike; it carries a way out (List-Unsubscribe) where the channel has one.
     """
 
     delivery_id: int
@@ -229,6 +245,11 @@ class Outgoing:
     created_at: datetime | None = None
     author_name: str = ""
     attempt: int = 1
+    conversation_id: int = 0
+    references: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()
+    automatic: bool = False
+    bulk: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
