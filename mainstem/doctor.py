@@ -57,6 +57,7 @@ def examine(settings: Settings, redis_url: Callable[[Settings], str]) -> list[Fi
         ("database", lambda: _database(settings)),
         ("configuration", lambda: _configuration(settings)),
         ("processes", lambda: _processes(settings)),
+        ("slack", lambda: _slack(settings)),
     )
     for part, look in looks:
         try:
@@ -357,6 +358,26 @@ def _processes(settings: Settings) -> Iterator[Finding]:
             yield Finding("processes", Level.RED, f"{name} is not ready: {answer[1].strip()}", costs[name])
         else:
             yield Finding("processes", Level.GREEN, f"{name} is ready on port {port}", costs[name])
+
+
+# ---------------------------------------------------------------------------------------------------------- Slack
+
+
+def _slack(settings: Settings) -> Iterator[Finding]:
+    if settings.slack_bot_token is None:
+        return
+    from crm_store.db import Store
+    from mainstem.prepare import in_force
+    from mainstem.slackcheck import backlog, examine
+
+    store = Store.open(settings.database, pool_size=1)
+    try:
+        current = in_force(store)
+        if current is not None:
+            yield from examine(settings, current)
+            yield from backlog(store)
+    finally:
+        store.close()
 
 
 def worst(found: list[Finding]) -> Level:

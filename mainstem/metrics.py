@@ -25,6 +25,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
+from crm_store import desk_inbox, desk_posts
 from crm_store.schema import account_states, conversations, deliveries, producers, quarantine
 from hub import clock
 from hub.errors import MainstemError
@@ -57,6 +58,9 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "mainstem_delivery_overdue_seconds": ("How long the oldest due delivery is due.", ()),
     "mainstem_quarantine_waiting": ("What could not be read and waits for a person.", ("kind",)),
     "mainstem_account_paused": ("1 while sends of an account are paused.", ("account",)),
+    "mainstem_slack_inbox_waiting": ("What Slack told us and is not worked off yet.", ()),
+    "mainstem_slack_inbox_oldest_seconds": ("How long the oldest of it waits.", ()),
+    "mainstem_slack_posts_waiting": ("Posts that are written down and not yet on Slack.", ()),
     "mainstem_workers": ("rq workers that are alive.", ()),
     "mainstem_jobs_waiting": ("Wake-ups that no worker has taken yet.", ()),
 }
@@ -179,6 +183,11 @@ class Hub(Collector):
                 [((row.producer,), (now - row.reported_at).total_seconds()) for row in reports],
             )
             yield "mainstem_journal_pending", [((row.producer,), _spans(row.pending)) for row in reports]
+            inbox = desk_inbox.backlog(tx, "slack")
+            waits = (now - inbox.oldest).total_seconds() if inbox.oldest else 0.0
+            yield "mainstem_slack_inbox_waiting", [((), inbox.waiting)]
+            yield "mainstem_slack_inbox_oldest_seconds", [((), waits)]
+            yield "mainstem_slack_posts_waiting", [((), sum(desk_posts.places(tx, "slack").values()))]
 
     def _of_redis(self) -> Iterator[tuple[str, _Samples]]:
         from hub import jobs, watch

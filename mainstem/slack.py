@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from router.rules import RuleSet
 
 _log = log.get("slack")
+_THREADS = 24
 
 
 def main(settings: Settings) -> int:
@@ -48,7 +50,7 @@ def main(settings: Settings) -> int:
         return processes.end()
     url = processes.redis_url(settings)
     stop = processes.begin(settings, "slack")
-    store = processes.open_store(settings, stop, "slack", pool_size=10)
+    store = processes.open_store(settings, stop, "slack", pool_size=12)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_run(settings, url, store, stop))
     store.close()
@@ -61,6 +63,8 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
 
     follower = await asyncio.to_thread(processes.follow, store, known, stop, "slack")
     redis = connect_async(url)
+    # Presses, the poster and the inbox all ask the store from threads; Slack waits three seconds for a press.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "slack"))
     async with clients.session() as session:
         desk = make_desk(
             settings, url, store, lambda: follower.get().config, lambda: follower.get().rules, session

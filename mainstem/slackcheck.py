@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from hub.clock import system
 from hub.config import Config
 from hub.settings import Settings
 from mainstem.doctor import Finding, Level
@@ -15,8 +17,29 @@ from mainstem.doctor import Finding, Level
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
+    from crm_store.db import Store
+
 _PART = "slack"
+_LATE_S = 60.0
 _COST = "cards wait in the store until Slack takes them; agents answer from the web desk meanwhile"
+
+
+def backlog(store: Store) -> Iterator[Finding]:
+    """What waits in the store for Slack, and what of Slack's words waits for us."""
+    from crm_store import desk_inbox, desk_posts
+
+    with store.read() as tx:
+        inbox, posts = desk_inbox.backlog(tx, _PART), desk_posts.places(tx, _PART)
+    waiting = sum(posts.values())
+    if waiting:
+        yield Finding(_PART, Level.GREEN, f"{waiting:,} posts wait for Slack's rate", _COST)
+    late = inbox.oldest is not None and system() - inbox.oldest > timedelta(seconds=_LATE_S)
+    if late or inbox.troubled:
+        said = f"{inbox.waiting:,} things that agents did wait, {inbox.troubled:,} of them after a failure"
+        yield Finding(_PART, Level.YELLOW, f"{said}: does `mainstem slack run` run?")
+    if inbox.given_up:
+        said = f"{inbox.given_up:,} things that agents did could never be worked off; they are kept"
+        yield Finding(_PART, Level.YELLOW, said)
 
 
 def examine(settings: Settings, config: Config) -> Iterator[Finding]:

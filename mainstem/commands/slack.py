@@ -26,21 +26,13 @@ def run() -> int:
 
 @slack.command()
 @click.option("--http", metavar="URL", help="For HTTP mode: the public address of this process.")
-@click.option("--json", "machine", is_flag=True, help="JSON instead of YAML; Slack takes both.")
-def manifest(http: str | None, machine: bool) -> None:
-    """Print the app's manifest: api.slack.com/apps, “Create New App”, “From a manifest”."""
-    import yaml
-
+def manifest(http: str | None) -> None:
+    """Print the app's manifest: api.slack.com/apps, “Create New App”, “From a manifest”, JSON."""
     from desk.slack.manifest import manifest as made
 
     if http is not None and not http.startswith("https://"):
         raise click.BadParameter("Slack calls only https:// addresses", param_hint="--http")
-    said = made(http)
-    click.echo(
-        json.dumps(said, indent=2)
-        if machine
-        else yaml.safe_dump(said, sort_keys=False, width=100, allow_unicode=True).rstrip()
-    )
+    click.echo(json.dumps(made(http), indent=2, ensure_ascii=False))
 
 
 @slack.command()
@@ -49,11 +41,11 @@ def check(machine: bool) -> int:
     """Ask Slack whether tokens, scopes, channels and agents are as they should be. Changes nothing."""
     from mainstem.commands.look import print_findings
     from mainstem.doctor import Level, worst
-    from mainstem.slackcheck import examine
+    from mainstem.slackcheck import backlog, examine
 
     with shared.store() as opened:
         config = shared.config(opened)
-    found = list(examine(shared.settings(), config))
+        found = [*examine(shared.settings(), config), *backlog(opened)]
     if machine:
         shared.as_json({"worst": worst(found), "findings": found})
     else:
