@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.common import Bench
 
-NAMES = ("accept", "route", "latency", "deliver", "growth", "start")
+NAMES = ("accept", "route", "latency", "deliver", "growth", "start", "slack")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 _KEPT = "<!-- figures: "  # the page carries its own data, so that one benchmark can be renewed alone
 

@@ -9,17 +9,33 @@ happens to it later.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, exists, false, func, or_, select, text, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import desk_posts
-from crm_store.schema import conversation_events, conversations, cursors, desk_threads, interactions
+from crm_store.schema import (
+    conversation_events,
+    conversations,
+    desk_threads,
+    interactions,
+)
 from hub.ids import Ids
 
 _t = desk_threads.c
@@ -311,94 +327,3 @@ def settle(tx: Connection, thread_id: int) -> None:
 
 def _lower() -> Any:
     return case((_t.shown_version > 0, -1), else_=_t.shown_version - 1)
-
-
-# ------------------------------------------------------------------------------------- what changed, whoever saw it
-
-# Rows are only ever added to these, under ids that grow with time, so "what is new" is a range of a primary key. A
-# delivery's state is shown by its receipt, wherever that hangs, and by the living card ("1 not sent"); the rest is
-# looked for on settled threads alone, because an unsettled one is compared with its conversation's version anyway.
-_SETTLED = """
-    SELECT e.id AS at_id, t.id AS thread_id FROM {source}
-    JOIN desk_threads t ON t.conversation_id = {conversation} AND t.surface = :surface
-        AND t.retired_at IS NULL AND t.settled
-    JOIN conversations c ON c.id = t.conversation_id AND c.version <> t.shown_version
-"""
-_SOURCES: Mapping[str, str] = {
-    "receipts": """
-        SELECT e.id AS at_id, p.thread_id FROM delivery_events e
-        JOIN desk_posts p ON p.delivery_id = e.delivery_id AND p.surface = :surface AND p.thread_id <> 0
-    """,
-    "deliveries": """
-        SELECT e.id AS at_id, t.id AS thread_id FROM delivery_events e JOIN deliveries d ON d.id = e.delivery_id
-        JOIN desk_threads t ON t.conversation_id = d.conversation_id AND t.surface = :surface
-            AND t.retired_at IS NULL
-    """,
-    "events": _SETTLED.format(source="conversation_events e", conversation="e.conversation_id"),
-    "interactions": _SETTLED.format(source="interactions e", conversation="e.conversation_id"),
-    "changes": _SETTLED.format(
-        source="interaction_changes e JOIN interactions i ON i.id = e.interaction_id",
-        conversation="i.conversation_id",
-    ),
-}
-_TABLES = {
-    "receipts": "delivery_events",
-    "deliveries": "delivery_events",
-    "events": "conversation_events",
-    "interactions": "interactions",
-    "changes": "interaction_changes",
-}
-# A row's id is made before its commit, and machines' clocks differ: so far back is read again each time.
-OVERLAP = 15_000 << 22  # 15 s in ids (hub/ids.py)
-_CURSOR = "threads"
-_AT_ONCE = 2000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Changed:
-    """One page of `changed`. at: where each source was read to. threads: thread -> the newest row that concerns it."""
-
-    at: Mapping[str, int]
-    threads: Mapping[int, int]
-    more: bool
-
-
-def changed(tx: Connection, surface: str, since: Mapping[str, int]) -> Changed:
-    """Which threads something was written about since. Sources that `since` does not name begin now."""
-    reached: dict[str, int] = {}
-    threads: dict[int, int] = {}
-    more = False
-    for source, query in _SOURCES.items():
-        newest = int(tx.execute(text(f"SELECT max(id) FROM {_TABLES[source]}")).scalar() or 0)  # noqa: S608
-        if source not in since:
-            reached[source] = newest
-            continue
-        rows = tx.execute(
-            text(f"{query} WHERE e.id > :since ORDER BY e.id LIMIT {_AT_ONCE}"),
-            {"surface": surface, "since": since[source]},
-        ).all()
-        for at_id, thread_id in rows:
-            threads[thread_id] = max(at_id, threads.get(thread_id, 0))
-        full = len(rows) == _AT_ONCE
-        more = more or full
-        reached[source] = rows[-1].at_id if full else max(newest, since[source])
-    return Changed(at=reached, threads=threads, more=more)
-
-
-def cursor(tx: Connection, surface: str) -> dict[str, int]:
-    """How far `changed` was read when that was last kept."""
-    c = cursors.c
-    query = select(c.value).where(c.account == surface, c.name == _CURSOR)
-    value = tx.execute(query).scalar()
-    return {str(k): int(v) for k, v in json.loads(value).items()} if value else {}
-
-
-def keep_cursor(tx: Connection, surface: str, at: Mapping[str, int], now: datetime) -> None:
-    """Where the next process begins. Never goes back."""
-    known = cursor(tx, surface)
-    value = json.dumps({source: max(known.get(source, 0), reached) for source, reached in at.items()})
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = make(cursors).values(account=surface, name=_CURSOR, value=value, at=now)
-    tx.execute(
-        statement.on_conflict_do_update(index_elements=["account", "name"], set_={"value": value, "at": now})
-    )

@@ -86,12 +86,23 @@ class Poster:
 
     async def run(self) -> None:
         """Until cancelled. Raises nothing that a later look may mend."""
+        await self._begin()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._plan_loop(tasks))
             tasks.create_task(self._redraw_loop())
             tasks.create_task(self._probe_loop())
             if self._redis is not None:
                 tasks.create_task(self._listen(self._redis))
+
+    async def _begin(self) -> None:
+        """Where the token was refused when somebody looked last, it is tried before anything else."""
+        try:
+            now = self._desk.clock()
+            if SURFACE in await self._desk.look(lambda tx: pauses.paused(tx, now)):
+                self._refused = "refused before"
+                await self.probe()
+        except Unavailable as error:
+            _log.warning("store away", error=str(error))
 
     async def once(self) -> int:
         """Plan, post and redraw until nothing is left that can be done now; how much that was."""

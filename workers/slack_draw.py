@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from crm_store import conversations, desk_posts, desk_threads
 from crm_store.desk_posts import CARD, TYPED, Post, Wanted
 from crm_store.desk_threads import Thread
-from crm_store.schema import interaction_attachments
+from crm_store.schema import interaction_attachments, interactions
 from crm_store.timeline import made_at
 from desk.slack import blocks, cards, look
 from desk.slack.blocks import Post as Drawing
@@ -126,6 +126,7 @@ def scene(tx: Connection, desk: SlackDesk, thread_id: int, now: datetime) -> Sce
         tx, desk.config(), thread.conversation_id, anchor, now, thread_id=thread_id, desk_url=desk.desk_url
     )
     wishes = [card, *_below(tx, items, shown.assignee_slack, posts)]
+    wishes += _removed(tx, posts, {wish.key for wish in wishes})
     if thread.retired_at is not None:  # what stands there is kept up to date; nothing is added
         stands = {(post.kind, post.ref) for post in posts}
         wishes = [wish for wish in wishes if wish.key in stands]
@@ -168,6 +169,26 @@ def _below(
         if item.kind == "receipt" and item.loud and item.ref in stands and assignee is not None:
             wishes.append(_alert(item, assignee))
     return wishes
+
+
+def _removed(tx: Connection, posts: Sequence[Post], wished: set[tuple[str, str]]) -> list[Wish]:
+    """Notes that stand there and were removed since: their words go, and that there were some is said."""
+    gone = [post for post in posts if post.kind == "note" and (post.kind, post.ref) not in wished]
+    if not gone:
+        return []
+    n = interactions.c
+    deleted = set(tx.scalars(select(n.id).where(n.id.in_([p.interaction_id for p in gone]), n.deleted)))
+    return [
+        Wish(
+            kind=post.kind,
+            ref=post.ref,
+            interaction_id=post.interaction_id,
+            delivery_id=None,
+            drawing=Drawing(text="A note was removed.", blocks=(blocks.context("_A note was removed._"),)),
+        )
+        for post in gone
+        if post.posted is not None and post.interaction_id in deleted
+    ]
 
 
 def _alert(item: look.Item, assignee: str) -> Wish:

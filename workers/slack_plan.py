@@ -14,8 +14,9 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from crm_store import desk_posts, desk_threads, pauses
-from crm_store.desk_threads import OVERLAP, SHOWN_STATES, Behind, Thread
+from crm_store import desk_changes, desk_posts, desk_threads, pauses
+from crm_store.desk_changes import OVERLAP
+from crm_store.desk_threads import SHOWN_STATES, Behind, Thread
 from desk.slack.context import SlackDesk
 from desk.slack.names import SURFACE
 from hub import log
@@ -96,11 +97,11 @@ class Planner:
         store = self._desk.store
         if self._read is None:
             with store.read() as tx:
-                self._read = desk_threads.cursor(tx, SURFACE)
+                self._read = desk_changes.cursor(tx, SURFACE)
         since: Mapping[str, int] = {source: max(0, at - OVERLAP) for source, at in self._read.items()}
         while True:
             with store.read() as tx:
-                found = desk_threads.changed(tx, SURFACE, since)
+                found = desk_changes.changed(tx, SURFACE, since)
             fresh = {t: at for t, at in found.threads.items() if at > self._seen.get(t, 0)}
             if fresh:
                 store.run(lambda tx, fresh=fresh: desk_threads.touch(tx, fresh))  # type: ignore[misc]
@@ -113,7 +114,7 @@ class Planner:
             self._seen = {t: at for t, at in self._seen.items() if at > oldest}
         if time.monotonic() - self._kept > _KEEP_S:
             self._kept = time.monotonic()
-            store.run(lambda tx: desk_threads.keep_cursor(tx, SURFACE, self._read or {}, now))
+            store.run(lambda tx: desk_changes.keep_cursor(tx, SURFACE, self._read or {}, now))
 
     def _touch_settled(self, among: Collection[int]) -> None:
         """Somebody spoke of these: their settled cards may be behind, too."""

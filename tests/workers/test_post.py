@@ -364,6 +364,34 @@ async def test_what_was_typed_in_the_thread_is_not_said_again(small: Office) -> 
     assert len(small.thread(small.general)) == 1
 
 
+async def test_a_note_that_was_removed_loses_its_words(small: Office) -> None:
+    poster = small.poster()
+    ann = small.writes()
+    note = small.room.actions.note(ann, "bo", "her card ends in 4242")
+    await poster.once()
+    assert "4242" in small.thread(small.general)[0]
+    small.room.later(seconds=1)
+    small.room.actions.remove_note(note, "bo")
+    await poster.once()
+    (left,) = small.thread(small.general)
+    assert "removed" in left
+    assert "4242" not in left
+
+
+async def test_a_process_that_starts_while_the_token_is_refused_waits_for_it(small: Office) -> None:
+    small.writes()
+    small.slack.revoke()
+    await small.poster().once()
+    second = small.poster()
+    await second._begin()
+    await second.once()
+    assert len(small.slack.called("chat.postMessage")) == 1
+    small.slack.mend()
+    await second.probe()
+    await second.once()
+    assert len(small.cards(small.general)) == 1
+
+
 async def test_a_customers_file_goes_up_once(small: Office) -> None:
     poster = small.poster()
     small.writes("see here", files=(("note.txt", "text/plain", b"the bytes"),))
