@@ -28,7 +28,7 @@ from workers import slack_draw, slack_ops
 from workers.slack_calls import Calls, Failed, Trouble
 from workers.slack_plan import BROKEN, Places, Planner, move
 from workers.slack_put import Putter, Taken
-from workers.slack_rates import POST, SlackRates
+from workers.slack_rates import POST, Rests, SlackRates
 
 _log = log.get("slack")
 
@@ -77,7 +77,8 @@ class Poster:
         self._stale: dict[int, int] = {}  # threads to redraw: how urgent
         self._to_redraw = asyncio.Event()
         self._lanes: dict[str, asyncio.Event] = {}
-        self._rests: dict[str, tuple[float, float]] = {}  # lane -> until when, and how long that was
+        t = self._tuning
+        self._rests = Rests(t.first_s, t.longest_s, self._rates.pace)
         self._refused: str | None = None  # why the token is of no use
         self._told = 0.0
         self.counts: Counter[str] = Counter()
@@ -191,11 +192,11 @@ class Poster:
             if not busy:
                 woken.clear()
                 try:
-                    async with asyncio.timeout(self._rest_s(place) or self._tuning.poll_s):
+                    async with asyncio.timeout(self._rests.left_s(place) or self._tuning.poll_s):
                         await woken.wait()
                 except TimeoutError:
                     pass
-                if rest_s := self._rest_s(place):
+                if rest_s := self._rests.left_s(place):
                     await asyncio.sleep(rest_s)
 
     async def _redraw_loop(self) -> None:
@@ -208,7 +209,7 @@ class Poster:
                 await asyncio.sleep(self._tuning.poll_s)
             if not busy:
                 self._to_redraw.clear()
-                if rest_s := self._rest_s(_REDRAW):
+                if rest_s := self._rests.left_s(_REDRAW):
                     await asyncio.sleep(rest_s)
                     continue
                 if not self._stale:
@@ -218,7 +219,7 @@ class Poster:
 
     async def _post_one(self, place: str) -> bool:
         """Post the next thing of a channel, when its rate allows that. False: there is nothing to do there now."""
-        if self._refused or self._rest_s(place):
+        if self._refused or self._rests.left_s(place):
             return False
         now = self._desk.clock()
         if await self._desk.look(lambda tx: desk_posts.next_unposted(tx, SURFACE, place, now)) is None:
@@ -242,14 +243,14 @@ class Poster:
             again = self._desk.clock() + timedelta(seconds=self._tuning.stuck_s)
             await self._store(lambda tx: desk_posts.give_back(tx, post.id, self._owner, again_at=again))
             return True
-        self._rests.pop(place, None)
+        self._rests.end(place)
         self.counts["posted" if put else "dropped"] += 1
         await self._look_again(post.thread_id)
         return True
 
     async def _redraw_one(self) -> bool:
         """Redraw the most urgent thing, when chat.update may be called. False: there is nothing to do now."""
-        if self._refused or self._rest_s(_REDRAW) or not self._stale:
+        if self._refused or self._rests.left_s(_REDRAW) or not self._stale:
             return False
         thread_id = min(self._stale, key=self._stale.__getitem__)
         if not await self._is_stale(thread_id):
@@ -264,7 +265,7 @@ class Poster:
         except Failed as problem:
             await self._failed_redraw(thread_id, scene.thread.place, problem)
             return problem.trouble not in (Trouble.LATER, Trouble.TOKEN)
-        self._rests.pop(_REDRAW, None)
+        self._rests.end(_REDRAW)
         self.counts["redrawn"] += drawn
         if not drawn or len(scene.stale()) == 1:
             self._stale.pop(thread_id, None)
@@ -311,7 +312,7 @@ class Poster:
             await self._trouble(place, problem)
         elif problem.trouble is Trouble.LATER:
             if not problem.retry_after_s:
-                self._rest(_REDRAW)
+                self._rests.begin(_REDRAW)
         elif problem.trouble is Trouble.TOKEN:
             await self._trouble(place, problem)
         else:  # it cannot be redrawn; the next change of it tries again
@@ -326,7 +327,7 @@ class Poster:
         elif problem.trouble is Trouble.LATER and problem.retry_after_s:
             return  # the rates hold it
         else:
-            self._rest(place)
+            self._rests.begin(place)
             _log.warning("posting waits", place=place, why=problem.why)
 
     async def _card_gone(self, thread_id: int) -> None:
@@ -348,7 +349,7 @@ class Poster:
         """Nothing can be posted there: what stands there, and what comes, stands in the leads' channel instead."""
         now, ops = self._desk.clock(), self._places.ops()
         until = now + timedelta(seconds=10 * self._tuning.probe_s)
-        self._rest(place)
+        self._rests.begin(place)
 
         def work(tx: Connection) -> bool:
             if f"{BROKEN}{place}" in pauses.paused(tx, now):
@@ -422,21 +423,9 @@ class Poster:
 
         await self._store(work)
         _log.info("channel is there again", place=place)
-        self._rests.pop(place, None)
+        self._rests.end(place)
         self._all = True
         self._wake.set()
-
-    # -------------------------------------------------------------------------------------------------------- rests
-
-    def _rest(self, lane: str) -> None:
-        """Leave it alone for a while, longer each time."""
-        last_s = self._rests.get(lane, (0.0, 0.0))[1]
-        rest_s = min(max(self._tuning.first_s, 2 * last_s), self._tuning.longest_s)
-        self._rests[lane] = (time.monotonic() + rest_s * self._rates.pace, rest_s)
-
-    def _rest_s(self, lane: str) -> float:
-        until = self._rests.get(lane, (0.0, 0.0))[0]
-        return max(0.0, until - time.monotonic())
 
     async def _store(self, work: object) -> object:
         return await self._desk.do(lambda: self._desk.store.run(work))  # type: ignore[arg-type]

@@ -94,3 +94,23 @@ def _keys(method: str, channel: str) -> list[tuple[str, tuple[float, int]]]:
     if method == POST:
         return [(f"slack:{method}:{channel}", _CHANNEL), (f"slack:{method}", _WORKSPACE)]
     return [(f"slack:{method}", _TIERS[_METHODS.get(method, 2)])]
+
+
+class Rests:
+    """Who is left alone for a while after a failure: `first_s`, doubled each time, never longer than `longest_s`."""
+
+    def __init__(self, first_s: float, longest_s: float, pace: float) -> None:
+        self._first_s, self._longest_s, self._pace = first_s, longest_s, pace
+        self._until: dict[str, tuple[float, float]] = {}
+
+    def begin(self, who: str) -> None:
+        last_s = self._until.get(who, (0.0, 0.0))[1]
+        rest_s = min(max(self._first_s, 2 * last_s), self._longest_s)
+        self._until[who] = (time.monotonic() + rest_s * self._pace, rest_s)
+
+    def left_s(self, who: str) -> float:
+        return max(0.0, self._until.get(who, (0.0, 0.0))[0] - time.monotonic())
+
+    def end(self, who: str) -> None:
+        """It went well: the next failure is a first one."""
+        self._until.pop(who, None)

@@ -429,20 +429,20 @@ async def until_done(office: Office, poster: Poster, tries: int = 50) -> None:
 
 
 @pytest.mark.parametrize("what", ["cut", "lost", 503, "ratelimited", "internal_error", "fatal_error"])
-async def test_a_post_that_fails_stands_there_once_all_the_same(office: Office, what: Any) -> None:
+async def test_a_post_that_fails_stands_there_once_all_the_same(small: Office, what: Any) -> None:
     """ "lost" is done by Slack and never answered: the next try finds it by its uuid."""
-    poster = office.poster()
-    ann = office.writes()
-    office.room.actions.claim(ann, "bo")
-    office.slack.fail("chat.postMessage", what)
-    await until_done(office, poster)
+    poster = small.poster()
+    ann = small.writes()
+    small.room.actions.claim(ann, "bo")
+    small.slack.fail("chat.postMessage", what)
+    await until_done(small, poster)
     for number in range(3):
-        office.writes(f"line {number}")
-    office.slack.fail("chat.postMessage", what, times=2)
-    await until_done(office, poster)
-    assert len(office.cards(office.general)) == 1
-    assert [f"line {n}" in m for n, m in enumerate(office.thread(office.general))] == [True] * 3
-    office.once_each()
+        small.writes(f"line {number}")
+    small.slack.fail("chat.postMessage", what, times=2)
+    await until_done(small, poster)
+    assert len(small.cards(small.general)) == 1
+    assert [f"line {n}" in m for n, m in enumerate(small.thread(small.general))] == [True] * 3
+    small.once_each()
 
 
 @pytest.mark.parametrize("what", ["cut", "lost", 503, "ratelimited"])
@@ -532,25 +532,25 @@ async def test_several_posters_at_once_post_everything_once_in_order(office: Off
 
 @pytest.mark.parametrize("error", ["is_archived", "not_in_channel", "channel_not_found"])
 async def test_a_channel_that_takes_nothing_falls_back_to_ops_and_comes_back(
-    office: Office, error: str
+    small: Office, error: str
 ) -> None:
-    poster = office.poster()
-    ann = office.writes()
+    poster = small.poster()
+    ann = small.writes()
     await poster.once()
-    ben = office.writes("and I", BEN, name="Ben")
-    break_(office, error)
-    await until_done(office, poster)
-    assert office.living(ann).place == office.ops
-    assert office.living(ben).place == office.ops
-    notices = [said for said in office.said(office.ops) if "Nothing can be posted" in said]
+    ben = small.writes("and I", BEN, name="Ben")
+    break_(small, error)
+    await until_done(small, poster)
+    assert small.living(ann).place == small.ops
+    assert small.living(ben).place == small.ops
+    notices = [said for said in small.said(small.ops) if "Nothing can be posted" in said]
     assert len(notices) == 1
-    mend(office, error)
+    mend(small, error)
     await poster.probe()
-    await until_done(office, poster)
-    assert office.living(ann).place == office.general
-    assert office.living(ben).place == office.general
-    assert not office.look(pauses.paused, office.room.now)
-    office.once_each()
+    await until_done(small, poster)
+    assert small.living(ann).place == small.general
+    assert small.living(ben).place == small.general
+    assert not small.look(pauses.paused, small.room.now)
+    small.once_each()
 
 
 def break_(office: Office, error: str) -> None:
