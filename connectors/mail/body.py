@@ -1,0 +1,281 @@
+"""What of a mail's parts is its text, what is a file, and what can only be named. RFC 2045, 2046, 2183, 2387.
+
+Any shape is read: no part is trusted to be what it says, and a mail without a readable part has an empty text. Nothing
+is executed, rendered or unpacked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from email.message import Message
+from typing import Any
+
+from connectors import media
+from connectors.mail import calendars, charsets, headers, markup, tnef
+
+PARTS = 1_000
+DEPTH = 50
+FILES = 100
+TEXT_CHARS = 200_000
+_SEALS = frozenset(
+    ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
+)
+_EMPTY_WORDS = (
+    "your mail program does not",
+    "html only",
+    "view this email in",
+    "this is a multi-part message",
+)
+
+
+class TooMany(ValueError):
+    """More parts or levels than a mail of people's has; one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An attachment: a safe name, its type by content, its bytes. inline: shown within the HTML, by this Content-ID."""
+
+    name: str
+    content_type: str
+    data: bytes
+    inline: str | None = None
+
+
+@dataclass(slots=True)
+class Content:
+    """text: as a reader sees it, quotations marked. notes: what else there is, a sentence each (signed, encrypted, an
+    invitation). html: there is an HTML part to be shown."""
+
+    text: str = ""
+    html: bool = False
+    files: list[File] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Texts:
+    plain: list[str] = field(default_factory=list)
+    marked: list[str] = field(default_factory=list)  # text out of HTML
+
+
+def read(message: Message) -> Content:
+    """Everything in `message`. Raises TooMany; nothing else."""
+    reader = _Reader()
+    texts = reader.walk(message, 0)
+    content = reader.content
+    content.text = _chosen(texts)[:TEXT_CHARS]
+    return content
+
+
+def _chosen(texts: _Texts) -> str:
+    plain = "\n\n".join(text.strip("\n") for text in texts.plain if text.strip())
+    marked = "\n\n".join(text for text in texts.marked if text.strip())
+    if not plain.strip():
+        return marked
+    if marked and len(plain) < 200 and any(words in plain.lower() for words in _EMPTY_WORDS):
+        return marked
+    return plain
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.content = Content()
+        self.parts = 0
+
+    def walk(self, part: Message, depth: int) -> _Texts:
+        self.parts += 1
+        if self.parts > PARTS:
+            raise TooMany(f"it has more than {PARTS:,} parts")
+        if depth > DEPTH:
+            raise TooMany(f"its parts nest deeper than {DEPTH}")
+        kind = part.get_content_type()
+        payload = _payload(part)
+        if kind.startswith("multipart/") and isinstance(payload, list):
+            return self._several(kind, part, [one for one in payload if isinstance(one, Message)], depth)
+        if kind in ("message/rfc822", "message/global") and isinstance(payload, list):
+            self._mail_in_mail(part, payload)
+            return _Texts()
+        return self._leaf(kind, part)
+
+    def _several(self, kind: str, part: Message, inside: list[Message], depth: int) -> _Texts:
+        if kind == "multipart/encrypted":
+            self._note("This mail is encrypted (OpenPGP); it cannot be read here.")
+        elif kind == "multipart/signed":
+            how = "S/MIME" if "pkcs7" in headers.raw(part, "Content-Type").lower() else "OpenPGP"
+            self._note(f"Signed with {how}; the signature is kept and was not checked.")
+        read = [(one, self.walk(one, depth + 1)) for one in inside]
+        if kind == "multipart/alternative":
+            # Each says the same: the plain one to read, the marked one where there is no other.
+            plain = next((t.plain for _, t in read if any(x.strip() for x in t.plain)), [])
+            marked = next((t.marked for _, t in reversed(read) if any(x.strip() for x in t.marked)), [])
+            return _Texts([_chosen(_Texts(plain, marked))], []) if plain else _Texts([], marked)
+        out = _Texts()
+        for _, texts in read:  # the parts of a mixed mail follow one another, whatever each is made of
+            chosen = _chosen(texts)
+            if chosen.strip():
+                out.plain.append(chosen)
+        return out
+
+    def _leaf(self, kind: str, part: Message) -> _Texts:
+        data = _bytes(part)
+        name = filename(part)
+        attached = _disposition(part) == "attachment" or bool(
+            name and kind != "text/html" and kind != "text/plain"
+        )
+        if kind == "text/plain" and not attached:
+            return _Texts([_flowed(part, charsets.decode(data, _charset(part)))], [])
+        if kind == "text/html" and not attached:
+            self.content.html = True
+            return _Texts([], [markup.to_text(charsets.decode(data, _charset(part)))])
+        if kind in ("text/calendar", "application/ics"):
+            words = calendars.words(charsets.decode(data, _charset(part) or "utf-8"))
+            self._file(name or "invitation.ics", data, part)
+            if words:
+                self._note(words)
+            return _Texts()
+        if kind in ("application/ms-tnef", "application/vnd.ms-tnef") or name.lower() == "winmail.dat":
+            return self._tnef(data, name, part)
+        if kind in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
+            sealed = "signed-data" in headers.raw(part, "Content-Type").lower()
+            self._note(
+                "Signed with S/MIME in one sealed part; it cannot be read here."
+                if sealed
+                else "This mail is encrypted (S/MIME); it cannot be read here."
+            )
+        if kind in ("message/delivery-status", "message/global-delivery-status"):
+            return _Texts()
+        if kind.startswith("text/") and not attached and not name and kind != "text/rfc822-headers":
+            return _Texts([charsets.decode(data, _charset(part))], [])
+        if kind in _SEALS or data or name:
+            self._file(name, data, part)
+        return _Texts()
+
+    def _tnef(self, data: bytes, name: str, part: Message) -> _Texts:
+        opened = tnef.read(data)
+        if opened is None:
+            self._file(name or "winmail.dat", data, part)
+            return _Texts()
+        for inner, content in opened.files:
+            self._file(inner, content, None)
+        texts = _Texts()
+        if opened.text:
+            texts.plain.append(opened.text)
+        elif opened.html:
+            self.content.html = True
+            texts.marked.append(markup.to_text(opened.html))
+        return texts
+
+    def _mail_in_mail(self, part: Message, payload: list[Any]) -> None:
+        inner = payload[0] if payload and isinstance(payload[0], Message) else None
+        subject = headers.words(inner, "Subject") if inner is not None else ""
+        try:
+            data = inner.as_bytes() if inner is not None else b""
+        except Exception:  # the writer of a mail that its reader let pass fails in many ways
+            data = b""
+        name = filename(part) or f"{subject[:80] or 'mail'}.eml"
+        if data:
+            self._file(name, data, None, "message/rfc822")
+
+    def _file(self, name: str, data: bytes, part: Message | None, kind: str | None = None) -> None:
+        if len(self.content.files) >= FILES:
+            raise TooMany(f"it has more than {FILES} files")
+        declared = part.get_content_type() if part is not None else kind or ""
+        verdict = media.inspect(name or f"attachment{_ENDINGS.get(declared, '')}", data)
+        content_id = headers.raw(part, "Content-ID").strip("<> ")[:200] if part is not None else ""
+        inline = content_id if content_id and verdict.content_type.startswith("image/") else None
+        self.content.files.append(
+            File(verdict.name, "message/rfc822" if kind else verdict.content_type, data, inline or None)
+        )
+
+    def _note(self, words: str) -> None:
+        if words not in self.content.notes:
+            self.content.notes.append(words)
+
+
+_ENDINGS = {
+    "image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp", "application/pdf": ".pdf",
+    "text/plain": ".txt", "text/html": ".html", "text/csv": ".csv", "text/calendar": ".ics", "application/zip": ".zip",
+    "audio/mpeg": ".mp3", "video/mp4": ".mp4", "application/pgp-signature": ".asc",
+    "application/pkcs7-signature": ".p7s",
+    "application/x-pkcs7-signature": ".p7s", "application/pgp-encrypted": ".asc", "application/pkcs7-mime": ".p7m",
+}  # fmt: skip
+
+
+def _payload(part: Message) -> Any:
+    """A part's content as the library holds it. A charset parameter that is no name of anything is taken away."""
+    try:
+        return part.get_payload()
+    except Exception:
+        part.del_param("charset")
+        return part.get_payload()
+
+
+def _bytes(part: Message) -> bytes:
+    """A part's content; what its transfer encoding cannot give back is taken as it stands."""
+    try:
+        data = part.get_payload(decode=True)
+    except Exception:  # base64 and uuencode of the library raise what they like
+        data = None
+    if isinstance(data, bytes):
+        return data
+    payload = _payload(part)
+    return payload.encode("utf-8", "surrogateescape") if isinstance(payload, str) else b""
+
+
+def _parameter(
+    part: Message, name: str, header: str = "Content-Type"
+) -> str | tuple[str | None, str | None, str] | None:
+    """The library's reading (a triple where RFC 2231 is used), which fails in its own ways over what is broken."""
+    try:
+        return part.get_param(name, header=header)
+    except Exception:
+        return None
+
+
+def _charset(part: Message) -> str | None:
+    found = _parameter(part, "charset")
+    return found[2] if isinstance(found, tuple) else found if isinstance(found, str) else None
+
+
+def _disposition(part: Message) -> str:
+    return headers.raw(part, "Content-Disposition").partition(";")[0].strip().lower()
+
+
+def filename(part: Message) -> str:
+    """The name that a part gives itself, in any of the ways (RFC 2231, RFC 2047 against RFC 2231's word); or empty."""
+    for name, parameter in (("Content-Disposition", "filename"), ("Content-Type", "name")):
+        if len(headers.raw(part, name)) >= headers.VALUE_CHARS:
+            continue
+        found = _parameter(part, parameter, name)
+        if isinstance(found, tuple):
+            charset, _, value = found
+            try:
+                found = charsets.decode(value.encode("latin-1"), charset)
+            except UnicodeEncodeError:
+                found = value
+        if isinstance(found, str) and found.strip():
+            return headers.decoded(found.strip().strip('"'))[:300]
+    return ""
+
+
+def _flowed(part: Message, text: str) -> str:
+    """format=flowed (RFC 3676): lines that end in a space go on in the next one of the same quote depth."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if str(_parameter(part, "format") or "").lower() != "flowed":
+        return text
+    deletes = str(_parameter(part, "delsp") or "").lower() == "yes"
+    out: list[str] = []
+    joins = False
+    depth_before = 0
+    for line in text.split("\n"):
+        bare = line.lstrip(">")
+        depth = len(line) - len(bare)
+        bare = bare.removeprefix(" ")
+        if joins and out and depth == depth_before and bare != "-- ":
+            out[-1] = (out[-1][:-1] if deletes else out[-1]) + bare
+        else:
+            out.append((">" * depth + " " + bare) if depth else bare)
+        joins = bare.endswith(" ") and bare != "-- "
+        depth_before = depth
+    return "\n".join(line.rstrip() if line != "-- " else line for line in out)

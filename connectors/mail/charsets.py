@@ -1,0 +1,112 @@
+"""Bytes of a mail -> text, whatever the mail claims. Never raises.
+
+Mail programs name charsets that do not exist, or name one and use another. What browsers do with such names
+(https://encoding.spec.whatwg.org, 4.2) is what people have seen working, so it is done here too.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+# What is said -> what is meant: the superset that real programs write under that name.
+_MEANT = {
+    "ansi_x3.110-1983": "",
+    "ascii": "",
+    "us-ascii": "",
+    "iso-8859-1": "cp1252",
+    "latin1": "cp1252",
+    "latin-1": "cp1252",
+    "iso-8859-9": "cp1254",
+    "iso-8859-11": "cp874",
+    "tis-620": "cp874",
+    "windows-874": "cp874",
+    "iso-8859-8-i": "iso-8859-8",
+    "iso-8859-8-e": "iso-8859-8",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "gb_2312-80": "gb18030",
+    "cp936": "gb18030",
+    "x-gbk": "gb18030",
+    "ks_c_5601-1987": "cp949",
+    "ks_c_5601": "cp949",
+    "euc-kr": "cp949",
+    "shift_jis": "cp932",
+    "shift-jis": "cp932",
+    "x-sjis": "cp932",
+    "sjis": "cp932",
+    "iso-2022-jp": "iso2022_jp_ext",
+    "big5": "big5hkscs",
+    "x-mac-roman": "mac_roman",
+    "macintosh": "mac_roman",
+    "x-mac-cyrillic": "mac_cyrillic",
+    "unicode-1-1-utf-7": "utf-7",
+    "utf8": "utf-8",
+    "unicode": "utf-8",
+    "cp-850": "cp850",
+    "binary": "",
+    "8bit": "",
+    "7bit": "",
+    "x-unknown": "",
+    "unknown-8bit": "",
+    "unknown": "",
+    "none": "",
+    "": "",
+}
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_NAME_CHARS = 40
+
+
+def decode(data: bytes, declared: str | None) -> str:
+    """`data` as text: its byte order mark first, then as declared, then UTF-8, then Windows-1252.
+
+    What is declared as Western and is UTF-8 throughout is UTF-8: the other reading makes no words in any language. A
+    text with a few broken bytes is read as declared with those replaced, not as another charset throughout.
+    """
+    for mark, codec in _MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(codec, "replace")
+    if data.isascii() and b"\x1b" not in data and b"+" not in data and b"~" not in data:
+        return data.decode("ascii")
+    meant = _codec(declared)
+    order = [meant, "utf-8"] if meant is not None and meant != "cp1252" else ["utf-8", "cp1252"]
+    for name in order:
+        text = _strictly(data, name)
+        if text is not None:
+            return text
+    if meant is not None and meant != "cp1252":
+        loose = data.decode(meant, "replace")
+        if loose.count("\N{REPLACEMENT CHARACTER}") <= len(loose) // 20:
+            return loose
+    western = _strictly(data, "cp1252")
+    return data.decode("latin-1") if western is None else western
+
+
+def _codec(declared: str | None) -> str | None:
+    """Python's name of what is meant; None where nothing is said, or nothing that exists as a charset of text."""
+    name = (declared or "").strip().strip("\"'").lower()[:_NAME_CHARS]
+    name = _MEANT.get(name, name)
+    if not name or not name.isascii():
+        return None
+    try:
+        found = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return None
+    # base64, zip, rot13 and their like are codecs of Python's too, and idna and punycode are no charsets of a text
+    if not getattr(found, "_is_text_encoding", False) or found.name in ("idna", "punycode", "undefined"):
+        return None
+    if found.name in ("unicode_escape", "raw_unicode_escape", "mbcs", "oem"):
+        return None
+    return found.name
+
+
+def _strictly(data: bytes, codec: str) -> str | None:
+    try:
+        return data.decode(codec)
+    except (UnicodeError, LookupError, ValueError):
+        return None

@@ -1,0 +1,214 @@
+"""Reading header fields as they come, folded, doubled, encoded twice or not at all. Nothing here raises.
+
+RFC 5322 (fields), RFC 2047 (encoded words), RFC 2231 (parameters). Every value is capped before anything with a
+pattern looks at it: Python's own readers take minutes over headers that somebody made for them (docs/security.md).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import quopri
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import Message
+from email.utils import parsedate_to_datetime
+
+from connectors.mail import charsets
+
+VALUE_CHARS = 32_768
+ADDRESSES = 200
+IDS = 100
+
+_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
+_BETWEEN = re.compile(r"(\?=)[ \t\r\n]+(=\?)")
+_ID = re.compile(r"<\s*([^<>\s]{1,400})\s*>")
+_BARE_ID = re.compile(r"[^<>\s,;]{1,400}@[^<>\s,;]{1,400}")
+_NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A name as it is shown, possibly empty, and an address as it stands, possibly no address at all."""
+
+    name: str
+    address: str
+
+
+def raw(message: Message, name: str) -> str:
+    """The first field of that name, unfolded, at most VALUE_CHARS; empty where there is none."""
+    value = message.get(name)
+    return "" if value is None else _unfold(_text(value))
+
+
+def every(message: Message, name: str, at_most: int = 50) -> list[str]:
+    """All fields of that name, from the top."""
+    return [_unfold(_text(value)) for value in (message.get_all(name) or ())[:at_most]]
+
+
+def words(message: Message, name: str) -> str:
+    """A field for people: encoded words decoded, one line."""
+    return decoded(raw(message, name))
+
+
+def _text(value: object) -> str:
+    """Bytes that are not ASCII come as half surrogates (or a Header object): most who send them raw mean UTF-8."""
+    text = str(value)[:VALUE_CHARS]
+    try:
+        data = text.encode("ascii", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+    return text if data.isascii() else charsets.decode(data, "utf-8")
+
+
+def _unfold(value: str) -> str:
+    return " ".join(value.split("\r\n")).replace("\n", " ").replace("\r", " ").strip() if value else ""
+
+
+def decoded(value: str) -> str:
+    """RFC 2047 with the mistakes people make: words glued together, spaces inside, split inside a character."""
+    if "=?" not in value:
+        return shown(value)
+    value = _BETWEEN.sub(r"\1\2", value)
+    out: list[str] = []
+    held: list[bytes] = []  # words of one charset in a row: a character may be split between them
+    held_charset = ""
+    at = 0
+
+    def give() -> None:
+        nonlocal held
+        if held:
+            out.append(charsets.decode(b"".join(held), held_charset))
+            held = []
+
+    for word in _WORD.finditer(value):
+        if word.start() > at:
+            give()
+            out.append(value[at : word.start()])
+        charset = word[1].partition("*")[0].lower()  # RFC 2231, 5: a language may follow
+        data = _word(word[2], word[3])
+        if charset != held_charset:
+            give()
+        held_charset = charset
+        held.append(data)
+        at = word.end()
+    give()
+    out.append(value[at:])
+    return shown("".join(out))
+
+
+def _word(how: str, text: str) -> bytes:
+    data = text.encode("utf-8", "replace")
+    if how in "qQ":
+        return quopri.decodestring(data.replace(b" ", b"_"), header=True)
+    try:
+        return base64.b64decode(data + b"=" * (-len(data) % 4))
+    except (binascii.Error, ValueError):
+        return data
+
+
+def shown(value: str) -> str:
+    """One line without controls."""
+    return " ".join(_NOT_SHOWN.sub(" ", value).split())
+
+
+# ----------------------------------------------------------------------------------------------------------- addresses
+
+
+def mailboxes(values: Iterable[str]) -> list[Mailbox]:
+    """The addresses of fields such as From and Cc, in order, at most ADDRESSES.
+
+    A reader of its own, linear in the length: comments and quotes may nest and never end without harm.
+    """
+    found: list[Mailbox] = []
+    for value in values:
+        for text, angle in _split(value):
+            found.append(_mailbox(text, angle))
+            if len(found) >= ADDRESSES:
+                return found
+    return [one for one in found if one.address or one.name]
+
+
+def _split(value: str) -> list[tuple[str, str | None]]:
+    """(what stands around, what stands in <…> if anything) for each address."""
+    out: list[tuple[str, str | None]] = []
+    around: list[str] = []
+    angle: list[str] | None = None
+    inside: str | None = None
+    quoted = escaped = False
+    comments = 0
+    for c in value:
+        if escaped:
+            escaped = False
+            if not comments:
+                (angle if angle is not None else around).append(c)
+        elif c == "\\" and (quoted or comments):
+            escaped = True
+        elif quoted:
+            if c == '"':
+                quoted = False
+            (angle if angle is not None else around).append(c)
+        elif c == "(" and angle is None:
+            comments += 1
+        elif comments:
+            comments -= c == ")"
+        elif c == '"':
+            quoted = True
+            (angle if angle is not None else around).append(c)
+        elif c == "<" and angle is None:
+            angle = []
+        elif c == ">" and angle is not None:
+            inside, angle = "".join(angle), None
+        elif angle is not None:
+            angle.append(c)
+        elif c == ":" and inside is None and "@" not in "".join(around[-64:]):
+            around.clear()  # a group's name; its members follow
+        elif c in ",;":
+            out.append(("".join(around), inside))
+            around.clear()
+            inside = None
+            if len(out) > ADDRESSES:
+                return out
+        else:
+            around.append(c)
+    if angle:
+        inside = "".join(angle)
+    out.append(("".join(around), inside))
+    return out
+
+
+def _mailbox(around: str, angle: str | None) -> Mailbox:
+    around = around.strip()
+    if angle is not None:
+        return Mailbox(decoded(around.replace('"', "").strip().strip("'")), angle.strip().strip("'\""))
+    if "@" in around:
+        return Mailbox("", around.replace('"', "") if '" ' in around else around)
+    return Mailbox(decoded(around.replace('"', "")), "")
+
+
+# ----------------------------------------------------------------------------------------------------- ids and the time
+
+
+def ids(values: Iterable[str]) -> list[str]:
+    """Message-IDs with their angle brackets, in order, each once. Bare ones are taken too: some programs drop them."""
+    found: dict[str, None] = {}
+    for value in values:
+        for one in _ID.findall(value) or _BARE_ID.findall(value):
+            found[f"<{one}>"] = None
+            if len(found) >= IDS:
+                return list(found)
+    return list(found)
+
+
+def date(value: str) -> datetime | None:
+    """The Date field, in UTC; None where it is missing or no date."""
+    try:
+        found = parsedate_to_datetime(value[:200])
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    try:
+        return (found.replace(tzinfo=UTC) if found.tzinfo is None else found).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

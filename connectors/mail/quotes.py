@@ -1,0 +1,228 @@
+"""Which part of a mail its author wrote now, and which is quoted or a signature. Nothing is thrown away.
+
+A reader sees the first and unfolds the second. Where it is in doubt the text stays visible: showing a quotation does
+no harm, hiding an answer does. Line by line and with patterns that hold no nested repeats, so that the time is linear.
+Signatures: RFC 3676, 4.3. Attributions and header blocks are what mail programs write, learnt from looking at them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+BOUNDARY = "\x1f"  # a line of this alone: markup.py saw that all below is the mail that is answered
+MARKER = "reply above this line"  # what we may put into our own mails (RFC has nothing for it)
+
+_LINE = 400  # a longer line is nobody's attribution
+_LINES = 20_000
+
+# Each is tried on a line, or on two or three joined: mail programs wrap them at 72 columns.
+_WROTE = re.compile(
+    "|".join(
+        (
+            r"On\b.{6,300}\bwrote\s?:",
+            r"(?:Am|Den)\b.{6,300}\b(?:schrieb|geschrieben)\b.{0,120}:",
+            r"Le\b.{6,300}\ba écrit\s?:",
+            r"El\b.{6,300}\bescribi[óo]\s?:",
+            r"Il\b.{6,300}\bha scritto\s?:",
+            r"(?:Em|A|No dia|Na)\b.{6,300}\bescreveu\s?:",
+            r"Op\b.{6,300}\bschreef\b.{0,120}:",
+            r"(?:Den|På|Fra|Kl\.?)\b.{6,300}\bskrev\b.{0,120}:",
+            r".{6,300}\bkirjoitti\s?:",
+            r"(?:W dniu|Dnia|Dne|.{1,60})\b.{6,240}\b(?:napisał|napisała|napisał\(a\)|pisze|napsal|napsala|napsal\(a\))"
+            r".{0,120}:",
+            r".{6,300}(?:написал|написала|писал|писала|пишет|написав|пише)(?:\(а\))?.{0,120}:",
+            r".{6,300}\byazdı\s?:",
+            r".{3,300}(?:写道|寫道)\s?[:：]",
+            r"\d{4}年\d{1,2}月\d{1,2}日.{0,200}[:：]",
+            r".{6,200}님이 작성\s?:",
+            r"(?:בתאריך|ב).{6,300}(?:כתב|כתבה|כתב/ה)\s?.{0,80}:",
+            r".{0,160}\d.{0,200}<[^<>\s@]{1,80}@[^<>\s]{1,120}>.{0,60}:",
+        )
+    )
+)
+_ORIGINAL = re.compile(
+    r"[-_=* ]{2,}\s?(?:Original Message|Original-Nachricht|Ursprüngliche Nachricht|Message d'origine|Message original|"
+    r"Mensaje original|Messaggio originale|Mensagem original|Oorspronkelijk bericht|Ursprungligt meddelande|"
+    r"Oprindelig meddelelse|Opprinnelig melding|Alkuperäinen viesti|Wiadomość oryginalna|Původní zpráva|"
+    r"Исходное сообщение|Orijinal Mesaj|元のメッセージ|原始邮件|原始郵件|원본 메시지)\s?[-_=* ]{2,}",
+    re.IGNORECASE,
+)
+_FORWARDED = re.compile(
+    r"[-_=* ]{0,40}\s?(?:Forwarded message|Begin forwarded message|Weitergeleitete Nachricht|"
+    r"Anfang der weitergeleiteten (?:Nachricht|E-Mail)|Message transféré|Message transmis|Début du message (?:transféré|"
+    r"réexpédié)|Mensaje reenviado|Inicio del mensaje reenviado|Messaggio inoltrato|Inizio messaggio inoltrato|"
+    r"Mensagem encaminhada|Doorgestuurd bericht|Begin doorgestuurd bericht|Vidarebefordrat meddelande|"
+    r"Videresendt meddelelse|Przekazana wiadomość|Přeposlaná zpráva|Пересылаемое сообщение|転送されたメッセージ|转发的邮件)"
+    r"\s?:?\s?[-_=* ]{0,40}",
+    re.IGNORECASE,
+)
+_FROM = "From|Von|De|Da|Van|Från|Fra|Lähettäjä|Od|От|Отправитель|Kimden|差出人|发件人|寄件者|보낸 사람|Expéditeur|Mittente"
+_WHEN = (
+    "Sent|Gesendet|Envoyé|Enviado|Enviado el|Inviato|Verzonden|Skickat|Sendt|Lähetetty|Wysłano|Odesláno|Отправлено|"
+    "Gönderildi|送信日時|发送时间|寄件日期|보낸 날짜|Date|Datum|Fecha|Data|Dato|Päivämäärä|Дата|日期|日付"
+)
+_TO = "To|An|À|A|Para|Aan|Till|Til|Vastaanottaja|Do|Komu|Кому|Kime|宛先|收件人|收件者|받는 사람|Cc|Kopie|Copie|Destinataire"
+_ABOUT = "Subject|Betreff|Objet|Asunto|Oggetto|Assunto|Onderwerp|Ämne|Emne|Aihe|Temat|Předmět|Тема|Konu|件名|主题|主旨|제목"
+_COLON = r"\s?\*?\s?[:：]"
+_HEAD_FROM = re.compile(rf"\*?(?:{_FROM}){_COLON}", re.IGNORECASE)
+_HEAD_ANY = re.compile(rf"\*?(?:{_WHEN}|{_TO}|{_ABOUT}){_COLON}", re.IGNORECASE)
+_RULE = re.compile(r"[_\-=]{10,}")
+_DEVICE = re.compile(
+    r"(?:Sent from (?:my|Yahoo|Mail|Outlook|Proton|Samsung|AOL|Gmail)\b|Get Outlook for |Sent via |Von meinem |Gesendet von |"
+    r"Gesendet mit |Holen Sie sich Outlook|Envoyé (?:de|depuis|à partir) |Obtenir Outlook|Enviado desde |Enviado do |"
+    r"Obtener Outlook|Inviato da |Verzonden (?:vanaf|via|met) |Skickat från |Sendt fra |Lähetetty |Wysłane z |Odesláno z |"
+    r"Отправлено (?:с|из) |iPhoneから送信|发自我的|從我的 iPhone 傳送).{0,80}",
+    re.IGNORECASE,
+)
+_SIGNATURE_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """visible: what to read. folded: quotations and signatures in their order, empty where there are none."""
+
+    visible: str
+    folded: str
+
+
+def split(text: str) -> Split:
+    """Part `text`. What is visible is never empty where `text` is not."""
+    lines = text.split("\n", _LINES)
+    end = _cut(lines)
+    body, below = lines[:end], lines[end:]
+    body, above = _top_quote(body) if not below or _blank(below) else (body, [])
+    body, tail = _bottom_quote(body)
+    body, signature = _signature(body)
+    visible = _joined(body)
+    if not visible:
+        return Split(_joined([line for line in lines if line != BOUNDARY]), "")
+    folded = [_joined(part) for part in (above, signature, tail, below)]
+    return Split(visible, "\n\n".join(part for part in folded if part))
+
+
+def _joined(lines: list[str]) -> str:
+    return "\n".join(line for line in lines if line != BOUNDARY).strip("\n").rstrip()
+
+
+def _blank(lines: list[str]) -> bool:
+    return not any(line.strip() for line in lines)
+
+
+def _quoted(line: str) -> bool:
+    return line.lstrip().startswith((">", "|> "))
+
+
+def _cut(lines: list[str]) -> int:
+    """The line from which on all is the mail that is answered; the number of lines where there is no such place.
+
+    Something must stand above: a mail that begins with a header block is a forwarded one, and all of it is its text.
+    """
+    something = False
+    for at, line in enumerate(lines):
+        bare = line.strip()
+        if not bare or len(bare) > _LINE:
+            something = something or bool(bare)
+            continue
+        if _FORWARDED.fullmatch(bare):
+            return len(lines)  # what follows was sent on for us to read
+        if _quoted(bare):
+            continue
+        if something and (bare == BOUNDARY or _ORIGINAL.fullmatch(bare) or MARKER in bare.lower()):
+            return at
+        if something and _block(lines, at):
+            return at
+        if something and (taken := _attribution(lines, at)) and _quotes_to_the_end(lines, at + taken):
+            return at
+        if bare != BOUNDARY:
+            something = True
+    return len(lines)
+
+
+def _block(lines: list[str], at: int) -> bool:
+    """Outlook's way: From, Sent, To and Subject in a row, perhaps below a rule."""
+    start = at + 1 if _RULE.fullmatch(lines[at].strip()) else at
+    near = [line.strip() for line in lines[start : start + 12] if line.strip()][:6]
+    if not near or not _HEAD_FROM.match(near[0]):
+        return False
+    return sum(1 for line in near[1:] if _HEAD_ANY.match(line)) >= 2
+
+
+def _attribution(lines: list[str], at: int) -> int:
+    """How many lines the words "On … Ann wrote:" take here; 0 where they are not here."""
+    joined = ""
+    for count in range(1, 4):
+        if at + count > len(lines):
+            return 0
+        line = lines[at + count - 1].strip()
+        if not line or _quoted(line):
+            return 0
+        joined = f"{joined} {line}" if joined else line
+        if len(joined) > _LINE:
+            return 0
+        if joined[-1] in ":：" and _WROTE.fullmatch(joined):
+            return count
+    return 0
+
+
+def _quotes_to_the_end(lines: list[str], at: int) -> bool:
+    """Below an attribution: quoted lines to the end; or none at all, by programs that do not mark what they quote."""
+    rest = [line for line in lines[at:] if line.strip()]
+    marked = [_quoted(line) for line in rest]
+    if not any(marked):
+        return True
+    last = len(marked) - 1 - marked[::-1].index(True)
+    return all(marked[: last + 1]) and _is_signature(rest[last + 1 :])
+
+
+def _top_quote(lines: list[str]) -> tuple[list[str], list[str]]:
+    """An answer below what it answers: (the answer, the quotation). Answers between quotations stay where they are."""
+    start = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
+    at = start + (_attribution(lines, start) if start < len(lines) else 0)
+    while at < len(lines) and not lines[at].strip():
+        at += 1
+    if at >= len(lines) or not _quoted(lines[at]):
+        return lines, []
+    while at < len(lines) and (_quoted(lines[at]) or not lines[at].strip()):
+        at += 1
+    rest = lines[at:]
+    if _blank(rest) or any(_quoted(line) for line in rest) or _is_signature([x for x in rest if x.strip()]):
+        return lines, []
+    return rest, lines[:at]
+
+
+def _bottom_quote(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Quoted lines at the end that nobody answered below, with the words that announce them."""
+    at = len(lines)
+    while at > 0 and (_quoted(lines[at - 1]) or not lines[at - 1].strip()):
+        at -= 1
+    if at == len(lines) or not any(_quoted(line) for line in lines[at:]):
+        return lines, []
+    if any(_quoted(line) for line in lines[:at]):
+        return lines, []  # answers stand between quotations: the last one belongs to them
+    for back in range(3, 0, -1):
+        if at >= back and _attribution(lines, at - back) == back:
+            return lines[: at - back], lines[at - back :]
+    return lines[:at], lines[at:]
+
+
+def _signature(lines: list[str]) -> tuple[list[str], list[str]]:
+    for at in range(len(lines) - 1, max(-1, len(lines) - 60), -1):
+        if lines[at].rstrip("\r") in ("-- ", "--", "—") and len(lines) - at <= 2 * _SIGNATURE_LINES:
+            return lines[:at], lines[at:]
+    at = len(lines)
+    while at > 0 and not lines[at - 1].strip():
+        at -= 1
+    if at and len(lines[at - 1]) < _LINE and _DEVICE.fullmatch(lines[at - 1].strip().strip("<>[]")):
+        return lines[: at - 1], lines[at - 1 :]
+    return lines, []
+
+
+def _is_signature(lines: list[str]) -> bool:
+    """Lines (none blank) that say nothing of the matter: none at all, a signature, a device's advertisement."""
+    if not lines:
+        return True
+    first = lines[0].strip()
+    return len(lines) <= _SIGNATURE_LINES and (
+        first in ("--", "—") or bool(len(first) < _LINE and _DEVICE.fullmatch(first))
+    )
