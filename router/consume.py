@@ -33,8 +33,9 @@ from router.rules import RuleSet
 
 BATCH = 256
 # Where a read comes back full, the next may be larger: more of them share the commit, and the pages that it writes. On
-# SQLite 4,096 take 0.25 s, which another writer may have to wait; they cost 8 µs a message less than 1,024.
-BACKLOG = 4096
+# SQLite 4,096 take 0.25 s, which another writer may have to wait; they cost 8 µs a message less than 1,024. On
+# PostgreSQL they would hold the rows of their conversations as long, and two routers gain less from each other.
+BACKLOG = {"sqlite": 4096, "postgresql": 1024}
 _BACK_OFF_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 _NAMED = 500  # conversations in one notice; beyond that the viewers look at everything anyway
 
@@ -98,7 +99,7 @@ class Router:
             return None
         failpoints.here("router.after_read")
         backlog = len(batch) >= self.size
-        self.size = min(self.size * 2, BACKLOG) if backlog else BATCH
+        self.size = min(self.size * 2, BACKLOG[self.handler.store.dialect]) if backlog else BATCH
         if backlog and ahead and self.reader.can_read_ahead:
             self.reader.read_ahead(self.size, self._finish)
         else:
