@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from connectors import CONNECTORS
-from connectors.base import Connector
+from connectors.base import Connector, MayHave
 from hub.config import Account, Config
 from hub.secrets import derive
 
@@ -17,7 +17,8 @@ def resolve(
     """(accounts that can work, by key, with their secrets; account key -> why it cannot, one line of sentences).
 
     Secrets that YAML names come from `environ`, newest first; an empty or missing one puts the account aside. Our own
-    protocols derive theirs from the installation's `key` where YAML names none. Switched-off accounts are in neither.
+    protocols derive theirs from the installation's `key` where YAML names none. What a connector `MayHave` is there
+    where YAML names it. Switched-off accounts are in neither.
     """
     good: dict[str, Account] = {}
     troubles: dict[str, str] = {}
@@ -48,8 +49,11 @@ def _secrets(
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     secrets: dict[str, tuple[str, ...]] = {}
     wrong: list[str] = []
-    for purpose in connector.secrets:
+    optional = connector.optional if isinstance(connector, MayHave) else ()
+    for purpose in (*connector.secrets, *optional):
         names = account.secret_names.get(purpose, ())
+        if not names and purpose in optional:
+            continue
         if not names and connector.derives:
             secrets[purpose] = (derived(account.key, purpose, key),)
             continue
@@ -61,7 +65,7 @@ def _secrets(
             elif not environ[name].strip():
                 wrong.append(f"the secret {purpose!r}: the variable {name} is empty")
         secrets[purpose] = tuple(environ.get(name, "").strip() for name in names)
-    unknown = sorted(set(account.secret_names) - set(connector.secrets))
+    unknown = sorted(set(account.secret_names) - {*connector.secrets, *optional})
     wrong += [f"{connector.name} has no secret {purpose!r}" for purpose in unknown]
     return secrets, wrong
 
@@ -79,6 +83,6 @@ def _shared(
         f"it shares its secret {purpose!r} with {other.key}; each needs its own"
         for other in good.values()
         if other.connector == account.connector
-        for purpose, values in secrets.items()
-        if set(values) & set(other.secrets.get(purpose, ()))
+        for purpose in connector.secrets
+        if set(secrets[purpose]) & set(other.secrets.get(purpose, ()))
     ]

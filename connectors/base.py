@@ -114,7 +114,7 @@ class Connector(Protocol):
     urn_scheme: the scheme of its addresses.
     methods: what the edge takes at /in/{name}/{account}; GET too where a provider wants a handshake, none where the
     channel has pages of its own instead. derives: its secrets come from the installation's key where YAML names none
-    (our own protocols, where no provider hands any out).
+    (our own protocols, where no provider hands any out). A connector that `MayHave` more secrets has those besides.
     """
 
     name: str
@@ -157,6 +157,14 @@ class Connector(Protocol):
         Raises SendError(UNKNOWN) where it cannot be asked.
         """
         ...
+
+
+@runtime_checkable
+class MayHave(Protocol):
+    """A connector whose accounts may have secrets besides `secrets`; its `check` says which of them must be, by
+    `account.secret_names`. They are never derived, and accounts may share them (one OAuth client, one DKIM key)."""
+
+    optional: tuple[str, ...]
 
 
 @runtime_checkable
