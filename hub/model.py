@@ -271,7 +271,11 @@ class Revision:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sent:
-    """Every provider id of a message of ours, in the order of its parts."""
+    """Every provider id of a message of ours, in the order of its parts.
+
+    detail: what a person should know although it went out, such as who of the others did not get their copy.
+    """
 
     external_ids: tuple[str, ...]
     status: DeliveryStatus = DeliveryStatus.SENT
+    detail: str = ""
