@@ -16,7 +16,6 @@ from typing import Any
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from connectors import CONNECTORS
 from crm_store.db import Store
 from desk.slack import app as slack_app
 from desk.slack import names
@@ -35,7 +34,7 @@ priorities: {high: 10m, normal: 0s}
 slack: {ops: "#hub-ops"}
 queues:
   general: {title: General, slack: "#general-desk"}
-  support: {title: Support, slack: "#support-desk"}
+  support: {title: Support, slack: "#support-desk", idle: 30m}
   billing: {title: Billing, slack: "#billing-desk", slack_direct: true}
 """
 REPLIES = """
@@ -47,7 +46,10 @@ replies:
 
 @dataclass
 class SlackWorld:
-    """hub: the world behind it. bo answers general, support and billing; cleo leads; dot is linked to nobody."""
+    """hub: the world behind it. bo answers general, support and billing; cleo leads; dot is linked to nobody.
+
+    replayed: who had something of the quarantine replayed.
+    """
 
     hub: World
     slack: Slack
@@ -63,6 +65,8 @@ class SlackWorld:
     billing: str
     general: str
     ops: str
+    replayed: list[str]
+    app: slack_app.App
 
     async def settle(self) -> None:
         """Everything said has reached everybody, as far as Slack and the providers take it (bounded)."""
@@ -122,6 +126,11 @@ class SlackWorld:
         """Every text that a person reads in a message, a view or blocks."""
         return " ".join(_texts(post.get("blocks", post) if isinstance(post, dict) else post))
 
+    def way(self, who: Person, account: str) -> str:
+        """The value of the choice by that account in the channel menu of somebody's open reply."""
+        options = [one for menu in _elements(who.views[-1].blocks) for one in menu.get("options", ())]
+        return next(str(one["value"]) for one in options if str(one["value"]).startswith(f"{account}|"))
+
     def conversation(self) -> int:
         """The newest one's id."""
         from sqlalchemy import func, select
@@ -135,6 +144,30 @@ class SlackWorld:
         return str(self.hub.bo.sees(conversation or self.conversation()).card.state)
 
     # ----------------------------------------------------------------------------------------------- what people do
+
+    async def writes(self, text: str = "The kettle is broken", who: str = "Ann") -> None:
+        """A form of somebody's, whose answers go out as signed POSTs."""
+        sender = {"email": f"{who.lower()}@example.com", "name": who}
+        await self.hub.form(id=f"{who}-{text[:30]}", **{"from": sender}, text=text)
+        await self.settle()
+
+    async def claimed(self, text: str = "The kettle is broken") -> str:
+        """The ts of the card of a form of Ann's, which Bo has claimed."""
+        await self.writes(text)
+        await self.clicks(self.bo, self.support, names.CLAIM)
+        return str(self.card(self.support)["ts"])
+
+    async def types(self, who: Person, text: str, place: str | None = None, **more: Any) -> str:
+        """In the thread of the newest card; the ts."""
+        place = place or self.support
+        ts = await who.types(place, text, thread=str(self.card(place)["ts"]), **more)
+        await self.settle()
+        return ts
+
+    async def reacts(self, who: Person, ts: str, place: str | None = None) -> None:
+        """With the outbox."""
+        await who.reacts(place or self.support, ts, names.SEND_REACTION)
+        await self.settle()
 
     async def clicks(
         self, who: Person, place: str, action_id: str, post: dict[str, Any] | None = None
@@ -154,6 +187,16 @@ class SlackWorld:
         answer = await who.submits({names.TEXT: text, **more})
         assert answer is None, answer
         await self.settle()
+
+
+def leaves(post: Any) -> list[dict[str, Any]]:
+    """The pieces of rich text in a message."""
+    found: list[dict[str, Any]] = []
+    if isinstance(post, dict):
+        found = [post] if post.get("type") == "text" else []
+    for value in post.values() if isinstance(post, dict) else post if isinstance(post, list) else ():
+        found += leaves(value)
+    return found
 
 
 def _elements(post: Any) -> list[dict[str, Any]]:
@@ -195,18 +238,19 @@ async def slack_world(folder: Path, store: Store, valkey: str) -> AsyncIterator[
         )
         files = dict(CONFIG) | {"queues.yaml": QUEUES, "replies.yaml": REPLIES, "agents.yaml": agents}
         async with world(folder, store, valkey, files) as hub:
+            replayed: list[str] = []
             desk = SlackDesk(
                 store=store,
                 actions=hub.desk,
                 config=lambda: hub.config,
                 rules=lambda: hub.rules,
-                limits={name: connector.limits for name, connector in CONNECTORS.items()},
+                limits=hub.limits,
                 client=AsyncWebClient(
                     token=slack.bot_token, base_url=slack.api, session=session, timeout=5, retry_handlers=[]
                 ),
                 blobs=hub.blobs,
                 desk_url="http://desk.test",
-                replay=lambda held, by: "Replayed.",
+                replay=lambda held, by: replayed.append(by) or "stored",  # type: ignore[func-returns-value]
                 clock=hub.clock,
             )
             directory = Directory(desk)
@@ -233,6 +277,8 @@ async def slack_world(folder: Path, store: Store, valkey: str) -> AsyncIterator[
                     billing=places["billing-desk"],
                     general=places["general-desk"],
                     ops=places["hub-ops"],
+                    replayed=replayed,
+                    app=app,
                 )
             finally:
                 serving.cancel()

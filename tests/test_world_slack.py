@@ -42,17 +42,8 @@ async def test_ann_writes_bo_claims_and_answers_from_slack_and_she_reads_it(offi
     assert len(office.cards(office.support)) == 1, "one message, updated in place"
 
 
-async def _claimed(office: SlackWorld, text: str = "The kettle I bought is broken") -> None:
-    """A form of Ann's, claimed by Bo on Slack; answers go out as signed POSTs."""
-    await office.hub.form(
-        id=f"f-{text[:20]}", **{"from": {"email": "ann@example.com", "name": "Ann"}}, text=text
-    )
-    await office.settle()
-    await office.clicks(office.bo, office.support, names.CLAIM)
-
-
 async def test_1_each_queue_has_its_channel_and_what_fails_comes_to_the_leads(office: SlackWorld) -> None:
-    await _claimed(office)
+    await office.claimed()
     await office.hub.form(id="2", **{"from": {"email": "eve@example.com"}}, text="Where is my refund?")
     await office.settle()
     assert len(office.cards(office.support)) == len(office.cards(office.billing)) == 1
@@ -81,6 +72,7 @@ async def test_2_the_card_says_who_where_and_why(office: SlackWorld) -> None:
         "trouble",
     ):
         assert said in shown
+    assert 115 <= shown.count("word") <= 118, "its first 600 characters"
     for action in (names.CLAIM, names.REPLY, names.TRANSFER, names.SNOOZE, names.MORE):
         assert office.button(office.card(office.support), action)
 
@@ -98,6 +90,21 @@ async def test_3_of_two_who_claim_one_gets_it_and_the_other_reads_who(office: Sl
     loser = office.cleo if winner == "bo" else office.bo
     assert ("Bo" if winner == "bo" else "Cleo") in office.words(loser.ephemerals[-1])
     assert len(office.bo.ephemerals) + len(office.cleo.ephemerals) == 1
+
+
+async def test_3_a_claim_nobody_works_on_goes_back_and_the_card_says_so(office: SlackWorld) -> None:
+    ts = await office.claimed()
+    assert not office.button(office.card(office.support), names.CLAIM)
+    office.hub.passes(minutes=31)
+    await office.wakes()
+    await office.settle()
+    card = office.card(office.support)
+    assert card["ts"] == ts, "the same message, drawn anew"
+    assert office.state() == "waiting"
+    assert office.button(card, names.CLAIM)
+    assert "Bo" not in office.words(card)
+    await office.clicks(office.cleo, office.support, names.CLAIM)
+    assert office.hub.cleo.sees(office.conversation()).card.assignee == "cleo"
 
 
 async def test_4_what_she_writes_again_stands_in_the_thread_and_its_agent_is_told_once(
@@ -149,8 +156,28 @@ async def test_5_a_double_submit_is_one_reply_and_words_that_came_meanwhile_hold
         )
 
 
+async def test_5_the_modal_counts_presets_and_fills_in(office: SlackWorld) -> None:
+    await office.claimed()
+    await office.clicks(office.bo, office.support, names.REPLY)
+    said = office.words(office.bo.views[-1].blocks)
+    assert "Forms and letters · ann@example.com" in said
+    assert "Suggested: " in said
+    await office.bo.enters(names.TEXT, "Dear Ann,")
+    await office.slack.until(lambda: "9 of 3,000" in office.words(office.bo.views[-1].blocks))
+    assert [one["text"]["text"] for one in await office.bo.searches(names.CANNED, "refund")] == []
+    await office.bo.searches(names.CANNED, "look")
+    await office.bo.clicks_modal(names.CANNED, "hello")
+    await office.slack.until(lambda: "I am looking" in str(office.bo.views[-1].blocks))
+    await office.bo.clicks_modal(names.THEN, "close")
+    await office.slack.until(lambda: "ended" in str(office.bo.views[-1].blocks))
+    assert await office.bo.presses_submit() is None
+    await office.passes(seconds=11)
+    assert office.hub.company.got == ["Dear Ann,\n\nHello, I am looking into this."]
+    assert office.state() == "closed"
+
+
 async def test_6_typing_in_the_thread_is_internal_until_it_is_sent(office: SlackWorld) -> None:
-    await _claimed(office)
+    await office.claimed()
     card = office.card(office.support)
     one = await office.bo.types(office.support, "I think she means the blue one", thread=card["ts"])
     two = await office.bo.types(office.support, "A new one is on its way.", thread=card["ts"])
@@ -167,6 +194,24 @@ async def test_6_typing_in_the_thread_is_internal_until_it_is_sent(office: Slack
     assert ("note", "A new one is on its way.") not in texts, "it is not shown twice"
 
 
+async def test_6_the_question_below_what_was_typed_sends_it_or_keeps_it(office: SlackWorld) -> None:
+    await office.claimed()
+    kept = await office.types(office.bo, "Her third kettle this year")
+    sent = await office.types(office.bo, "A new one is on its way.")
+    first, second = office.bo.ephemerals
+    assert "A new one is on its way." in office.words(second)
+    await office.bo.clicks(office.support, first["ts"], names.KEEP_INTERNAL)
+    await office.bo.clicks(office.support, second["ts"], names.SEND_TYPED)
+    await office.settle()
+    assert office.bo.ephemerals == [], "both questions are gone"
+    await office.passes(seconds=11)
+    assert office.hub.company.got == ["A new one is on its way."]
+    assert list(office.slack.reactions(office.support, kept)) == [names.INTERNAL_MARK]
+    assert list(office.slack.reactions(office.support, sent)) == [names.SENT_MARK]
+    await office.types(office.cleo, "I would have refunded it")
+    assert office.cleo.ephemerals == [], "nobody is asked about what somebody else's customer might get"
+
+
 async def test_6_direct_mode_sends_what_the_assignee_types_and_nobody_elses(office: SlackWorld) -> None:
     await office.hub.form(id="1", **{"from": {"email": "ann@example.com"}}, text="Where is my refund?")
     await office.settle()
@@ -181,7 +226,7 @@ async def test_6_direct_mode_sends_what_the_assignee_types_and_nobody_elses(offi
 
 
 async def test_7_and_8_a_reply_can_be_undone_and_a_failed_one_tried_again(office: SlackWorld) -> None:
-    await _claimed(office)
+    await office.claimed()
     await office.replies(office.bo, office.support, "First words")
     await office.clicks(office.bo, office.support, names.UNDO, office.offering(office.support, names.UNDO))
     await office.passes(seconds=11)
@@ -195,6 +240,39 @@ async def test_7_and_8_a_reply_can_be_undone_and_a_failed_one_tried_again(office
     await office.clicks(office.bo, office.support, names.RETRY, receipt)
     assert office.hub.company.got == ["Second words"]
     assert "Sent" in office.line(office.support, "Second words")
+
+
+async def test_2_and_8_one_person_on_two_channels_is_told_by_the_other_when_one_fails(
+    office: SlackWorld,
+) -> None:
+    async with office.hub.page() as page:
+        await page.types("Do you open on Sundays?")
+        await office.settle()
+        await office.claimed()
+        chat, form = office.hub.people()
+        office.hub.desk.merge(form, chat, "cleo", "she said so")
+        office.hub.desk.change_customer(form, "cleo", tier="gold")
+        await office.settle()
+        card = office.words(office.card(office.support))
+        assert "gold" in card
+        assert "Elsewhere" in card
+        assert "Do you open on Sundays?" in card
+
+        office.hub.company.queue.append(Say(status=400))
+        await office.clicks(office.bo, office.support, names.REPLY)
+        by_form = office.way(office.bo, "webhook/main")
+        assert await office.bo.submits({names.TEXT: "We do.", names.CHANNEL: by_form}) is None
+        await office.settle()
+        await office.passes(seconds=11)
+        receipt = office.offering(office.support, names.OTHER_CHANNEL)
+        assert "Not sent" in office.words(receipt) or "Failed" in office.words(receipt)
+        await office.clicks(office.bo, office.support, names.OTHER_CHANNEL, receipt)
+        assert await office.bo.presses_submit() is None, "text and another channel stand there already"
+        await office.passes(seconds=11)
+        await page.shows(("you", "Do you open on Sundays?"), ("Bo", "We do."))
+        await office.settle()
+        assert "Delivered" in office.line(office.support, "by web chat")
+    assert office.hub.company.got == []
 
 
 async def test_11_mentions_and_markup_do_no_harm_in_either_direction(office: SlackWorld) -> None:
@@ -221,7 +299,7 @@ async def test_11_mentions_and_markup_do_no_harm_in_either_direction(office: Sla
 
 
 async def test_12_transferred_snoozed_and_closed(office: SlackWorld) -> None:
-    await _claimed(office)
+    await office.claimed()
     await office.clicks(office.bo, office.support, names.TRANSFER)
     answer = await office.bo.submits({names.QUEUE: "billing", names.REASON: "She wants her money"})
     assert answer is None

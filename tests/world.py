@@ -110,10 +110,11 @@ class World:
         self.inlet = Inlet(self.journal, self.redis_async, StoreReceipts(store), clock=self.clock)
         self.reader = StreamReader(self.redis)
         self.pool = Pool("world", threads=2)
+        self.limits = {name: connector.limits for name, connector in CONNECTORS.items()}
         self.desk = Actions(
             store=store,
             config=lambda: self.config,
-            limits={name: connector.limits for name, connector in CONNECTORS.items()},
+            limits=self.limits,
             schemes={name: connector.urn_scheme for name, connector in CONNECTORS.items()},
             wake=lambda job: None,
             notify=lambda kind, **ids: None,
@@ -215,13 +216,13 @@ class World:
             await page.hello(socket)
             yield page
 
-    async def form(self, **body: Any) -> None:
-        """The company's website posts a form, signed."""
+    async def form(self, *, taken: bool = True, **body: Any) -> None:
+        """The company's website posts a form, signed. taken False: one that nobody can read."""
         data = json.dumps(body).encode()
         stamp = int(self.clock().timestamp())
         headers = {signing.HEADER: signing.sign(self.company.secret, data, stamp)}
         async with self.http.post(f"{self.url}/in/webhook/main", data=data, headers=headers) as answer:
-            assert answer.status == 200, await answer.text()
+            assert (answer.status == 200) is taken, await answer.text()
 
     @property
     def bo(self) -> Agent:
@@ -250,6 +251,11 @@ class World:
             return list(
                 tx.execute(select(schema.deliveries.c.state).order_by(schema.deliveries.c.id)).scalars()
             )
+
+    def people(self) -> list[int]:
+        """The customers' ids, eldest first."""
+        with self.store.read() as tx:
+            return list(tx.execute(select(schema.customers.c.id).order_by(schema.customers.c.id)).scalars())
 
     def count(self, table: Any, *where: Any) -> int:
         with self.store.read() as tx:
