@@ -90,7 +90,7 @@ class _Reader:
         if depth > DEPTH:
             raise TooMany(f"its parts nest deeper than {DEPTH}")
         kind = part.get_content_type()
-        payload = _payload(part)
+        payload = payload_of(part)
         if kind.startswith("multipart/") and isinstance(payload, list):
             return self._several(kind, part, [one for one in payload if isinstance(one, Message)], depth)
         if kind in ("message/rfc822", "message/global") and isinstance(payload, list):
@@ -118,18 +118,18 @@ class _Reader:
         return out
 
     def _leaf(self, kind: str, part: Message) -> _Texts:
-        data = _bytes(part)
+        data = bytes_of(part)
         name = filename(part)
-        attached = _disposition(part) == "attachment" or bool(
+        attached = disposition_of(part) == "attachment" or bool(
             name and kind != "text/html" and kind != "text/plain"
         )
         if kind == "text/plain" and not attached:
-            return _Texts([_flowed(part, charsets.decode(data, _charset(part)))], [])
+            return _Texts([flowed(part, charsets.decode(data, charset_of(part)))], [])
         if kind == "text/html" and not attached:
             self.content.html = True
-            return _Texts([], [markup.to_text(charsets.decode(data, _charset(part)))])
+            return _Texts([], [markup.to_text(charsets.decode(data, charset_of(part)))])
         if kind in ("text/calendar", "application/ics"):
-            words = calendars.words(charsets.decode(data, _charset(part) or "utf-8"))
+            words = calendars.words(charsets.decode(data, charset_of(part) or "utf-8"))
             self._file(name or "invitation.ics", data, part)
             if words:
                 self._note(words)
@@ -146,7 +146,7 @@ class _Reader:
         if kind in ("message/delivery-status", "message/global-delivery-status"):
             return _Texts()
         if kind.startswith("text/") and not attached and not name and kind != "text/rfc822-headers":
-            return _Texts([charsets.decode(data, _charset(part))], [])
+            return _Texts([charsets.decode(data, charset_of(part))], [])
         if kind in _SEALS or data or name:
             self._file(name, data, part)
         return _Texts()
@@ -202,7 +202,7 @@ _ENDINGS = {
 }  # fmt: skip
 
 
-def _payload(part: Message) -> Any:
+def payload_of(part: Message) -> Any:
     """A part's content as the library holds it. A charset parameter that is no name of anything is taken away."""
     try:
         return part.get_payload()
@@ -211,7 +211,7 @@ def _payload(part: Message) -> Any:
         return part.get_payload()
 
 
-def _bytes(part: Message) -> bytes:
+def bytes_of(part: Message) -> bytes:
     """A part's content; what its transfer encoding cannot give back is taken as it stands."""
     try:
         data = part.get_payload(decode=True)
@@ -219,7 +219,7 @@ def _bytes(part: Message) -> bytes:
         data = None
     if isinstance(data, bytes):
         return data
-    payload = _payload(part)
+    payload = payload_of(part)
     return payload.encode("utf-8", "surrogateescape") if isinstance(payload, str) else b""
 
 
@@ -233,12 +233,12 @@ def _parameter(
         return None
 
 
-def _charset(part: Message) -> str | None:
+def charset_of(part: Message) -> str | None:
     found = _parameter(part, "charset")
     return found[2] if isinstance(found, tuple) else found if isinstance(found, str) else None
 
 
-def _disposition(part: Message) -> str:
+def disposition_of(part: Message) -> str:
     return headers.raw(part, "Content-Disposition").partition(";")[0].strip().lower()
 
 
@@ -259,7 +259,7 @@ def filename(part: Message) -> str:
     return ""
 
 
-def _flowed(part: Message, text: str) -> str:
+def flowed(part: Message, text: str) -> str:
     """format=flowed (RFC 3676): lines that end in a space go on in the next one of the same quote depth."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if str(_parameter(part, "format") or "").lower() != "flowed":

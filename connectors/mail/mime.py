@@ -31,7 +31,7 @@ _PEOPLE = 50
 def read(raw: bytes, account: Account, received_at: datetime) -> Parsed:
     """What `raw` says: one MessageReceived, or a DeliveryReported for each recipient that a bounce tells of."""
     blob = hashlib.sha256(raw).hexdigest()
-    why = _too_much(raw)
+    why = too_much(raw)
     if why:
         return unreadable(why, blob, raw, account, received_at)
     try:
@@ -54,7 +54,7 @@ def read(raw: bytes, account: Account, received_at: datetime) -> Parsed:
     return Parsed(events=events, blobs=(raw, *files))
 
 
-def _too_much(raw: bytes) -> str:
+def too_much(raw: bytes) -> str:
     """Counted before anything reads it: these take the library minutes (docs/security.md, S6)."""
     if len(raw) > MAIL_BYTES:
         return f"it has {len(raw):,} bytes, more than {MAIL_BYTES:,}"
