@@ -70,6 +70,7 @@ class Entry:
     sent_as: of a note: the reply (its interaction) that it became; pages leave such a note out.
     revisions: changes of a reply that went out, in their order, and what became of each. `text` and `deleted` are as
     the customer has it: they change only once a revision is done.
+    proof, quoted, participants: of a mail (hub.model.MessageReceived says what each is).
     """
 
     id: int
@@ -98,6 +99,9 @@ class Entry:
     delivery: Delivery | None
     sent_as: int | None = None
     revisions: tuple[Revision, ...] = ()
+    proof: str = ""
+    quoted: str = ""
+    participants: tuple[str, ...] = ()
 
 
 def made_at(some_id: int) -> datetime:
@@ -205,6 +209,9 @@ def _entry(
         delivery=delivery,
         sent_as=int(sends[-1]) if sends and sends[-1] else None,
         revisions=revised.get(delivery.id, ()) if delivery is not None else (),
+        proof=str(extra.get("proof") or ""),
+        quoted=str(extra.get("quoted") or ""),
+        participants=tuple(str(urn) for urn in extra.get("participants") or ()),
     )
 
 
