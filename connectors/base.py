@@ -78,9 +78,13 @@ class History(Protocol):
 
 
 class Cursors(Protocol):
-    """How far a pulled source has been read, as the store knows it."""
+    """How far a pulled source has been read, as the store knows it. Both raise Unavailable where it does not answer."""
 
     async def get(self, account: str, name: str) -> str | None: ...
+
+    async def begin(self, account: str, name: str, value: str) -> str:
+        """Note where a source begins, unless that is known already; what stands then. Afterwards its events move it."""
+        ...
 
 
 class Live(Protocol):

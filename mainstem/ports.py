@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from connectors.base import PastMessage
-from crm_store import intake, views
+from crm_store import intake, sources, views
 from crm_store.db import Store
 from crm_store.schema import cursors
 from hub import clock
 from mainstem.pool import Pool
 
 if TYPE_CHECKING:
+    from connectors.mail.pull import Health
     from hub.inlet import ProducerReport
 
 
+SOURCES_DEADLINE_S = 10.0  # a mailbox waits, and is read on
 RECEIPTS_DEADLINE_S = 10.0  # recovery may wait: the journal holds what is asked about
 
 
@@ -68,7 +70,31 @@ class StoreCursors:
                     select(cursors.c.value).where(cursors.c.account == account, cursors.c.name == name)
                 )
 
-        return await self._pool(look)
+        return await self._pool(look, SOURCES_DEADLINE_S)
+
+    async def begin(self, account: str, name: str, value: str) -> str:
+        return await self._pool(lambda: sources.begin(self._store, account, name, value), SOURCES_DEADLINE_S)
+
+
+class StoreStored:
+    """connectors.mail.pull.Stored."""
+
+    def __init__(self, store: Store, pool: Pool) -> None:
+        self._store = store
+        self._pool = pool
+
+    async def has(self, account: str, event_keys: Sequence[str]) -> set[str]:
+        def look() -> set[str]:
+            with self._store.read() as tx:
+                return sources.has(tx, account, event_keys)
+
+        return await self._pool(look, SOURCES_DEADLINE_S)
+
+    async def note(self, account: str, health: Health) -> None:
+        def work() -> None:
+            self._store.run(lambda tx: sources.note(tx, account, health.at, health.why, health.next_at))
+
+        await self._pool(work, SOURCES_DEADLINE_S)
 
 
 class StoreLive:

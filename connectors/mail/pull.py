@@ -1,0 +1,541 @@
+"""A mailbox, read for ever: one thread, one connection, one place in one folder (design: the way in).
+
+What is fetched goes on disk with its cursor before the next is fetched; what the store has is marked afterwards. Every
+step may be done twice: the same mail has the same event key. So nothing is lost by a crash anywhere, and a doubt is
+settled by reading again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from connectors.base import Cursors, Parsed
+from connectors.mail.imap import (
+    Folder,
+    Listed,
+    LoginRefused,
+    NotDone,
+    Place,
+    Session,
+    Unreachable,
+    place,
+)
+from connectors.mail.mime import MAIL_BYTES
+from connectors.mail.oauth import TokenRefused
+from hub import clock as clocks
+from hub import log
+from hub.config import Account
+from hub.errors import Unavailable
+from hub.model import Cursor, Event, Unreadable
+
+_log = log.get("mail")
+T = TypeVar("T")
+
+SINCE = "imap:since"  # the cursor that says from when on an account's mails are ours; set once
+TRIES = 3  # of one mail that the server cannot give, or that ends the connection
+SMALL_BYTES = 1 << 20  # up to here mails are fetched together
+BATCH, BATCH_BYTES = 50, 8 << 20
+LEFT_OVER = 500  # mails that a start looks at again: taken before it, and never marked
+MARK_EVERY_S = 2.0
+NOTE_EVERY_S = 30.0
+FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 60.0
+REFUSED_PAUSE_S, REFUSED_LAST_S = 60.0, 1800.0  # a login that is tried often locks the account
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mail:
+    """One mail as it was fetched. why: it is not whole, and that is why; then `key` is its event key."""
+
+    raw: bytes
+    received_at: datetime
+    why: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """How reading goes. why: empty while it goes well; next_at: when it is tried again."""
+
+    at: datetime
+    why: str = ""
+    next_at: datetime | None = None
+
+
+class Reads(Protocol):
+    async def parse(self, raw: bytes, account: Account, received_at: datetime) -> Parsed: ...
+
+
+class Keeps(Protocol):
+    async def aput(self, data: bytes) -> str: ...
+
+
+class Accepts(Protocol):
+    """hub.inlet.Inlet.accept: on disk when it returns, or Unavailable."""
+
+    def __call__(self, events: Sequence[Event], cursor: Cursor | None = None) -> Awaitable[None]: ...
+
+
+class Stored(Protocol):
+    """The store's answers about what came in. Both may raise Unavailable."""
+
+    async def has(self, account: str, event_keys: Sequence[str]) -> set[str]:
+        """Which of these events it has, whatever became of them."""
+        ...
+
+    async def note(self, account: str, health: Health) -> None: ...
+
+
+class Logins(Protocol):
+    async def access(self, account: Account, *, fresh: bool = False) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taker:
+    """Mails onto disk: parsed, their blobs kept, their events journalled. Everything in one event loop."""
+
+    reads: Reads
+    blobs: Keeps
+    accept: Accepts
+    stored: Stored
+
+    async def take(
+        self, account: Account, mails: Sequence[Mail], cursor: Cursor | None = None, *, again: bool = False
+    ) -> list[tuple[Event, ...]]:
+        """The events of each mail, all on disk. again: what the store has is not journalled anew.
+
+        Raises Unavailable where the disk or the store refuses; nothing was accepted then.
+        """
+        read = await asyncio.gather(*(self._read(mail, account) for mail in mails))
+        known: set[str] = set()
+        if again:
+            keys = [event.event_key for parsed in read for event in parsed.events]
+            known = await self.stored.has(account.key, keys)
+        new = [event for parsed in read for event in parsed.events if event.event_key not in known]
+        blobs = {
+            hashlib.sha256(blob).digest(): blob
+            for parsed in read
+            if any(event.event_key not in known for event in parsed.events)
+            for blob in parsed.blobs
+        }
+        await asyncio.gather(*(self.blobs.aput(blob) for blob in blobs.values()))
+        if new:
+            await self.accept(new, cursor)
+        return [parsed.events for parsed in read]
+
+    async def _read(self, mail: Mail, account: Account) -> Parsed:
+        if not mail.why:
+            return await self.reads.parse(mail.raw, account, mail.received_at)
+        event = Unreadable(
+            account=account.key, event_key=mail.key, received_at=mail.received_at, reason=mail.why,
+            blob=hashlib.sha256(mail.raw).hexdigest(), content_type="message/rfc822",
+        )  # fmt: skip
+        return Parsed(events=(event,), blobs=(mail.raw,))
+
+
+class _Broken(Exception):
+    """One mail ended the connection, or cannot be had yet."""
+
+    def __init__(self, uid: int, why: str) -> None:
+        self.uid = uid
+        super().__init__(why)
+
+
+@dataclass
+class _Trouble:
+    """A mail that does not come: how often it was tried, what there is of it."""
+
+    tries: int = 0
+    why: str = ""
+    have: bytearray = field(default_factory=bytearray)
+
+
+class Mailbox:
+    """One account's thread. `start`, then `stop` (returns at once) and `join`.
+
+    loop: where the ports live; it must turn until the thread has ended.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        taker: Taker,
+        cursors: Cursors,
+        logins: Logins,
+        loop: asyncio.AbstractEventLoop,
+        clock: clocks.Clock = clocks.system,
+    ) -> None:
+        self.account = account
+        self._place: Place = place(account)
+        self._taker, self._cursors, self._logins, self._loop, self._clock = (
+            taker, cursors, logins, loop, clock,
+        )  # fmt: skip
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=account.key, daemon=True)
+        self._validity: int | None = None
+        self._uid = 0
+        self._troubles: dict[int, _Trouble] = {}
+        self._careful = 0  # up to this UID mails are fetched one by one
+        self._unmarked: dict[int, tuple[str, ...]] = {}
+        self._looked_back = False
+        self._unmarkable = ""
+        self._marked_at = 0.0
+        self._said: tuple[float, str] = (float("-inf"), "?")
+        self.read = 0  # mails since the start
+        self.connections = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def join(self, seconds: float) -> bool:
+        """True where the thread has ended."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    # ------------------------------------------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        pause, refused = FIRST_PAUSE_S, REFUSED_PAUSE_S
+        while not self._stop.is_set():
+            before, wait = self.read, 0.0
+            try:
+                with self._open() as session:
+                    pause, refused = (FIRST_PAUSE_S if self.read > before else pause), REFUSED_PAUSE_S
+                    self._stay(session)
+                    pause = FIRST_PAUSE_S
+            except (LoginRefused, TokenRefused) as error:
+                wait, refused = refused, min(refused * 2, REFUSED_LAST_S)
+                self._note(str(error), wait)
+            except _Broken as error:
+                wait = FIRST_PAUSE_S
+                _log.warning("a mail did not come", account=self.account.key, uid=error.uid, why=str(error))
+            except (Unreachable, NotDone, Unavailable) as error:
+                wait = pause * random.uniform(0.8, 1.2)  # noqa: S311 - spreading reconnections, no secret
+                pause = FIRST_PAUSE_S if self.read > before else min(pause * 2, LAST_PAUSE_S)
+                self._note(str(error), wait)
+            except _Stopped:
+                break
+            except Exception as error:
+                wait = pause = LAST_PAUSE_S
+                _log.exception("reading a mailbox failed", account=self.account.key)
+                self._note(f"a fault of ours: {type(error).__name__}", wait)
+            self._stop.wait(wait)
+
+    def _ask(self, asked: Coroutine[Any, Any, T]) -> T:
+        """The loop's answer; its errors are raised here. Raises _Stopped rather than wait for a loop that ends."""
+        future = asyncio.run_coroutine_threadsafe(asked, self._loop)
+        until_stop = 0.0
+        while True:
+            try:
+                return future.result(0.5)
+            except TimeoutError:
+                if future.done():
+                    raise Unavailable("it took too long") from None
+                until_stop += 0.5 if self._stop.is_set() else 0.0
+                if until_stop >= 5.0:
+                    future.cancel()
+                    raise _Stopped from None
+
+    def _open(self) -> Session:
+        token = None
+        if self._place.oauth:
+            token = self._ask(self._logins.access(self.account))
+        password = next(iter(self.account.secrets.get("password", ())), None)
+        self.connections += 1
+        try:
+            return Session.open(self._place, password, token)
+        except LoginRefused:
+            if token is None:
+                older = self.account.secrets.get("password", ())[1:]
+                if not older:
+                    raise
+                return Session.open(self._place, older[0])  # the password is just being changed
+            token = self._ask(self._logins.access(self.account, fresh=True))
+            return Session.open(self._place, None, token)
+
+    def _stay(self, session: Session) -> None:
+        """Read, mark and wait, until told to stop. Raises what the connection raises."""
+        while not self._stop.is_set():
+            folder = session.select()
+            self._find_place(session, folder)
+            if not self._looked_back:
+                self._look_back(session, folder)
+            self._catch_up(session, folder)
+            self._mark(session, folder)
+            self._note("")
+            if not session.stirred():
+                session.wait(self._place.poll_s, self._enough)
+
+    def _enough(self) -> bool:
+        """Is there something better to do than to wait?"""
+        if self._stop.is_set():
+            return True
+        if not self._unmarked or time.monotonic() - self._marked_at < MARK_EVERY_S:
+            return False
+        return bool(self._ready())
+
+    # --------------------------------------------------------------------------------------------------- its place
+
+    def _find_place(self, session: Session, folder: Folder) -> None:
+        """Where reading goes on; from the beginning that counts where the folder is new to us, or was made anew."""
+        if self._validity is None:
+            self._recall()
+        if self._validity == folder.validity:
+            return
+        began = self._clock()
+        start_s = self._place.start_s
+        said = "" if start_s is None else (began - timedelta(seconds=start_s)).isoformat()
+        since = self._ask(self._cursors.begin(self.account.key, SINCE, said))
+        first = self._validity is None
+        uid = session.before_since(datetime.fromisoformat(since) if since else None, folder)
+        if first:
+            self._ask(self._cursors.begin(self.account.key, self._place.name, f"{folder.validity}:{uid}"))
+            _log.info("a mailbox is read from now on", account=self.account.key, mails=folder.mails)
+        else:
+            _log.warning("the folder was made anew; it is read again", account=self.account.key)
+        self._validity, self._uid = folder.validity, uid
+        self._unmarked.clear()
+        self._troubles.clear()
+        self._careful, self._looked_back = 0, True
+
+    def _recall(self) -> None:
+        value = self._ask(self._cursors.get(self.account.key, self._place.name)) or ""
+        validity, _, uid = value.partition(":")
+        if validity.isdigit() and uid.isdigit():
+            self._validity, self._uid = int(validity), int(uid)
+
+    # ---------------------------------------------------------------------------------------------------- catching up
+
+    def _catch_up(self, session: Session, folder: Folder) -> None:
+        while not self._stop.is_set():
+            uids = session.after(self._uid, folder)
+            if not uids:
+                return
+            at = 0
+            while at < len(uids) and not self._stop.is_set():
+                chunk = uids[at : at + 4 * BATCH]
+                listed = self._list(session, chunk)
+                for batch in self._batches(chunk, listed):
+                    self._batch(session, batch, listed)
+                    if self._stop.is_set():
+                        return
+                self._mark(session, folder)
+                at += len(chunk)
+
+    def _list(self, session: Session, uids: Sequence[int]) -> Mapping[int, Listed]:
+        """What is there of these; where the server cannot say it of all together, of each."""
+        try:
+            return session.list(uids)
+        except NotDone:
+            found: dict[int, Listed] = {}
+            for uid in uids:
+                try:
+                    found |= session.list([uid])
+                except NotDone:
+                    found[uid] = Listed(0, None)  # its turn comes, and tells
+            return found
+
+    def _batches(self, uids: Sequence[int], listed: Mapping[int, Listed]) -> Iterable[list[int]]:
+        """In the order of UIDs: small mails together, large and suspicious ones alone."""
+        batch: list[int] = []
+        size = 0
+        for uid in uids:
+            if uid not in listed:  # expunged since
+                continue
+            one = listed[uid].size
+            if uid <= self._careful or uid in self._troubles or not 0 < one <= SMALL_BYTES:
+                if batch:
+                    yield batch
+                yield [uid]
+                batch, size = [], 0
+                continue
+            if len(batch) >= BATCH or size + one > BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(uid)
+            size += one
+        if batch:
+            yield batch
+
+    def _batch(self, session: Session, uids: Sequence[int], listed: Mapping[int, Listed]) -> None:
+        """Fetch these, take what came, move on."""
+        mails = self._fetch(session, uids, listed)
+        self._take(mails)
+        self._uid = max(self._uid, uids[-1])
+        for uid in uids:
+            self._troubles.pop(uid, None)
+
+    def _take(self, mails: Sequence[tuple[int, Mail]], *, again: bool = False) -> None:
+        if not mails:
+            return
+        cursor = None if again else self._cursor(mails[-1][0])
+        events = self._ask(self._taker.take(self.account, [mail for _, mail in mails], cursor, again=again))
+        self.read += len(mails)
+        for (uid, mail), told in zip(mails, events, strict=True):
+            if not mail.why and self._place.done != "nothing" and not self._unmarkable:
+                self._unmarked[uid] = tuple(event.event_key for event in told)
+
+    def _cursor(self, uid: int) -> Cursor:
+        return Cursor(account=self.account.key, name=self._place.name, value=f"{self._validity}:{uid}")
+
+    # --------------------------------------------------------------------------------------------------- fetching
+
+    def _fetch(
+        self, session: Session, uids: Sequence[int], listed: Mapping[int, Listed]
+    ) -> list[tuple[int, Mail]]:
+        if len(uids) == 1:
+            mail = self._one(session, uids[0], listed)
+            return [(uids[0], mail)] if mail is not None else []
+        try:
+            found = session.whole(uids)
+        except Unreachable:
+            self._careful = max(self._careful, uids[-1])  # one of them may be what ended it
+            raise
+        except NotDone:
+            middle = len(uids) // 2
+            return self._fetch(session, uids[:middle], listed) + self._fetch(session, uids[middle:], listed)
+        # One that is not among them is gone, or was left out by a server in trouble: asked for alone, it tells.
+        out = []
+        for uid in uids:
+            if uid in found:
+                out.append((uid, self._mail(found[uid], listed[uid])))
+            elif (mail := self._one(session, uid, listed)) is not None:
+                out.append((uid, mail))
+        return out
+
+    def _one(self, session: Session, uid: int, listed: Mapping[int, Listed]) -> Mail | None:
+        """One mail, by pieces; None where it was expunged. Raises _Broken while there is hope."""
+        trouble = self._troubles.get(uid, _Trouble())
+        if trouble.tries >= TRIES:
+            return self._given_up(session, uid, listed[uid], trouble)
+        had = len(trouble.have)
+        self._troubles[uid] = trouble
+        try:
+            there = session.piecewise(uid, trouble.have, MAIL_BYTES)
+        except (Unreachable, NotDone) as error:
+            trouble.why = str(error)
+            trouble.tries += len(trouble.have) == had  # what gets on is no trouble
+            self._careful = max(self._careful, uid)
+            raise _Broken(uid, str(error)) from error
+        if not there:
+            if not session.list([uid]):
+                return None
+            trouble.why, trouble.tries = "the server lists it and gives nothing", trouble.tries + 1
+            raise _Broken(uid, trouble.why)
+        raw = bytes(trouble.have)
+        if len(raw) > MAIL_BYTES:
+            raw = raw[: MAIL_BYTES // 50]
+            why = f"A mail with more than {MAIL_BYTES:,} bytes: only its beginning was fetched."
+            key = hashlib.sha256(b"too large\n" + raw).hexdigest()
+            return Mail(raw=raw, received_at=self._arrived(listed[uid]), why=why, key=key)
+        return self._mail(raw, listed[uid])
+
+    def _mail(self, raw: bytes, listed: Listed) -> Mail:
+        return Mail(raw=raw, received_at=self._arrived(listed))
+
+    def _arrived(self, listed: Listed) -> datetime:
+        """When the mailbox got it, never after now: that is how long the customer has waited."""
+        now = self._clock()
+        return min(listed.at, now) if listed.at is not None and listed.at.year > 1990 else now
+
+    def _given_up(self, session: Session, uid: int, listed: Listed, trouble: _Trouble) -> Mail:
+        """It goes to quarantine with what can be had of it, and the others go on."""
+        raw = bytes(trouble.have)
+        if not raw and trouble.tries == TRIES:
+            trouble.tries += (
+                1  # should asking for the header end the connection too, the next turn asks no more
+            )
+            try:
+                raw = session.head(uid)
+            except NotDone:
+                raw = b""
+            except Unreachable as error:
+                raise _Broken(uid, str(error)) from error
+        where = f"UID {uid} of {self._place.folder}"
+        _log.error("a mail cannot be fetched and is set aside", account=self.account.key, uid=uid)
+        return Mail(
+            raw=raw or f"{where} could not be fetched.\n".encode(),
+            received_at=self._arrived(listed),
+            why=f"A mail that could not be fetched after {TRIES} tries ({where}): {trouble.why}",
+            key=f"imap:{self._validity}:{uid}",
+        )
+
+    # ---------------------------------------------------------------------------------------------------- marking
+
+    def _look_back(self, session: Session, folder: Folder) -> None:
+        """Once a start: mails below the cursor that bear no mark were taken, and the process ended before it marked
+        them. Whatever the store does not have of them is taken now."""
+        self._looked_back = True
+        since = self._ask(self._cursors.get(self.account.key, SINCE))
+        uids = session.unmarked(self._uid, folder, LEFT_OVER)
+        listed = self._list(session, uids) if uids else {}
+        if since:
+            begin = datetime.fromisoformat(since)
+            uids = [uid for uid in uids if uid in listed and (listed[uid].at or begin) >= begin]
+        for batch in self._batches(uids, listed):
+            try:
+                self._take(self._fetch(session, batch, listed), again=True)
+            except _Broken as error:  # it was given up once already
+                _log.debug("a mail still does not come", account=self.account.key, uid=error.uid)
+                self._troubles.clear()
+                raise Unreachable(str(error)) from error
+
+    def _ready(self) -> list[int]:
+        """Those of the unmarked whose every event the store has."""
+        self._marked_at = time.monotonic()
+        some = dict(list(self._unmarked.items())[:LEFT_OVER])
+        keys = [key for held in some.values() for key in held]
+        try:
+            has = self._ask(self._taker.stored.has(self.account.key, keys))
+        except Unavailable:
+            return []
+        return [uid for uid, held in some.items() if has.issuperset(held)]
+
+    def _mark(self, session: Session, folder: Folder) -> None:
+        if not self._unmarked:
+            return
+        ready = self._ready()
+        if not ready:
+            return
+        why = session.mark(ready, folder)
+        for uid in ready:
+            del self._unmarked[uid]
+        if why:
+            self._unmarkable = why
+            self._unmarked.clear()
+            _log.warning("mails are not marked as done", account=self.account.key, why=why)
+
+    # ----------------------------------------------------------------------------------------------------- telling
+
+    def _note(self, why: str, wait: float = 0.0) -> None:
+        """Tell the store how it goes: at once when that changed, else now and then."""
+        now = time.monotonic()
+        if why == self._said[1] and now - self._said[0] < NOTE_EVERY_S and not wait >= REFUSED_PAUSE_S:
+            return
+        if why and why != self._said[1]:
+            _log.warning(
+                "a mailbox cannot be read", account=self.account.key, why=why, again_s=round(wait, 1)
+            )
+        elif not why and self._said[1] not in ("", "?"):
+            _log.info("the mailbox is read again", account=self.account.key)
+        self._said = (now, why)
+        at = self._clock()
+        health = Health(at=at, why=why, next_at=at + timedelta(seconds=wait) if why else None)
+        try:
+            self._ask(self._taker.stored.note(self.account.key, health))
+        except Unavailable:
+            self._said = (float("-inf"), why)
+
+
+class _Stopped(Exception):
+    """The process ends."""

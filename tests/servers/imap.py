@@ -1,0 +1,173 @@
+"""Real IMAP servers: pymap always, Dovecot where it is installed. Everyone has a mailbox with the password `sesame`.
+
+A test takes a folder of its own (`server.box()`), so that one server serves them all.
+"""
+
+import itertools
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+from imapclient import IMAPClient
+
+from hub.config import Account
+from tests.servers import NotAvailable, Server, free_port, short_folder
+
+USER, PASSWORD = "support", "sesame"
+_names = itertools.count(1)
+
+
+class Imap(Server):
+    """`name` for messages; `keywords`: whether it keeps marks that it does not know."""
+
+    name = ""
+    keywords = True
+
+    def __init__(self) -> None:
+        super().__init__(short_folder("ms-i"))
+        self.port = free_port()
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def start(self) -> Self:
+        self.spawn(self.command(), self._answers)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            self.client().logout()
+        except (OSError, IMAPClient.Error):
+            return False
+        return True
+
+    def client(self, user: str = USER) -> IMAPClient:
+        """Another mail program at the same mailbox."""
+        client = IMAPClient("127.0.0.1", self.port, ssl=False, timeout=10)
+        client.login(user, PASSWORD)
+        return client
+
+    def box(self) -> str:
+        """A new, empty folder."""
+        name = f"Box{next(_names)}"
+        with self.client() as client:
+            client.create_folder(name)
+        return name
+
+    def put(
+        self, folder: str, *mails: bytes, at: datetime | None = None, flags: Sequence[bytes] = ()
+    ) -> None:
+        """They arrive, one after the other."""
+        with self.client() as client:
+            for mail in mails:
+                client.append(folder, mail, flags=flags, msg_time=at)
+
+    def flags(self, folder: str) -> dict[int, tuple[bytes, ...]]:
+        with self.client() as client:
+            client.select_folder(folder, readonly=True)
+            uids = client.search()
+            said = client.get_flags(uids) if uids else {}
+        return {uid: tuple(f for f in flags if f != b"\\Recent") for uid, flags in said.items()}
+
+
+class Pymap(Imap):
+    """Pure Python, in memory; keeps no keywords of others, has MOVE and UIDPLUS."""
+
+    name = "pymap"
+    keywords = False
+
+    def command(self) -> list[str]:
+        beside = Path(sys.executable).with_name("pymap")
+        return [
+            str(beside), "--host", "127.0.0.1", "--port", str(self.port), "--no-tls", "--no-service", "admin",
+            "dict", "--demo-user", USER, "--demo-password", PASSWORD,
+        ]  # fmt: skip
+
+
+class Dovecot(Imap):
+    """What most mailboxes of the world stand on. Any user name, the one password."""
+
+    name = "Dovecot"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.program = shutil.which("dovecot") or shutil.which("dovecot", path="/usr/sbin:/usr/local/sbin")
+        if self.program is None:
+            raise NotAvailable("dovecot was not found (Debian: apt-get install dovecot-imapd)")
+
+    def command(self) -> list[str]:
+        root = os.geteuid() == 0
+        me = "root" if root else str(psutil.Process().username())
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        self.folder.chmod(0o755)
+        home.chmod(0o777)
+        mails = "uid=nobody gid=nogroup" if root else f"uid={os.getuid()} gid={os.getgid()}"
+        internal = "" if root else f"default_internal_user={me}\ndefault_login_user={me}\n"
+        free = "" if root else "service anvil {\n chroot =\n}\nservice imap-login {\n chroot =\n}\n"
+        (self.folder / "conf").write_text(
+            f"""protocols = imap
+base_dir = {self.folder}/run
+state_dir = {self.folder}/state
+log_path = {self.folder}/log
+{internal}ssl = no
+disable_plaintext_auth = no
+listen = 127.0.0.1
+mail_location = maildir:{home}/%u
+mail_fsync = never
+mail_max_userip_connections = 100
+mailbox_list_index = no
+passdb {{
+  driver = static
+  args = password={PASSWORD}
+}}
+userdb {{
+  driver = static
+  args = {mails} home={home}/%u
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {self.port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+{free}"""
+        )
+        return [self.program or "dovecot", "-F", "-c", str(self.folder / "conf")]
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that speak to clients who are logged in."""
+        assert self.process is not None
+        return [
+            one for one in psutil.Process(self.process.pid).children(recursive=True) if one.name() == "imap"
+        ]
+
+    def kick(self) -> None:
+        """What `doveadm kick` does, harder: every connection's process is gone."""
+        for worker in self.workers():
+            worker.kill()
+
+
+def account(
+    server: Imap, folder: str, key: str = "mail/support", port: int | None = None, **imap: Any
+) -> Account:
+    """An account of that folder. `imap`: further settings."""
+    return Account(
+        key=key, connector="mail", name=key.partition("/")[2], brand="main", title="Support",
+        address="support@example.com",
+        settings={
+            "imap": {
+                "host": "127.0.0.1", "port": port or server.port, "tls": "none", "user": USER, "folder": folder,
+                "from": "all", "poll": "2m", **imap,
+            }
+        },
+        secrets={"password": (PASSWORD,), "token": ("t" * 64,)},
+        secret_names={"password": ("MAIL_PASSWORD",)},
+    )  # fmt: skip
