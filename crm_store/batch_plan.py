@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from crm_store.threads import Threads, Wanted
 from hub.model import ConsentChanged, DeliveryReported, IdentityLearned, MessageChanged
 
 # The columns of each table that a batch inserts into, in the order of the plan's tuples.
@@ -73,6 +74,7 @@ class Keys:
     events: list[tuple[str, str]] = field(default_factory=list)
     urns: list[tuple[str, str]] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
+    threads: Wanted = field(default_factory=Wanted)
 
 
 @dataclass(slots=True)
@@ -169,6 +171,20 @@ class Known:
     calls: dict[tuple[str, str], Call] = field(default_factory=dict)
     homes: dict[str, Conversation] = field(default_factory=dict)
     conversations: dict[int, Conversation] = field(default_factory=dict)
+    threads: Threads = field(default_factory=Threads)
+
+
+@dataclass(slots=True)
+class AutoReply:
+    """An answer that a machine of ours gives. `key`: the reply's in replies.yaml. `in_reply_to`: the provider's id."""
+
+    key: str
+    text: str
+    account: str
+    urn: str
+    conversation_id: int
+    identity_id: int
+    in_reply_to: str | None
 
 
 @dataclass(slots=True)
@@ -178,6 +194,8 @@ class Plan:
     seen: identity -> (last_seen_at, verified) ; named: customer -> name, taken where there is none yet
     taken: identity that was only claimed -> the customer who wrote from it, and their name
     calls: interaction -> (text, extra, attachments) ; proposals: (id, one, other, evidence, score, at)
+    people: (conversation, urn) -> since ; names: (account, name of a thread) -> (conversation, since)
+    links: conversations of which one answers words of the other
     cursors: (account, name) -> (value, at) ; arrived: what was said, as (account, external id)
     entries, duplicates, quarantined: how many rows of intake there are, and of those
     The rest are events for the rooms that own their tables, in order.
@@ -200,6 +218,10 @@ class Plan:
     reports: list[DeliveryReported] = field(default_factory=list)
     consents: list[ConsentChanged] = field(default_factory=list)
     learned: list[IdentityLearned] = field(default_factory=list)
+    people: dict[tuple[int, str], int] = field(default_factory=dict)
+    names: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    links: list[tuple[int, int]] = field(default_factory=list)
+    autos: list[AutoReply] = field(default_factory=list)
 
 
 of_conversation = attrgetter(*COLUMNS["conversations"])  # its row, when it is new

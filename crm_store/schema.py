@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeDecorator
 
 from hub.clock import from_us, to_us
 
-VERSION = 4  # of this schema
+VERSION = 5  # of this schema
 MIN_CODE = 1  # the oldest code version that can live with it
 
 metadata = MetaData(
@@ -362,9 +362,28 @@ conversation_links = Table(
     metadata,
     Column("conversation_id", Id, nullable=False),
     Column("other_id", Id, nullable=False),
-    Column("why", String(40), nullable=False),  # merged, reopened, split
+    Column("why", String(40), nullable=False),  # merged, reopened, split, reference
     _at("at"),
     PrimaryKeyConstraint("conversation_id", "other_id"),
+)
+
+conversation_names = Table(
+    "conversation_names",  # what else a provider calls a conversation, beside its messages' ids: Outlook's Thread-Index
+    metadata,
+    Column("account", String(80), nullable=False),
+    Column("name", String(120), nullable=False),
+    Column("conversation_id", Id, nullable=False),
+    _at("at"),
+    PrimaryKeyConstraint("account", "name"),
+)
+
+conversation_people = Table(
+    "conversation_people",  # who takes part beside the customer: To and CC of their mails
+    metadata,
+    Column("conversation_id", Id, nullable=False),
+    Column("urn", String(400), nullable=False),
+    _at("at"),
+    PrimaryKeyConstraint("conversation_id", "urn"),
 )
 
 conversation_events = Table(
@@ -397,7 +416,7 @@ interactions = Table(
     Column("in_reply_to", String(400)),
     _words("sender_name", default=""),
     Column("by", String(80), nullable=False),
-    Column("extra", Text),  # JSON: fields, language, automatic, claims; NULL when empty
+    Column("extra", Text),  # JSON: fields, language, automatic, claims, proof, quoted; NULL when empty
     Column("blob", String(64)),
     Column("attachments", SmallInteger, nullable=False, server_default="0"),
     Column("deleted", Boolean, nullable=False, server_default=text("false")),
@@ -729,6 +748,16 @@ delivery_events = Table(
     _at("at"),
 )
 Index("ix_delivery_events_delivery_id", delivery_events.c.delivery_id, delivery_events.c.id)
+
+auto_replies = Table(
+    "auto_replies",  # when a machine of ours answered somebody last, so that two machines do not go on for ever
+    metadata,
+    Column("account", String(80), nullable=False),
+    Column("urn", String(400), nullable=False),
+    _at("at"),
+    PrimaryKeyConstraint("account", "urn"),
+)
+Index("ix_auto_replies_at", auto_replies.c.at)
 
 revisions = Table(
     "revisions",  # what an agent changes of a reply that went out: to be carried out at the customer's

@@ -108,12 +108,31 @@ class Calendar:
     line: int = 0
 
 
+class AutoWhen(StrEnum):
+    """When a reply is given without anybody's doing."""
+
+    FIRST_CONTACT = "first_contact"  # a customer's first message of all
+    OUT_OF_HOURS = "out_of_hours"  # while the calendar is closed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Auto:
+    """accounts: where it is given. calendar: of OUT_OF_HOURS; empty otherwise."""
+
+    when: AutoWhen
+    accounts: tuple[str, ...]
+    calendar: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CannedReply:
+    """queues: of the conversations in which it is offered, or given; none: in all."""
+
     key: str
     title: str
     text: str
     queues: tuple[str, ...] = ()
+    auto: Auto | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +168,7 @@ class Config:
 
     priorities: name -> head start in seconds (may be negative). `default` always names a queue. moved: queues that are
     no more -> where their conversations go; they are not among `queues`. slack_ops: the Slack channel for leads and
-    failures.
+    failures. auto_per_hour: how many automatic replies may go out in an hour, of all accounts together.
     """
 
     hash: str
@@ -164,4 +183,10 @@ class Config:
     default: Outcome
     moved: dict[str, str] = field(default_factory=dict)
     slack_ops: str | None = None
+    auto_per_hour: int = 100
     files: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def auto_replies(self) -> tuple[CannedReply, ...]:
+        """The replies that are given without anybody's doing, as the file has them."""
+        return tuple(reply for reply in self.replies.values() if reply.auto is not None)

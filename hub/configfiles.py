@@ -15,6 +15,8 @@ from hub import configrouting
 from hub.config import (
     Account,
     Agent,
+    Auto,
+    AutoWhen,
     Brand,
     CannedReply,
     Config,
@@ -129,9 +131,13 @@ def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list
         calendars={
             key: calendar(key, s) for key, s in roots["calendars.yaml"].entries("calendars", "calendar")
         },
-        replies={key: _reply(key, s, names) for key, s in roots["replies.yaml"].entries("replies", "reply")},
+        replies={
+            key: _reply(key, s, names, tuple(accounts))
+            for key, s in roots["replies.yaml"].entries("replies", "reply")
+        },
         priorities=_priorities(queues),
         slack_ops=_slack_ops(queues),
+        auto_per_hour=roots["replies.yaml"].whole("auto_per_hour", 100, 0, 100_000),
         rules=configrouting.rules(routing, names),
         default=configrouting.default(routing, names),
         files=dict(files),
@@ -325,13 +331,34 @@ def _agent(key: str, section: Section, names: Names) -> Agent:
 # ----------------------------------------------------------------------------------------------------- replies.yaml
 
 
-def _reply(key: str, section: Section, names: Names) -> CannedReply:
+def _reply(key: str, section: Section, names: Names, accounts: Collection[str]) -> CannedReply:
     section.need("text")
     reply = CannedReply(
         key=key,
         title=section.text("title", key),
         text=section.text("text", limit=REPLY_CHARS).strip(),
         queues=section.refers("queues", "queue", names.queues),
+        auto=_auto(section, names, accounts),
     )
     section.done()
     return reply
+
+
+def _auto(section: Section, names: Names, accounts: Collection[str]) -> Auto | None:
+    below = section.section("auto")
+    if below is None:
+        return None
+    below.need("when")
+    below.need("accounts")
+    when = below.one_of("when", AutoWhen.FIRST_CONTACT, {str(one): one for one in AutoWhen})
+    auto = Auto(
+        when=when,
+        accounts=below.refers("accounts", "account", accounts),
+        calendar=below.refer("calendar", "calendar", names.calendars) or "",
+    )
+    if when is AutoWhen.OUT_OF_HOURS:
+        below.need("calendar")
+    elif auto.calendar:
+        below.fault("calendar", f'{below.what}: "calendar" belongs to {AutoWhen.OUT_OF_HOURS} alone')
+    below.done()
+    return auto

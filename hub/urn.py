@@ -30,6 +30,24 @@ PUBLIC = frozenset({"tel", "mailto"})
 VISITS = frozenset({"webchat", "console"})
 
 
+_UNPROVED = "?unproved"  # no address ends so, and nobody can type one that does: `normalise` refuses it
+
+
+def unproved(urn: str) -> str:
+    """The address of whoever only says that `urn` is theirs, which somebody else has proved to be theirs. It has a
+    record of its own until a person decides; what is sent goes to `bare` of it."""
+    return urn if is_unproved(urn) else urn + _UNPROVED
+
+
+def is_unproved(urn: str) -> bool:
+    return urn.endswith(_UNPROVED) and urn.startswith("mailto:")
+
+
+def bare(urn: str) -> str:
+    """The address to send to."""
+    return urn.removesuffix(_UNPROVED) if is_unproved(urn) else urn
+
+
 def scheme(urn: str) -> str:
     """`tel` of `tel:+1555…`; empty where there is none."""
     return urn.partition(":")[0] if ":" in urn else ""
@@ -126,6 +144,8 @@ def _mask_id(text: str) -> str:
 
 def display(urn: str) -> str:
     """For people: a number with its spaces, a bare mail address, otherwise the id without its scheme."""
+    if is_unproved(urn):
+        return f"{display(bare(urn))} (not proved)"
     head, colon, rest = urn.partition(":")
     if head == "tel" and rest.startswith("+"):
         try:

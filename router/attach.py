@@ -7,6 +7,7 @@ adds what the batch itself brings, so that a batch of 1,024 comes to the same as
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -16,7 +17,7 @@ from crm_store.batch_plan import Call, First, Identity, Keys, Known, Plan
 from hub import urn as urns
 from hub.clock import to_us
 from hub.codec import KINDS
-from hub.config import ConversationPolicy
+from hub.config import Account, ConversationPolicy
 from hub.model import (
     Attachment,
     CallEvent,
@@ -30,10 +31,11 @@ from hub.model import (
     MessageReceived,
     Unreadable,
 )
-from router import turns
+from router import autos, threads, turns
 from router.people import People
-from router.places import Places, home_of
+from router.places import Places, home_of, thread_of
 from router.setting import Setting, Wish, clean, compact
+from router.threads import MAIL, NOTHING, Sought, Threads
 
 __all__ = ["Setting", "Wish", "homes", "keys", "plan", "timeline"]
 
@@ -59,8 +61,11 @@ def keys(entries: Sequence[Entry], setting: Setting) -> Keys:
         wanted.seqs.append((entry.producer, entry.seq))
         wanted.events.append((event.account, event.event_key))
         if isinstance(event, MessageReceived):
-            brand = setting.account(event.account).brand
+            account = setting.account(event.account)
+            brand = account.brand
             wanted.urns.append((brand, event.sender))
+            if account.connector == MAIL:
+                threads.keys(event, account, setting.mailboxes, wanted)
             if event.claims:
                 wanted.urns += [(brand, urn) for urn in event.claims]
         elif isinstance(event, CallEvent):
@@ -78,10 +83,38 @@ def homes(known: Known, entries: Sequence[Entry], setting: Setting) -> list[str]
             continue
         account = setting.account(event.account)
         identity = known.identities.get((account.brand, event.sender))
-        thread = event.thread if isinstance(event, MessageReceived) else None
+        thread = thread_of(event, account)
         if identity is not None or (thread and account.policy is ConversationPolicy.THREAD):
             out.append(home_of(account, identity, thread))
+        if account.connector == MAIL and (
+            unproved := known.identities.get((account.brand, urns.unproved(event.sender)))
+        ):
+            out.append(home_of(account, unproved, thread))
     return out
+
+
+def claimed(known: Known, wanted: Keys) -> set[int]:
+    """The customers whose addresses stand in mails that nobody vouches for."""
+    found = (known.identities.get(key) for key in wanted.threads.unproved)
+    return {identity.customer_id for identity in found if identity is not None}
+
+
+def answered(known: Known, wanted: Keys) -> set[int]:
+    """The conversations that mails may answer."""
+    return wanted.threads.conversations.union(*known.threads.names.values())
+
+
+def away(known: Known, wanted: Keys, homes: Sequence[str]) -> set[str]:
+    """Slots to be asked for too: those of closed conversations that mails answer, where another may stand by now."""
+    found = set()
+    for conversation_id in answered(known, wanted):
+        conversation = known.conversations.get(conversation_id)
+        if conversation is None or conversation.slot is not None or conversation.home is None:
+            continue
+        if conversation.home not in homes:
+            found.add(conversation.home)
+            known.homes.pop(conversation.home, None)
+    return found
 
 
 def plan(
@@ -108,6 +141,8 @@ class _Pass:
         self.rows = self.plan.rows
         self.people = People(known, setting, self.plan)
         self.places = Places(known, setting, self.plan)
+        self.threads = Threads(known, self.plan, setting.mailboxes)
+        self.autos = autos.Autos(setting, self.plan)
 
     def run(self, entries: Sequence[Entry]) -> Plan:
         known, intake = self.known, self.rows["intake"]
@@ -183,30 +218,77 @@ class _Pass:
 
     def message(self, event: MessageReceived) -> First:
         account = self.setting.account(event.account)
+        if account.connector == MAIL:
+            return self.mail(event, account)
         said = to_us(event.received_at)
         received = min(said, self.now)
         identity = self.people.identity(event, account.brand, received)
+        return self.stored(event, account, identity, said, received)
+
+    def mail(self, event: MessageReceived, account: Account) -> First:
+        """Whose it is depends on what it answers, and where it goes on whose it is."""
+        said = to_us(event.received_at)
+        received = min(said, self.now)
+        event = self.threads.ours(event)
+        sender = self.known.identities.get((account.brand, event.sender))
+        sought = self.threads.seek(event, account, sender)
+        if sought.sealed and sought.owner and not event.verified and self.threads.proves(sought, sender):
+            event = dataclasses.replace(event, verified=True)
+        guarded = not event.verified and not sought.sealed
+        identity = self.people.identity(event, account.brand, received, guarded=guarded)
+        if sender is not None and identity.id != sender.id:
+            sought = self.threads.seek(event, account, identity, shadow=True)
+        shadow = sender is not None and identity.id != sender.id
+        had = len(self.plan.opened)
+        first = self.stored(event, account, identity, said, received, sought, shadow=shadow)
+        assert first.conversation_id is not None
+        conversation = self.known.conversations[first.conversation_id]
+        opened = len(self.plan.opened) > had
+        trusted = opened or event.verified or sought.sealed
+        self.threads.remember(event, account, conversation, received, trusted=trusted)
+        if self.threads.link(conversation, sought.other or sought.conversation):
+            other = sought.other or sought.conversation
+            assert other is not None
+            self.places.log(
+                conversation.id, "linked", "system", "its sender does not take part there", to=other.id
+            )
+        return first
+
+    def stored(
+        self,
+        event: MessageReceived,
+        account: Account,
+        identity: Identity,
+        said: int,
+        received: int,
+        sought: Sought = NOTHING,
+        *,
+        shadow: bool = False,
+    ) -> First:
         if said > received:
             received = self.places.when(event, account, identity, said)
         interaction = self.ids()
+        had = len(self.plan.opened)
         conversation = self.places.conversation(
-            event, account, identity, interaction, received, event.automatic
+            event, account, identity, interaction, received, event.automatic, sought
         )
         text = clean(event.text)
         self.rows["interactions"].append(
             (interaction, conversation.id, identity.id, account.key, "in", event.form[:20], text,
              event.subject and clean(event.subject), event.external_id, event.in_reply_to,
-             clean(event.sender_name), "customer", _extra_json(event, identity), event.blob,
+             clean(event.sender_name), "customer", _extra_json(event, identity, shadow), event.blob,
              len(event.attachments), timeline(event.sent_at, received), received)
         )  # fmt: skip
         if event.attachments:
             self.attach(interaction, event.attachments, 0)
         if event.external_id is not None:
             self.plan.arrived.append((account.key, event.external_id))
+        first = First(interaction, conversation.id, text)
         # On a page or a terminal the customer came to us: "cancel" there is about an order, and nothing is ever pushed.
         if event.automatic or event.sender.startswith(_VISITS):
-            return First(interaction, conversation.id, text)
-        if (wish := self.setting.wish(event.text)) in ("stop", "start"):
+            return first
+        wish = self.setting.wish(event.text)
+        if wish == "stop" or (wish == "start" and not shadow):
             self.plan.consents.append(
                 ConsentChanged(
                     account=event.account,
@@ -218,7 +300,9 @@ class _Pass:
                     blob=event.blob,
                 )
             )
-        return First(interaction, conversation.id, text)
+        elif self.autos.any:
+            self.autos.consider(event, account, identity, conversation, opened=len(self.plan.opened) > had)
+        return first
 
     def attach(self, interaction: int, files: Sequence[Attachment], position: int) -> None:
         self.rows["interaction_attachments"] += [
@@ -274,11 +358,13 @@ def timeline(sent: datetime | None, received: int) -> int:
     return received
 
 
-def _extra_json(event: MessageReceived, sender: Identity) -> str | None:
+def _extra_json(event: MessageReceived, sender: Identity, shadow: bool) -> str | None:
     """What else the message said; most say nothing else."""
     # A proved address of somebody, and this time it is not proved to be them.
-    claimed = sender.verified and not event.verified
-    if not (claimed or event.fields or event.language or event.automatic or event.claims or event.thread):
+    claimed = shadow or (sender.verified and not event.verified)
+    if not (
+        claimed or event.fields or event.language or event.automatic or event.claims or event.thread
+    ) and not (event.proof or event.quoted):
         return None
     extra: dict[str, Any] = {}
     if claimed:
@@ -293,6 +379,12 @@ def _extra_json(event: MessageReceived, sender: Identity) -> str | None:
         extra["claims"] = event.claims
     if event.thread:
         extra["thread"] = event.thread
+    if event.proof:
+        extra["proof"] = clean(event.proof)
+    if event.quoted:
+        extra["quoted"] = clean(event.quoted)
+    if event.participants:
+        extra["participants"] = event.participants
     return compact(extra)
 
 

@@ -23,7 +23,18 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
-from crm_store import batch, consents, customers, intake, interactions, quarantine, receipts
+from crm_store import (
+    autoreplies,
+    batch,
+    consents,
+    customers,
+    intake,
+    interactions,
+    quarantine,
+    receipts,
+    threads,
+    traces,
+)
 from crm_store.batch_plan import Plan
 from crm_store.db import Store
 from crm_store.schema import intake_tries
@@ -38,6 +49,7 @@ from hub.model import Entry
 from router import attach
 from router.calendars import open_now
 from router.rules import RuleSet
+from router.threads import Mailboxes
 
 MAX_TRIES = 5
 _PAUSE_S = (
@@ -102,10 +114,13 @@ class Handler:
         self.store, self.rules, self.config = store, rules, config
         self.wish, self.clock, self.sleep = wish, clock, sleep
         self.rest: Callable[[], None] = _nothing  # called where this thread is about to wait for the database
+        self._mailboxes = Mailboxes(config())
         self._written: set[Place] = set()  # whose next try stands in the store already
 
     def setting(self, entries: int) -> attach.Setting:
         rules, config, now = self.rules(), self.config(), self.clock()
+        if self._mailboxes.hash != config.hash:
+            self._mailboxes = Mailboxes(config)
         hours = {
             key: open_now(config.calendars[key], now) for key in rules.calendars if key in config.calendars
         }
@@ -116,16 +131,23 @@ class Handler:
             wish=self.wish,
             ids=_ahead(self.store.ids, _IDS * entries),
             now=now,
+            mailboxes=self._mailboxes,
         )
 
     def accept(self, tx: Connection, entries: Sequence[Entry]) -> Handled:
         """Handle these entries in the caller's transaction: look up, decide, write each table once."""
         setting = self.setting(len(entries))
-        known = batch.look_up(tx, attach.keys(entries, setting))
+        wanted = attach.keys(entries, setting)
+        known = batch.look_up(tx, wanted)
+        if wanted.threads:
+            known.threads = threads.look_up(tx, wanted.threads, attach.claimed(known, wanted))
         homes = attach.homes(known, entries, setting)
-        calls = [call.conversation_id for call in known.calls.values()]
-        if homes or calls:
-            batch.look_up_homes(tx, known, homes, calls)
+        talks = [call.conversation_id for call in known.calls.values()]
+        talks += attach.answered(known, wanted)
+        if homes or talks:
+            batch.look_up_homes(tx, known, homes, talks)
+        if away := attach.away(known, wanted, homes):
+            batch.look_up_homes(tx, known, sorted(away))
         if len(entries) >= _MANY:
             with batch.Early(tx) as early:
                 plan = attach.plan(known, entries, setting, early)
@@ -145,6 +167,10 @@ class Handler:
         def brand_of(account: str) -> str:
             return setting.account(account).brand
 
+        if plan.people or plan.names:
+            threads.write(tx, plan.people, plan.names)
+        if plan.links:
+            traces.link(tx, plan.links, "reference", now)
         if plan.learned:
             customers.learn(tx, ids, plan.learned, brand_of, now)
         if plan.arrived and (early := batch.parked(tx, plan.arrived)):
@@ -159,6 +185,9 @@ class Handler:
             for moved in receipts.apply_reports(tx, ids, plan.reports, now):
                 handled.deliveries.add(moved.delivery_id)
                 handled.conversations.add(moved.conversation_id)
+        if plan.autos:
+            limit = setting.config.auto_per_hour
+            handled.deliveries.update(autoreplies.answer(tx, ids, plan.autos, brand_of, limit, now))
 
     # ------------------------------------------------------------------------------------------ transactions
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from crm_store.batch_plan import NEVER_US, Identity, Known, Plan
+from hub import urn as urns
 from hub.clock import to_us
 from hub.model import CallEvent, MessageReceived
 from router.setting import Setting, clean
@@ -21,20 +22,36 @@ class People:
         self.known, self.plan, self.rows = known, plan, plan.rows
         self.ids, self.now = setting.ids, to_us(setting.now)
 
-    def identity(self, event: MessageReceived | CallEvent, brand: str, at: int) -> Identity:
-        """The sender, made a lead where nobody knows the address."""
+    def identity(
+        self, event: MessageReceived | CallEvent, brand: str, at: int, *, guarded: bool = False
+    ) -> Identity:
+        """The sender, made a lead where nobody knows the address.
+
+        guarded: nobody vouches that it came from there, and anybody could have written so. Then it opens no record of
+        somebody who has proved an address, or whom people here have marked (S10): it goes to a record of its own.
+        """
         message = event if isinstance(event, MessageReceived) else None
         name = clean(message.sender_name)[:200] if message else ""
         verified = message is not None and message.verified
-        found = self.known.identities.get((brand, event.sender))
+        urn = event.sender
+        found = self.known.identities.get((brand, urn))
+        if guarded and found is not None and self.is_somebodys(found):
+            owner, urn = found, urns.unproved(urn)
+            found = self.known.identities.get((brand, urn))
+            if found is None:
+                found = self.newcomer(brand, urn, name, False, message.language if message else None)
+                self.propose(owner.customer_id, found.customer_id, event.sender, event.event_key)
+                return found
         if found is None:
-            found = self.newcomer(brand, event.sender, name, verified, message.language if message else None)
+            found = self.newcomer(brand, urn, name, verified, message.language if message else None)
             if message and message.claims:
                 self.claims(message, brand, found, new=True)
             return found
         if found.only_claimed:
             self.take_over(found, event, brand, name, verified)
         if at - found.last_seen > SEEN_EVERY or (verified and not found.verified):
+            if verified and not found.verified:
+                self.known.threads.proved.add(found.customer_id)
             found.last_seen = max(found.last_seen, at)
             found.verified = found.verified or verified
             self.plan.seen[found.id] = (found.last_seen, found.verified)
@@ -43,6 +60,12 @@ class People:
         if message and message.claims:
             self.claims(message, brand, found, new=False)
         return found
+
+    def is_somebodys(self, found: Identity) -> bool:
+        """Has its owner proved this address or another, or do people here hold them for somebody special?"""
+        if found.only_claimed:
+            return False
+        return found.verified or found.tier is not None or found.customer_id in self.known.threads.proved
 
     def newcomer(self, brand: str, urn: str, name: str, verified: bool, language: str | None) -> Identity:
         now = self.now

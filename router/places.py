@@ -14,6 +14,7 @@ from hub.model import CallEvent, MessageReceived
 from router import facts, turns
 from router.rules import Decision
 from router.setting import Setting, clean, compact
+from router.threads import MAIL, NOTHING, Sought
 
 _THREAD_CHARS = 100  # of a thread's name within a slot; a longer one is hashed
 
@@ -28,6 +29,15 @@ def home_of(account: Account, identity: Identity | None, thread: str | None) -> 
     if account.policy is ConversationPolicy.CUSTOMER:
         return f"c:{identity.customer_id}"
     return f"a:{account.key}:{identity.id}"
+
+
+def thread_of(event: MessageReceived | CallEvent, account: Account) -> str | None:
+    """What the provider groups by. Mail has no such name: a mail that answers nothing begins a thread of its own."""
+    if not isinstance(event, MessageReceived):
+        return None
+    if account.connector == MAIL and account.policy is ConversationPolicy.THREAD:
+        return event.thread or event.external_id or event.event_key
+    return event.thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +66,46 @@ class Places:
         interaction: int,
         at: int,
         automatic: bool,
+        sought: Sought = NOTHING,
     ) -> Conversation:
-        """The conversation that this belongs to, with all that it does to it."""
-        thread = event.thread if isinstance(event, MessageReceived) else None
-        home = home_of(account, identity, thread)
-        found = self.known.homes.get(home)
+        """The conversation that this belongs to, with all that it does to it. sought: what a mail answers."""
+        home = home_of(account, identity, thread_of(event, account))
+        found = (
+            self.known.homes.get(home) if sought.conversation is None else self.goes_on(sought.conversation)
+        )
         if found is not None and automatic:
             found.last_at = max(found.last_at, at)
             self.touch(found)
             return found
-        if found is None or (
-            found.state == "closed" and not turns.reopens(found, at, account.reopen_within_s)
-        ):
+        if sought.conversation is not None and self.is_over(found, account, at):
+            found, sought = self.known.homes.get(home), NOTHING
+        if found is None or self.is_over(found, account, at):
             found = self.open(event, account, identity, home, at)
             self.decide(found, event, account, identity, interaction, first=True)
         else:
             self.heard(found, event, account, identity, interaction, at)
-        found.account, found.identity_id, found.last_inbound_id = account.key, identity.id, interaction
+        if found.slot is not None and found.slot == found.home:
+            self.known.homes[found.slot] = found
+        if sought.conversation is None or sought.owner:  # who only takes part is not whom we write to first
+            found.account, found.identity_id = account.key, identity.id
+        found.last_inbound_id = interaction
         found.last_at = max(found.last_at, at)
         return found
+
+    def goes_on(self, conversation: Conversation) -> Conversation:
+        """Where it is continued: there, or, once closed, where its customer's next matter stands open already."""
+        if conversation.state == "closed" and conversation.home is not None:
+            stands = self.known.homes.get(conversation.home)
+            if stands is not None and stands.state != "closed":
+                return stands
+        return conversation
+
+    @staticmethod
+    def is_over(conversation: Conversation | None, account: Account, at: int) -> bool:
+        """Was it closed too long ago for a word at `at` to reopen it?"""
+        if conversation is None or conversation.state != "closed":
+            return False
+        return not turns.reopens(conversation, at, account.reopen_within_s)
 
     def when(
         self, event: MessageReceived | CallEvent, account: Account, identity: Identity, said: int
@@ -84,8 +115,7 @@ class Places:
 
         An edge whose clock runs ahead gains and loses nothing by it; what it took later never stands earlier.
         """
-        thread = event.thread if isinstance(event, MessageReceived) else None
-        found = self.known.homes.get(home_of(account, identity, thread))
+        found = self.known.homes.get(home_of(account, identity, thread_of(event, account)))
         return self.now if found is None else max(self.now, min(said, found.last_at + 1))
 
     def open(

@@ -12,6 +12,7 @@ import msgspec
 from hub.config import Account, Config
 from hub.errors import MainstemError
 from router.rules import Decision
+from router.threads import Mailboxes
 
 Wish = Callable[[str], str | None]  # "stop", "start", "help" or None; router/consent.py
 
@@ -36,6 +37,7 @@ class Setting:
     wish: Wish
     ids: Callable[[], int]
     now: datetime
+    mailboxes: Mailboxes
 
     def account(self, key: str) -> Account:
         """Raises MainstemError for an account that the configuration does not have (any more, or not yet)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hub import configfiles
-from hub.config import ConversationPolicy, Outcome, Role
+from hub.config import Auto, AutoWhen, ConversationPolicy, Outcome, Role
 from hub.errors import ConfigError
 from hub.yamlfile import seconds
 from router.rules import compile_rules
@@ -233,3 +233,36 @@ def test_a_folder_is_read_or_every_trouble_told(tmp_path: Path) -> None:
         'no file of this name is read; did you mean "queues.yaml"?',
     ]
     assert caught.value.faults[0].line == 2
+
+
+def test_a_reply_may_be_given_by_itself() -> None:
+    config = configfiles.load(
+        having(
+            replies="auto_per_hour: 7\nreplies:\n  hi: {text: Hi}\n"
+            "  shut:\n    text: Shut\n    auto: {when: out_of_hours, calendar: office, accounts: [webchat/main]}\n"
+        )
+    )
+    assert (config.auto_per_hour, [reply.key for reply in config.auto_replies]) == (7, ["shut"])
+    assert config.replies["shut"].auto == Auto(
+        when=AutoWhen.OUT_OF_HOURS, accounts=("webchat/main",), calendar="office"
+    )
+
+
+@pytest.mark.parametrize(
+    "auto, complaint",
+    [
+        ("{when: out_of_hours, accounts: [webchat/main]}", 'auto needs "calendar"'),
+        ("{when: first_contact}", 'auto needs "accounts"'),
+        (
+            "{when: first_contact, calendar: office, accounts: [webchat/main]}",
+            "belongs to out_of_hours alone",
+        ),
+        ("{when: always, accounts: [webchat/main]}", "first_contact"),
+        ("{when: first_contact, accounts: [webchat/mian]}", "webchat/main"),
+    ],
+)
+def test_what_is_wrong_with_it(auto: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configfiles.load(having(replies=f"replies:\n  hi:\n    text: Hi\n    auto: {auto}\n"))
+    assert complaint in str(caught.value)
+    assert "replies.yaml:" in str(caught.value)

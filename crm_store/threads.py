@@ -1,0 +1,125 @@
+"""What ties a mail to a conversation: ids of what was said, names a provider gives, and who takes part.
+
+Asked once a batch, and only where it has messages that answer something or whose sender nobody vouches for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from crm_store.delivery_states import put
+from crm_store.statements import rows
+
+CITED = 20  # ids of earlier messages that go out with a reply; mail programs trim longer lists themselves
+COPIED = 20  # others who get a copy of a reply
+
+# The conditions on NULL are those of the partial index.
+_NAMED = """
+    SELECT external_id, conversation_id FROM interactions
+    WHERE account = :account AND external_id {texts} AND external_id IS NOT NULL
+    UNION
+    SELECT p.external_id, d.conversation_id FROM delivery_parts p JOIN deliveries d ON d.id = p.delivery_id
+    WHERE p.account = :account AND p.external_id {texts}
+    UNION
+    SELECT name, conversation_id FROM conversation_names WHERE account = :account AND name {texts}
+    ORDER BY 2
+"""
+_PEOPLE = "SELECT conversation_id, urn FROM conversation_people WHERE conversation_id {ids}"
+_OWNERS = """
+    SELECT c.id, i.customer_id FROM conversations c JOIN identities i ON i.id = c.identity_id WHERE c.id {ids}
+"""
+_PROVED = "SELECT DISTINCT customer_id FROM identities WHERE customer_id {ids} AND verified"
+_SAID = """
+    SELECT conversation_id, external_id FROM (
+        SELECT i.conversation_id, i.account, i.external_id, i.id FROM interactions i
+        WHERE i.conversation_id {ids} AND i.direction = 'in' AND i.external_id IS NOT NULL
+        UNION ALL
+        SELECT d.conversation_id, p.account, p.external_id, d.interaction_id FROM deliveries d
+        JOIN delivery_parts p ON p.delivery_id = d.id WHERE d.conversation_id {ids} AND p.part >= 0) said
+    WHERE account = :account ORDER BY conversation_id, id DESC
+"""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """names: (account, id of a message or name of a thread). conversations: which our own token names. unproved:
+    (brand, sender) of mails that nobody vouches for."""
+
+    names: set[tuple[str, str]] = field(default_factory=set)
+    conversations: set[int] = field(default_factory=set)
+    unproved: set[tuple[str, str]] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.conversations or self.unproved)
+
+
+@dataclass(slots=True)
+class Threads:
+    """names: -> conversations, the oldest first. people: who else takes part. owners: whose a conversation is now.
+    proved: customers of whom some address is verified."""
+
+    names: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    people: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    owners: dict[int, int] = field(default_factory=dict)
+    proved: set[int] = field(default_factory=set)
+
+
+def look_up(tx: Connection, wanted: Wanted, customers: Iterable[int]) -> Threads:
+    """What the store knows of these; `customers`: who has the addresses in `wanted.unproved`."""
+    found = Threads()
+    by_account: dict[str, list[str]] = {}
+    for account, name in sorted(wanted.names):
+        by_account.setdefault(account, []).append(name)
+    for account, names in by_account.items():
+        for name, conversation_id in rows(tx, _NAMED, account=account, texts=names):
+            found.names.setdefault((account, name), []).append(conversation_id)
+    talks = sorted(wanted.conversations.union(*found.names.values()))
+    if talks:
+        for conversation_id, urn in rows(tx, _PEOPLE, ids=talks):
+            found.people[conversation_id].add(urn)
+        found.owners = dict(map(tuple, rows(tx, _OWNERS, ids=talks)))
+    if asked := sorted(set(customers)):
+        found.proved = {row[0] for row in rows(tx, _PROVED, ids=asked)}
+    return found
+
+
+def write(
+    tx: Connection, people: Mapping[tuple[int, str], int], names: Mapping[tuple[str, str], Sequence[int]]
+) -> None:
+    """people: (conversation, urn) -> since. names: (account, name) -> (conversation, since). Who came first stays."""
+    put(
+        tx,
+        "INSERT INTO conversation_people (conversation_id, urn, at)",
+        ("bigint", "text", "bigint"),
+        [(*key, at) for key, at in sorted(people.items())],
+        "ON CONFLICT (conversation_id, urn) DO NOTHING",
+    )
+    put(
+        tx,
+        "INSERT INTO conversation_names (account, name, conversation_id, at)",
+        ("text", "text", "bigint", "bigint"),
+        [(*key, *value) for key, value in sorted(names.items())],
+        "ON CONFLICT (account, name) DO NOTHING",
+    )
+
+
+def said(tx: Connection, account: str, conversation_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """What was said in each over this account, both ways, by the provider's ids: the newest first, at most CITED."""
+    found: dict[int, list[str]] = {}
+    for conversation_id, external_id in rows(tx, _SAID, account=account, ids=conversation_ids):
+        mine = found.setdefault(conversation_id, [])
+        if len(mine) < CITED and external_id not in mine:
+            mine.append(external_id)
+    return {conversation_id: tuple(ids) for conversation_id, ids in found.items()}
+
+
+def people(tx: Connection, conversation_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Who takes part in each beside the customer, in the order of their addresses, at most COPIED."""
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for conversation_id, urn in rows(tx, _PEOPLE, ids=conversation_ids):
+        found[conversation_id].append(urn)
+    return {conversation_id: tuple(sorted(urns)[:COPIED]) for conversation_id, urns in found.items()}
