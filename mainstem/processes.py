@@ -63,6 +63,15 @@ def settle() -> None:
         trim(0)
 
 
+def idle(settings: Settings, name: str, **why: str) -> int:
+    """A process that has nothing to do here: it says why and waits to be stopped."""
+    stop = begin(settings, name)
+    log.get(name).warning("not set up", **why)
+    settle()
+    stop.wait()
+    return end()
+
+
 def end(code: int = 0) -> int:
     """The end of a process whose work is finished: threads that hang in a dead database do not keep it."""
     sys.stdout.flush()

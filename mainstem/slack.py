@@ -24,12 +24,14 @@ from mainstem.desk import Known, make_actions
 from mainstem.replay import Replay
 from router.rules import compile_rules
 from workers.post import Poster
+from workers.slack_calls import Failed
 from workers.slack_repair import Repaired
 from workers.slack_repair import repair as draw_again
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
     import aiohttp
 
@@ -42,12 +44,7 @@ _THREADS = 24
 
 
 def main(settings: Settings) -> int:
-    """Run until told to stop. Without a bot token it only says so and waits: a Procfile names every process."""
-    if settings.slack_bot_token is None:
-        stop = processes.begin(settings, "slack")
-        _log.warning("not set up", missing="MAINSTEM_SLACK_BOT_TOKEN", see="docs/slack.md")
-        stop.wait()
-        return processes.end()
+    """Run until told to stop."""
     url = processes.redis_url(settings)
     stop = processes.begin(settings, "slack")
     store = processes.open_store(settings, stop, "slack", pool_size=12)
@@ -69,33 +66,39 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
         desk = make_desk(
             settings, url, store, lambda: follower.get().config, lambda: follower.get().rules, session
         )
-        directory = Directory(desk)
-        await directory.refresh()
-        poster = Poster(desk, directory, redis)
-        app = slack_app.build(desk, directory, settings)
-        parts = {
-            "directory": directory.run(),
-            "poster": poster.run(),
-            "inbox": inbox.run(desk),
-            "sweep": sweep.run(desk),
-            "serve": slack_app.serve(app, desk, settings),
-        }
-        tasks = {asyncio.create_task(part, name=name) for name, part in parts.items()}
         stopped = asyncio.create_task(asyncio.to_thread(stop.wait))
-        _log.info("ready", mode="socket" if settings.slack_app_token else "http")
-        processes.settle()
+        directory = Directory(desk)
         try:
-            done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            stop.set()
-            for task in done - {stopped}:
-                task.result()
+            app = slack_app.build(desk, directory, settings)
+            await _until(stopped, directory.refresh())
+            _log.info("ready", mode="socket" if settings.slack_app_token else "http")
+            processes.settle()
+            await _until(
+                stopped,
+                directory.run(),
+                Poster(desk, directory, redis).run(),
+                inbox.run(desk),
+                sweep.run(desk),
+                slack_app.serve(app, desk, settings),
+            )
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            stop.set()  # the thread that waits for it
             follower.close()
             await redis.aclose()
     return 0
+
+
+async def _until(stopped: asyncio.Task[bool], *parts: Coroutine[Any, Any, None]) -> None:
+    """Run all of them until one ends or the process is told to stop, and end the others. Raises what a part raises."""
+    tasks = {asyncio.create_task(part) for part in parts}
+    try:
+        done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopped}:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def make_desk(
@@ -120,37 +123,52 @@ def make_desk(
     )
 
 
-def repair(settings: Settings, *, dry: bool) -> str:
-    """Draw what is missing; in words what was. Raises Refused where Slack is not set up."""
+def repair(settings: Settings, *, dry: bool) -> Repaired:
+    """Mark what is missing, to be drawn again. Raises Refused where Slack is not set up, or refuses the token."""
     from mainstem.commands import shared
 
     if settings.slack_bot_token is None:
-        raise Refused("Slack is not set up: MAINSTEM_SLACK_BOT_TOKEN is not set (docs/slack.md)")
+        raise Refused("Slack is not set up: MAINSTEM_SLACK_BOT_TOKEN is not set here (docs/slack.md)")
     with shared.store() as store:
         config = shared.config(store)
         rules = compile_rules(config)
 
-        async def work() -> str:
+        async def work() -> Repaired:
             async with clients.session() as session:
                 desk = make_desk(
                     settings, shared.redis_url(settings), store, lambda: config, lambda: rules, session
                 )
-                return _words(await draw_again(desk, dry=dry), dry=dry)
+                return await draw_again(desk, dry=dry)
 
-        return asyncio.run(work())
+        try:
+            return asyncio.run(work())
+        except Failed as error:
+            said = f"Slack refuses the bot token ({error.why}): mainstem slack check says what to do"
+            raise Refused(said) from error
 
 
-def _words(found: Repaired, *, dry: bool) -> str:
-    missing = f"{_number(found.cards, 'card')} and {_number(found.posts, 'message')} of threads"
-    if not found.cards and not found.posts:
-        said = f"Nothing is missing: {_number(found.threads, 'card')} and their threads stand as they should."
+def in_words(found: Repaired, *, dry: bool) -> str:
+    """What a repair found, a line a thing."""
+    missing = [
+        _number(count, one, many)
+        for count, one, many in (
+            (found.cards, "card with its thread", "cards with their threads"),
+            (found.posts, "message of a thread", "messages of threads"),
+        )
+        if count
+    ]
+    looked = f"{_number(found.threads, 'card', 'cards')} looked for"
+    if not missing:
+        said = f"Nothing is missing where Slack could be read: {looked}." if found.unread else ""
+        said = said or f"Nothing is missing: {looked}."
     elif dry:
-        said = f"Missing: {missing}, of {_number(found.threads, 'card')} looked at."
+        said = f"Missing: {' and '.join(missing)}; {looked}."
     else:
-        said = f"Marked to be posted again: {missing}. The slack process posts them, one a second in each channel."
-    lines = [f"{place} could not be read: {why}" for place, why in found.unread.items()]
+        said = f"Marked to be posted again: {' and '.join(missing)}; {looked}."
+        said += " The slack process posts them, one a second in each channel."
+    lines = [f"Channel {place} could not be read: {why}" for place, why in found.unread.items()]
     return "\n".join([said, *lines])
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"

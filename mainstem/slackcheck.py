@@ -3,25 +3,81 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
 from hub.clock import system
-from hub.config import Config
+from hub.config import Config, Role
+from hub.errors import ConfigError
 from hub.settings import Settings
 from mainstem.doctor import Finding, Level
 
 if TYPE_CHECKING:
+    from slack_sdk.errors import SlackApiError
     from slack_sdk.web.async_client import AsyncWebClient
 
     from crm_store.db import Store
 
+T = TypeVar("T")
+
 _PART = "slack"
 _LATE_S = 60.0
+_PATIENCE_S = 30.0  # a Retry-After beyond that is said, not waited for
 _COST = "cards wait in the store until Slack takes them; agents answer from the web desk meanwhile"
+_MEMBER = re.compile(r"[UW][A-Z0-9]{6,20}")
+# `slack: #billing` and `{ops: #hub}`: YAML takes the name for a comment, so the key says nothing.
+_COMMENTED = re.compile(r"^\s*(?:slack|ops):\s*(#[^\s#]+)\s*$")
+
+# What Slack answers -> what to do. https://docs.slack.dev/reference/methods/auth.test
+_TOKEN_CURES: Mapping[str, str] = {
+    "invalid_auth": "no workspace knows it; copy it again from OAuth & Permissions",
+    "token_revoked": "it was revoked; install the app again and copy the new one",
+    "token_expired": "it has expired; install the app again and copy the new one",
+    "account_inactive": "the app was removed from the workspace; install it again",
+    "team_access_not_granted": "the organisation has not let the app into this workspace",
+}
+
+
+# ------------------------------------------------------------------------------------------------ who asks for what
+
+
+def whole(settings: Settings) -> list[Finding]:
+    """`mainstem slack check`: of the folder as it is saved, so that it can be asked before anything is started; of what
+    is in force where there is no good folder. Raises Unavailable and ConfigError where there is neither."""
+    from mainstem.commands import shared
+    from mainstem.prepare import in_force
+
+    path = shared.sqlite_path(settings)
+    if path is not None and not path.exists() and settings.config.is_dir():
+        config, found = _subject(settings, None)
+        return [*found, *examine(settings, config)]
+    with shared.store() as store:
+        config, found = _subject(settings, in_force(store))
+        return [*found, *examine(settings, config), *backlog(store)]
+
+
+def _subject(settings: Settings, current: Config | None) -> tuple[Config, list[Finding]]:
+    from hub.configfiles import load, read_folder
+    from mainstem.prepare import checks
+
+    try:
+        saved = load(read_folder(settings.config), str(settings.config), checks())
+    except ConfigError:
+        if current is None:
+            raise
+        if not settings.config.is_dir():
+            return current, []
+        said = f"{settings.config} is faulty (mainstem config check): looked at is what was applied before"
+        return current, [Finding(_PART, Level.YELLOW, said)]
+    if current is not None and current.hash == saved.hash:
+        return saved, []
+    said = f"{settings.config} is not in force yet: start `mainstem up`, or `mainstem config apply`"
+    return saved, [Finding(_PART, Level.YELLOW, said)]
 
 
 def backlog(store: Store) -> Iterator[Finding]:
@@ -32,7 +88,7 @@ def backlog(store: Store) -> Iterator[Finding]:
         inbox, posts = desk_inbox.backlog(tx, _PART), desk_posts.places(tx, _PART)
     waiting = sum(posts.values())
     if waiting:
-        yield Finding(_PART, Level.GREEN, f"{waiting:,} posts wait for Slack's rate", _COST)
+        yield Finding(_PART, Level.GREEN, f"{_number(waiting, 'post')} for Slack to take", _COST)
     late = inbox.oldest is not None and system() - inbox.oldest > timedelta(seconds=_LATE_S)
     if late or inbox.troubled:
         said = f"{inbox.waiting:,} things that agents did wait, {inbox.troubled:,} of them after a failure"
@@ -42,141 +98,257 @@ def backlog(store: Store) -> Iterator[Finding]:
         yield Finding(_PART, Level.YELLOW, said)
 
 
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what} waits" if count == 1 else f"{count:,} {what}s wait"
+
+
 def examine(settings: Settings, config: Config) -> Iterator[Finding]:
     """Every finding, in the order of docs/slack.md. Never raises for what Slack says or does not say."""
-    if settings.slack_bot_token is None:
-        yield Finding(_PART, Level.GREEN, "not set up (MAINSTEM_SLACK_BOT_TOKEN): agents use the web desk")
-        return
-    yield from asyncio.run(_examine(settings, config))
+    if settings.slack_bot_token is not None:
+        yield from asyncio.run(_examine(settings, config))
+    elif (
+        settings.slack_app_token
+        or settings.slack_signing_secret
+        or any(queue.slack for queue in config.queues.values())
+    ):
+        said = "MAINSTEM_SLACK_BOT_TOKEN is not set here: agents use the web desk alone"
+        yield Finding(_PART, Level.YELLOW, said)
+    else:
+        yield Finding(_PART, Level.GREEN, "not set up (docs/slack.md): agents use the web desk")
 
 
 async def _examine(settings: Settings, config: Config) -> list[Finding]:
-    from slack_sdk.errors import SlackApiError
-
     from desk.slack import client as clients
 
-    found: list[Finding] = []
     async with clients.session() as session:
         client = clients.make(settings, session)
-        try:
-            found += await _tokens(settings, client)
-            found += await _channels(config, client)
-            found += await _agents(config, client)
-        except SlackApiError as error:
-            said = f"{error.response.get('error')}"
-            found.append(Finding(_PART, Level.RED, f"Slack refuses the bot token: {said}", _COST))
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            found.append(Finding(_PART, Level.RED, f"Slack does not answer: {error}", _COST))
+        me: Any = None
+
+        async def tokens() -> list[Finding]:
+            nonlocal me
+            me = await _ask(client.auth_test)
+            return [*_scopes(me), await _way_in(settings, client, me)]
+
+        found = await _part("the bot token", tokens())
+        if me is not None:  # without it every further answer is the same refusal
+            found += await _part("channels", _channels(config, client))
+            found += await _part("agents", _agents(config, client, me))
     return found
 
 
-async def _tokens(settings: Settings, client: AsyncWebClient) -> list[Finding]:
+async def _part(what: str, work: Awaitable[list[Finding]]) -> list[Finding]:
+    """What one look found; a refusal or a silence is a finding, and the other looks go on."""
+    from slack_sdk.errors import SlackApiError
+
+    try:
+        return await work
+    except SlackApiError as error:
+        return [Finding(_PART, Level.RED, _refused(what, error))]
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return [Finding(_PART, Level.RED, f"Slack does not answer about {what}: {_silence(error)}")]
+
+
+def _silence(error: Exception) -> str:
+    """What the network said, without the libraries' own words around it."""
+    cause = getattr(error, "os_error", error)  # aiohttp's errors hold the system's
+    if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
+        return os.strerror(cause.errno).lower()
+    return getattr(cause, "strerror", None) or str(cause) or "it took too long"
+
+
+def _refused(what: str, error: SlackApiError) -> str:
+    code = _code(error)
+    if code in _TOKEN_CURES:
+        return f"Slack refuses the bot token ({code}): {_TOKEN_CURES[code]}"
+    if code == "missing_scope":
+        return f"{what} cannot be looked at without the missing scope"
+    if code == "ratelimited":
+        return f"Slack asks for a pause before it tells about {what}: ask again in a minute"
+    return f"Slack does not tell about {what}: {code}"
+
+
+def _code(error: SlackApiError) -> str:
+    """Slack's word; the HTTP status where a proxy or a Slack in trouble answered with something else."""
+    return str(error.response.get("error") or f"HTTP {error.response.status_code}")
+
+
+async def _ask(call: Callable[[], Awaitable[T]]) -> T:
+    """`call`, once more where Slack only asks for a short pause. Raises what it raises."""
+    from slack_sdk.errors import SlackApiError
+
+    try:
+        return await call()
+    except SlackApiError as error:
+        pause = float(error.response.headers.get("Retry-After", _PATIENCE_S))
+        if _code(error) != "ratelimited" or pause >= _PATIENCE_S:
+            raise
+        await asyncio.sleep(pause)
+        return await call()
+
+
+# --------------------------------------------------------------------------------------------- tokens and scopes
+
+
+def _scopes(me: Any) -> Iterator[Finding]:
     from desk.slack.manifest import SCOPES
 
-    me = await client.auth_test()
-    found = [Finding(_PART, Level.GREEN, f"the bot token is {me['user']}'s in {me['team']}", _COST)]
-    given = {scope.strip() for scope in _header(me.headers, "x-oauth-scopes").split(",")}
+    yield Finding(_PART, Level.GREEN, f"the bot token is that of @{me['user']} in {me['team']}", _COST)
+    told = next((value for key, value in me.headers.items() if key.lower() == "x-oauth-scopes"), None)
+    if told is None:  # a proxy ate the header
+        return
+    given = {scope.strip() for scope in str(told).split(",")}
     if missing := [scope for scope in SCOPES if scope not in given]:
         said = (
-            f"missing scopes: {', '.join(missing)}. Paste the manifest (mainstem slack manifest), reinstall"
+            f"missing scopes: {', '.join(missing)}. Paste `mainstem slack manifest` into the app's App Manifest,"
+            " then reinstall it (Install App)"
         )
-        found.append(Finding(_PART, Level.RED, said))
-    found.append(await _way_in(settings, client))
-    return found
+        yield Finding(_PART, Level.RED, said)
 
 
-def _header(headers: dict[str, Any], name: str) -> str:
-    return next((str(value) for key, value in headers.items() if key.lower() == name), "")
-
-
-async def _way_in(settings: Settings, client: AsyncWebClient) -> Finding:
+async def _way_in(settings: Settings, client: AsyncWebClient, me: Mapping[str, Any]) -> Finding:
     from slack_sdk.errors import SlackApiError
 
     if settings.slack_app_token is None:
         if settings.slack_signing_secret is None:
             said = (
                 "neither MAINSTEM_SLACK_APP_TOKEN (Socket Mode) nor MAINSTEM_SLACK_SIGNING_SECRET (HTTP mode) is"
-                " set: cards appear, but nothing that agents do comes in"
+                " set: the slack process does not start"
             )
             return Finding(_PART, Level.RED, said)
-        return Finding(_PART, Level.GREEN, f"HTTP mode on port {settings.slack_port_or_next}")
+        said = f"HTTP mode: Slack's requests to /slack/events must reach port {settings.slack_port_or_next}"
+        return Finding(_PART, Level.GREEN, said)
+    token = settings.slack_app_token.get_secret_value()
     try:
-        await client.apps_connections_open(app_token=settings.slack_app_token.get_secret_value())
+        await _ask(lambda: client.apps_connections_open(app_token=token))
     except SlackApiError as error:
-        why = error.response.get("error")
-        return Finding(
-            _PART, Level.RED, f"Slack refuses the app token ({why}): it needs the scope connections:write"
+        if _code(error) == "ratelimited":
+            return Finding(_PART, Level.YELLOW, "the app token was checked just now: ask again in a minute")
+        said = (
+            f"Slack refuses the app token ({_code(error)}): is Socket Mode on, and is it an app-level token with the"
+            " scope connections:write (Basic Information, App-Level Tokens)?"
         )
+        return Finding(_PART, Level.RED, said)
+    if (bots := await _app_of(client, me)) and (ours := token.split("-")[2:3]) and ours[0] != bots:
+        said = f"the app token is of another app ({ours[0]}) than the bot token ({bots}): nothing agents do comes in"
+        return Finding(_PART, Level.RED, said)
     return Finding(_PART, Level.GREEN, "Socket Mode: the app token opens connections")
+
+
+async def _app_of(client: AsyncWebClient, me: Mapping[str, Any]) -> str:
+    """The app whose bot this is; '' where Slack does not say. An app token (xapp-1-A…-…) names its own."""
+    from slack_sdk.errors import SlackApiError
+
+    try:
+        said = await client.bots_info(bot=str(me.get("bot_id") or ""))
+    except SlackApiError:
+        return ""
+    return str((said.get("bot") or {}).get("app_id") or "")
+
+
+# ------------------------------------------------------------------------------------------------------- channels
 
 
 async def _channels(config: Config, client: AsyncWebClient) -> list[Finding]:
     from desk.slack.directory import list_channels
 
-    known = {channel.id: channel for channel in await list_channels(client)}
+    known = {channel.id: channel for channel in await _ask(lambda: list_channels(client))}
     by_name = {channel.name: channel for channel in sorted(known.values(), key=lambda c: not c.archived)}
     wanted = [(f"queue {key}", queue.slack) for key, queue in config.queues.items() if queue.slack]
-    found: list[Finding] = []
-    if not wanted:
-        found.append(
-            Finding(_PART, Level.YELLOW, "no queue has a channel: add `slack:` to config/queues.yaml")
-        )
     if config.slack_ops:
         wanted.append(("ops", config.slack_ops))
-    else:
-        said = "failures have no channel: add `slack: {ops: ...}` to config/queues.yaml"
-        found.append(Finding(_PART, Level.YELLOW, said))
+    found = [*_commented(config)]
     good = []
     for whose, name in wanted:
         channel = known.get(name) or by_name.get(name.removeprefix("#"))
         if channel is None:
-            said = f"{whose}: there is no channel {name}; if it is private, /invite @Mainstem there"
-            found.append(Finding(_PART, Level.RED, said))
-        elif channel.archived:
-            found.append(Finding(_PART, Level.RED, f"{whose}: #{channel.name} is archived"))
-        elif not channel.member and channel.private:
-            found.append(
-                Finding(_PART, Level.RED, f"{whose}: not in #{channel.name}: /invite @Mainstem there")
-            )
-        elif channel.shared:
             said = (
-                f"{whose}: #{channel.name} is shared with another company, which reads what customers write"
+                f"{whose}: there is no channel {name}; make it, or if it is private: /invite @Mainstem there"
             )
-            found.append(Finding(_PART, Level.YELLOW, said))
-        else:
-            good.append(f"#{channel.name}")
-    if good:
-        found.append(Finding(_PART, Level.GREEN, f"channels: {', '.join(dict.fromkeys(good))}"))
-    return found
-
-
-async def _agents(config: Config, client: AsyncWebClient) -> list[Finding]:
-    from slack_sdk.errors import SlackApiError
-
-    from desk.slack.gate import why_not
-
-    found: list[Finding] = []
-    linked = {agent.key: agent.slack for agent in config.agents.values() if agent.slack}
-    me = await client.auth_test()
-    own = frozenset(str(me[name]) for name in ("team_id", "enterprise_id") if me.get(name))
-    good = []
-    for key, user_id in linked.items():
-        try:
-            user = (await client.users_info(user=user_id))["user"]
-        except SlackApiError as error:
-            said = f"agent {key}: Slack knows no member {user_id} ({error.response.get('error')})"
             found.append(Finding(_PART, Level.RED, said))
             continue
-        if why := why_not(user, own):
-            found.append(Finding(_PART, Level.RED, f"agent {key} cannot act: {why}"))
+        if channel.archived:
+            found.append(Finding(_PART, Level.RED, f"{whose}: #{channel.name} is archived"))
+            continue
+        if channel.shared:
+            said = f"{whose}: another company is in #{channel.name} and reads what customers write"
+            found.append(Finding(_PART, Level.YELLOW, said))
+        good.append(f"#{channel.name}")
+    if good:
+        found.append(Finding(_PART, Level.GREEN, f"channels: {', '.join(dict.fromkeys(good))}"))
+    return [*found, *_without(config)]
+
+
+def _commented(config: Config) -> Iterator[Finding]:
+    for number, line in enumerate(config.files.get("queues.yaml", "").splitlines(), 1):
+        if name := _COMMENTED.match(line):
+            said = f'queues.yaml:{number}: YAML takes {name[1]} for a comment; put it in quotes: "{name[1]}"'
+            yield Finding(_PART, Level.RED, said)
+
+
+def _without(config: Config) -> Iterator[Finding]:
+    alone = [key for key, queue in config.queues.items() if not queue.slack]
+    if len(alone) == len(config.queues):
+        said = 'no queue has a channel: add `slack: "#its-channel"` to config/queues.yaml'
+        yield Finding(_PART, Level.YELLOW, said)
+    elif alone:
+        yield Finding(_PART, Level.GREEN, f"on the web desk alone, for want of a channel: {', '.join(alone)}")
+    if not config.slack_ops:
+        said = 'failures have no channel: add `slack: {ops: "#hub-ops"}` at the end of config/queues.yaml'
+        yield Finding(_PART, Level.YELLOW, said)
+
+
+# --------------------------------------------------------------------------------------------------------- agents
+
+
+async def _agents(config: Config, client: AsyncWebClient, me: Mapping[str, Any]) -> list[Finding]:
+    linked = {agent.key: agent.slack for agent in config.agents.values() if agent.slack}
+    own = frozenset(str(me[name]) for name in ("team_id", "enterprise_id") if me.get(name))
+    found: list[Finding] = []
+    good: list[str] = []
+    for key, user_id in linked.items():
+        why = await _agent(client, key, user_id, own)
+        if why:
+            found.append(Finding(_PART, Level.RED, why))
         else:
             good.append(key)
     if good:
         found.append(Finding(_PART, Level.GREEN, f"agents who can act: {', '.join(good)}"))
     elif not linked:
-        said = "no agent is linked: add `slack: U…` to config/agents.yaml"
+        said = "no agent is linked: add `slack: U…` (their member id) to config/agents.yaml"
         found.append(Finding(_PART, Level.YELLOW, said))
-    doubled = sorted({user for user in linked.values() if list(linked.values()).count(user) > 1})
-    if doubled:
-        found.append(Finding(_PART, Level.RED, f"linked to more than one agent: {', '.join(doubled)}"))
-    return found
+    for user_id in dict.fromkeys(linked.values()):
+        keys = [key for key, theirs in linked.items() if theirs == user_id]
+        if len(keys) > 1:
+            said = f"{' and '.join(keys)} are linked to the same member {user_id}, who acts as {keys[0]}"
+            found.append(Finding(_PART, Level.RED, said))
+    return [*found, *_unattended(config, good)]
+
+
+async def _agent(client: AsyncWebClient, key: str, user_id: str, own: frozenset[str]) -> str:
+    """Why this agent cannot act; '' where they can. Raises SlackApiError where Slack would not say of anybody."""
+    from slack_sdk.errors import SlackApiError
+
+    from desk.slack.gate import why_not
+
+    where = "in their Slack profile: ⋮, Copy member ID"
+    if not _MEMBER.fullmatch(user_id):
+        return f"agent {key}: {user_id} is no member id (U0123456789); it is {where}"
+    try:
+        said = await _ask(lambda: client.users_info(user=user_id))
+    except SlackApiError as error:
+        if _code(error) not in ("user_not_found", "user_not_visible"):
+            raise
+        return f"agent {key}: nobody in this workspace has the member id {user_id}; it is {where}"
+    why = why_not(said["user"], own)
+    return f"agent {key} cannot act; whoever is {user_id} reads: “{why}”" if why else ""
+
+
+def _unattended(config: Config, good: Iterable[str]) -> Iterator[Finding]:
+    """Queues whose cards nobody could claim. Leads and admins act in every queue."""
+    agents = [config.agents[key] for key in good]
+    if not agents or any(agent.role is not Role.AGENT for agent in agents):
+        return
+    attended = {queue for agent in agents for queue in agent.queues}
+    left = [key for key, queue in config.queues.items() if queue.slack and key not in attended]
+    if left:
+        yield Finding(_PART, Level.YELLOW, f"nobody who can act on Slack works in: {', '.join(left)}")

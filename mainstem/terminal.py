@@ -86,8 +86,10 @@ def summary(
 def _slack(settings: Settings) -> str:
     if settings.slack_bot_token is None:
         return "[dim]not set up; agents can answer from there too: docs/slack.md[/]"
+    if settings.slack_app_token is None and settings.slack_signing_secret is None:
+        return "[yellow]half set up: MAINSTEM_SLACK_APP_TOKEN is missing; docs/slack.md[/]"
     how = "Socket Mode" if settings.slack_app_token is not None else "HTTP mode"
-    return f"[green]●[/] {how} [dim]· mainstem slack check says what is missing[/]"
+    return f"{how} [dim]· mainstem slack check asks Slack whether everything is well[/]"
 
 
 def _accounts(console: object, prepared: Prepared) -> None:
