@@ -25,6 +25,8 @@ ALL = (
     "slack.after_revise",  # an agent's edit is on its way to the customer; not noted where it was typed
     "slack.after_withdraw",  # the same for a deletion
     "slack.before_done",  # worked off, not noted as such
+    "post.before_send",  # a post for Slack is leased, the request has not left
+    "post.after_send",  # Slack has it, we have not noted it
     "change.after_claim",  # a change is marked as being made, the request has not left
     "change.after_call",  # the provider has made it, we have not noted it
 )

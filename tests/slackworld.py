@@ -7,7 +7,8 @@ instead of running by the clock.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,13 @@ class SlackWorld:
             if not done:
                 return
         raise AssertionError("Slack does not come to rest")
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """What failed is tried again, until that holds."""
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.01)
+                await self.settle()
 
     async def passes(self, **time: float) -> None:
         """Time goes by, and everything does what it does by then."""
@@ -164,6 +172,12 @@ class SlackWorld:
         await self.settle()
         return ts
 
+    async def opens_home(self, who: Person, says: str) -> str:
+        """What their Home says, once it says that."""
+        await who.opens_home()
+        await self.slack.until(lambda: says in self.words(who.home))
+        return self.words(who.home)
+
     async def reacts(self, who: Person, ts: str, place: str | None = None) -> None:
         """With the outbox."""
         await who.reacts(place or self.support, ts, names.SEND_REACTION)
@@ -224,8 +238,10 @@ def _texts(node: Any) -> list[str]:
 
 
 @asynccontextmanager
-async def slack_world(folder: Path, store: Store, valkey: str) -> AsyncIterator[SlackWorld]:
-    """Everything started, and ended in order."""
+async def slack_world(
+    folder: Path, store: Store, valkey: str, *, called: str = "Bo"
+) -> AsyncIterator[SlackWorld]:
+    """Everything started, and ended in order. called: Bo's name in the configuration."""
     async with Slack.start() as slack, aiohttp.ClientSession() as session:
         bo, cleo, dot = slack.user("Bo"), slack.user("Cleo"), slack.user("Dot")
         places = {
@@ -233,7 +249,7 @@ async def slack_world(folder: Path, store: Store, valkey: str) -> AsyncIterator[
             for name in ("support-desk", "billing-desk", "general-desk", "hub-ops")
         }
         agents = (
-            f"agents:\n  bo: {{name: Bo, queues: [general, support, billing], slack: {bo.id}}}\n"
+            f"agents:\n  bo: {{name: {json.dumps(called)}, queues: [general, support, billing], slack: {bo.id}}}\n"
             f"  cleo: {{name: Cleo, role: lead, queues: all, slack: {cleo.id}}}\n"
         )
         files = dict(CONFIG) | {"queues.yaml": QUEUES, "replies.yaml": REPLIES, "agents.yaml": agents}
@@ -250,7 +266,7 @@ async def slack_world(folder: Path, store: Store, valkey: str) -> AsyncIterator[
                 ),
                 blobs=hub.blobs,
                 desk_url="http://desk.test",
-                replay=lambda held, by: replayed.append(by) or "stored",  # type: ignore[func-returns-value]
+                replay=lambda held, by: (replayed.append(by), "stored")[1],  # type: ignore[func-returns-value]
                 clock=hub.clock,
             )
             directory = Directory(desk)

@@ -36,6 +36,7 @@ async def test_ann_writes_bo_claims_and_answers_from_slack_and_she_reads_it(offi
         assert office.offered(office.support, names.UNDO)
         await office.passes(seconds=11)
         await page.shows(("you", "The kettle I bought is broken"), ("Bo", "We send you a new one."))
+        await page.stays_so()  # and its receipt is on its way
         await office.settle()
         assert "Delivered" in office.line(office.support, "We send you a new one.")
         assert not office.offered(office.support, names.UNDO)
@@ -202,8 +203,7 @@ async def test_6_the_question_below_what_was_typed_sends_it_or_keeps_it(office: 
     assert "A new one is on its way." in office.words(second)
     await office.bo.clicks(office.support, first["ts"], names.KEEP_INTERNAL)
     await office.bo.clicks(office.support, second["ts"], names.SEND_TYPED)
-    await office.settle()
-    assert office.bo.ephemerals == [], "both questions are gone"
+    await office.slack.until(lambda: not office.bo.ephemerals)  # both questions go
     await office.passes(seconds=11)
     assert office.hub.company.got == ["A new one is on its way."]
     assert list(office.slack.reactions(office.support, kept)) == [names.INTERNAL_MARK]
@@ -270,6 +270,7 @@ async def test_2_and_8_one_person_on_two_channels_is_told_by_the_other_when_one_
         assert await office.bo.presses_submit() is None, "text and another channel stand there already"
         await office.passes(seconds=11)
         await page.shows(("you", "Do you open on Sundays?"), ("Bo", "We do."))
+        await page.stays_so()
         await office.settle()
         assert "Delivered" in office.line(office.support, "by web chat")
     assert office.hub.company.got == []

@@ -57,9 +57,7 @@ async def test_16_who_is_linked_and_becomes_a_guest_a_stranger_or_a_bot_can_do_n
         await office.cleo.shortcut(names.SHORTCUT_SEND, office.support, ts)
         assert why in office.words(office.cleo.ephemerals[-1])
         assert why in office.words(await office.cleo.commands("/hub", "next", office.general))
-        await office.cleo.opens_home()
-        await office.settle()
-        assert why in office.words(office.cleo.home)
+        await office.opens_home(office.cleo, why)
     await office.reacts(office.cleo, ts)
     await office.types(office.cleo, "Hello from outside")
     await office.passes(seconds=11)
@@ -120,11 +118,7 @@ async def test_17_a_connection_is_replaced_before_it_closes_and_nothing_is_misse
 async def test_17_a_post_whose_answer_was_lost_is_looked_up_and_not_repeated(office: SlackWorld) -> None:
     office.slack.fail("chat.postMessage", "lost")
     await office.writes()
-    for _ in range(50):
-        await asyncio.sleep(0.01)
-        await office.settle()
-        if office.slack.called("conversations.history"):
-            break
+    await office.until(lambda: office.slack.called("conversations.history"))
     assert len(office.cards(office.support)) == 1
     await office.clicks(office.bo, office.support, names.CLAIM)
     assert "Bo" in office.words(office.card(office.support)), "and it is the hub's card, which is drawn anew"
@@ -180,17 +174,12 @@ async def test_f25_slack_down_archived_and_revoked_lose_nothing_and_post_nothing
 ) -> None:
     office.slack.fail("chat.postMessage", 503, times=2)
     await office.writes()
-    await asyncio.sleep(0.01)
-    for _ in range(5):
-        await asyncio.sleep(0.01)
-        await office.settle()
+    await office.until(lambda: office.cards(office.support))
     assert len(office.cards(office.support)) == 1
     office.slack.archive(office.billing)
     await office.writes("Where is my refund?", "Eve")
-    for _ in range(5):
-        await asyncio.sleep(0.01)
-        await office.settle()
-    assert any("refund" in office.words(one) for one in office.cards(office.ops))
+    await office.until(lambda: any("refund" in office.words(one) for one in office.cards(office.ops)))
+    await office.until(lambda: any("archived" in office.words(one) for one in office.cards(office.ops)))
     office.slack.revoke()
     await office.writes("The toaster is broken", "Tom")
     office.hub.cleo.takes_next()  # the web desk goes on

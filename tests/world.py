@@ -216,13 +216,22 @@ class World:
             await page.hello(socket)
             yield page
 
-    async def form(self, *, taken: bool = True, **body: Any) -> None:
-        """The company's website posts a form, signed. taken False: one that nobody can read."""
+    async def form(self, **body: Any) -> None:
+        """The company's website posts a form, signed."""
+        status, said = await self._posts(body)
+        assert status == 200, said
+
+    async def garbles(self, **body: Any) -> None:
+        """The same, and nobody can read it."""
+        status, said = await self._posts(body)
+        assert status == 202, (status, said)
+
+    async def _posts(self, body: Mapping[str, Any]) -> tuple[int, str]:
         data = json.dumps(body).encode()
         stamp = int(self.clock().timestamp())
         headers = {signing.HEADER: signing.sign(self.company.secret, data, stamp)}
         async with self.http.post(f"{self.url}/in/webhook/main", data=data, headers=headers) as answer:
-            assert (answer.status == 200) is taken, await answer.text()
+            return answer.status, await answer.text()
 
     @property
     def bo(self) -> Agent:

@@ -23,7 +23,7 @@ from desk.slack import blocks
 from desk.slack.blocks import Post as Drawing
 from desk.slack.context import SlackDesk
 from desk.slack.names import METADATA, SURFACE
-from hub import log
+from hub import failpoints, log
 from workers import slack_draw, slack_files, slack_ops
 from workers.slack_calls import Calls, Failed, Trouble
 from workers.slack_draw import FILE, Scene
@@ -140,6 +140,7 @@ class Putter:
             **_QUIET,
             **_NO_PREVIEW,
         }
+        failpoints.here("post.before_send")
         try:
             answer = await self._calls.now(POST, post.place, **arguments)
         except Failed as problem:
@@ -148,6 +149,7 @@ class Putter:
             _log.error("not taken", post=post.id, kind=post.kind, why=problem.why)
             arguments |= {"text": _PLAIN.text, "blocks": list(_PLAIN.blocks)}
             answer = await self._calls.at_rate(POST, post.place, **arguments)
+        failpoints.here("post.after_send")
         return str(answer["ts"])
 
     async def _note(self, post: Post, ts: str, drawn: str) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,7 @@ accounts:
     "agents.yaml": "agents: {bo: {name: Bo, queues: all, limit: 1000}}\n",
     "routing.yaml": "rules: []\ndefault: {queue: general}\n",
 }
+COMMANDS = {"slack": ("slack", "run")}  # of the processes whose command is not their name
 SECRET = "a secret that only this test and its company know"
 
 
@@ -87,9 +88,16 @@ class Installation:
     """`with Installation(folder, database_url) as hub:` then `hub.start("web", "router")`."""
 
     def __init__(
-        self, folder: Path, database_url: str | None = None, *, appendfsync: str = "everysec"
+        self,
+        folder: Path,
+        database_url: str | None = None,
+        *,
+        appendfsync: str = "everysec",
+        config: Mapping[str, str] | None = None,
     ) -> None:
+        """config: files that differ from CONFIG."""
         self.folder = folder
+        self.files = CONFIG | dict(config or {})
         self.valkey = Valkey(tcp=True, appendfsync=appendfsync)
         self.company = Company()
         self.port, self.desk_port = free_port(), free_port()
@@ -103,11 +111,11 @@ class Installation:
         self.company.__enter__()
         config = self.folder / "config"
         config.mkdir(parents=True, exist_ok=True)
-        for name, text in CONFIG.items():
+        for name, text in self.files.items():
             (config / name).write_text(text.replace("URL", self.company.url))
         self.run("release")
         self.store = Store.open(self.database_url)
-        self.config = load({name: (config / name).read_text() for name in CONFIG})
+        self.config = load({name: (config / name).read_text() for name in self.files})
         self.desk = Actions(
             store=self.store,
             config=lambda: self.config,
@@ -167,9 +175,10 @@ class Installation:
     def start(self, *names: str, **environment: str) -> None:
         """Start processes; `web`, or `router:2` for a second one of a kind."""
         for name in names:
+            kind = name.partition(":")[0]
             with (self.folder / f"{name.replace(':', '-')}.log").open("ab") as log:
                 self.running[name] = subprocess.Popen(
-                    [*DIE_WITH_US, sys.executable, "-m", "mainstem", name.partition(":")[0]],
+                    [*DIE_WITH_US, sys.executable, "-m", "mainstem", *COMMANDS.get(kind, (kind,))],
                     cwd=ROOT, env=self.environment | environment, stdout=log, stderr=log,
                     start_new_session=True,
                 )  # fmt: skip
