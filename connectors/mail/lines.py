@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -69,9 +69,8 @@ class Pool:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._idle: dict[aiosmtplib.SMTP, asyncio.Task[None]] = {}
 
-    @contextlib.asynccontextmanager
-    async def place(self, budget: Budget) -> AsyncIterator[None]:
-        """One of AT_ONCE. Raises SendError(THROTTLED) where none falls free in time."""
+    async def enter(self, budget: Budget) -> None:
+        """Take one of AT_ONCE places, to be left again. Raises SendError(THROTTLED) where none falls free in time."""
         try:
             async with asyncio.timeout(
                 max(0.0, budget.left_s() - budget.timing.data - budget.timing.command)
@@ -81,10 +80,9 @@ class Pool:
             raise SendError(
                 SendCode.THROTTLED, "every connection to the mail server is busy", retry=True, after_s=5.0
             ) from None
-        try:
-            yield
-        finally:
-            self._places.release()
+
+    def leave(self) -> None:
+        self._places.release()
 
     def idle(self) -> aiosmtplib.SMTP | None:
         """One that is open and logged in, as far as is known; the caller keeps it again or closes it."""
@@ -108,7 +106,10 @@ class Pool:
                 client.close()
         except asyncio.CancelledError:
             if self._idle.pop(client, None) is not None:  # else it was taken, and is somebody's
+                if isinstance(client.transport, asyncio.WriteTransport):
+                    client.transport.abort()  # the loop may end at once: no time for TLS to say goodbye
                 client.close()
+                await asyncio.sleep(0)
             raise
 
 

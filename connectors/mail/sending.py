@@ -53,7 +53,8 @@ async def _files(message: Outgoing, wire: Wire) -> list[bytes]:
 async def _hand_over(mail: Mail, account: Account, wire: Wire, budget: Budget) -> list[str]:
     """Over an idle connection if there is one; where that turns out to be dead before the mail began, over a new."""
     pool = lines.pool(account)
-    async with pool.place(budget):
+    await pool.enter(budget)
+    try:
         if (idle := pool.idle()) is not None:
             try:
                 return await _over(idle, pool, mail, budget)
@@ -64,6 +65,8 @@ async def _hand_over(mail: Mail, account: Account, wire: Wire, budget: Budget) -
             return await _over(client, pool, mail, budget)
         except _Stale as stale:
             raise stale.error from None
+    finally:
+        pool.leave()
 
 
 class _Stale(Exception):
