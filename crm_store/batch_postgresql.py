@@ -142,7 +142,8 @@ def change(driver: Driver, conversations: Sequence[Conversation], columns: Mappi
 
 def seen(driver: Driver, rows: Sequence[Row]) -> None:
     driver.execute(
-        "UPDATE identities i SET last_seen_at = greatest(i.last_seen_at, v.at), verified = i.verified OR v.verified"
+        "UPDATE identities i SET last_seen_at = greatest(i.last_seen_at, v.at), verified = i.verified OR v.verified,"
+        " trouble = CASE WHEN i.trouble IN ('dead', 'full') THEN NULL ELSE i.trouble END"
         " FROM unnest(%s::bigint[], %s::boolean[], %s::bigint[]) v(at, verified, id) WHERE i.id = v.id",
         _columns(rows, 3),
     )

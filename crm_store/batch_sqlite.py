@@ -142,7 +142,8 @@ def change(
 
 def seen(driver: sqlite3.Connection, rows: Sequence[Row]) -> None:
     driver.executemany(
-        "UPDATE identities SET last_seen_at = max(last_seen_at, ?), verified = verified OR ? WHERE id = ?",
+        "UPDATE identities SET last_seen_at = max(last_seen_at, ?), verified = verified OR ?,"
+        " trouble = CASE WHEN trouble IN ('dead', 'full') THEN NULL ELSE trouble END WHERE id = ?",
         rows,
     )
 

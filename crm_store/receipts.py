@@ -11,20 +11,24 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, tuple_, update
 
 from crm_store import delivery_states as states
+from crm_store import threads
 from crm_store.delivery_states import Happened, Moved, note
-from crm_store.schema import deliveries, delivery_parts, parked_reports
+from crm_store.schema import conversations, deliveries, delivery_parts, identities, parked_reports
 from crm_store.statements import run
+from crm_store.traces import log, touch
+from hub import urn as urns
 from hub.clock import from_us, to_us
 from hub.ids import Ids
 from hub.model import DeliveryReported, DeliveryStatus
 
+TROUBLES = ("dead", "full")  # codes of a failure that say something of the address
 KIND = "report"  # the table also holds edits and reactions that came too early
 _LOCK_CLASS = 0x6D73  # advisory locks of ours: "ms"
 _LOCKS = 512  # names share so many locks; PostgreSQL has room for some thousands in all transactions together
@@ -73,6 +77,8 @@ def apply_reports(
     found = _by_external_id(tx, [r for r in reports if r.external_id])
     wanted = set(found.values()) | {r.delivery_id for r in reports if r.delivery_id is not None}
     known = _lock_deliveries(tx, wanted)
+    if any(report.recipient for report in reports):
+        _tell_others(tx, known.values())
     parked = []
     for report in reports:
         by_id = found.get((report.account, report.external_id or ""))
@@ -129,16 +135,24 @@ class _Delivery:
     id: int
     conversation_id: int
     account: str
+    to_urn: str
     state: str
     attempts: int
     parts: dict[int, tuple[str, str]]  # number -> (external id, state)
     had_parts: bool
     given_up: frozenset[str]  # external ids of tries that an agent has repeated
+    others: frozenset[str] = frozenset()  # who may have had a copy
     told: DeliveryReported | None = None
     proven: bool = False  # our own id came back in a report: it went out
+    delays: list[DeliveryReported] = field(default_factory=list)  # it is still on its way
+    copies: list[DeliveryReported] = field(default_factory=list)  # about somebody who was to have a copy
 
     def hears(self, report: DeliveryReported) -> bool:
         """Play one report. False: it must wait until the send that it speaks of has been committed."""
+        if report.recipient != self.to_urn and report.recipient in self.others:
+            if self.state != states.SENDING:
+                self.copies.append(report)
+            return self.state != states.SENDING
         numbers = [
             n for n, (external_id, _) in self.parts.items() if external_id == (report.external_id or None)
         ]
@@ -156,6 +170,8 @@ class _Delivery:
         for number in numbers:
             external_id, state = self.parts[number]
             self.parts[number] = (external_id, states.forward(state, report.status.value))
+        if report.status is DeliveryStatus.SENT and report.detail:
+            self.delays.append(report)
         if self.told is None or states.RANK[report.status.value] >= states.RANK[self.told.status.value]:
             self.told = report
         return True
@@ -212,7 +228,7 @@ def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, _Delivery]:
     found: dict[int, _Delivery] = {}
     for chunk in _chunks(sorted(wanted)):
         rows = tx.execute(
-            select(d.id, d.conversation_id, d.account, d.state, d.attempts)
+            select(d.id, d.conversation_id, d.account, d.to_urn, d.state, d.attempts)
             .where(d.id.in_(chunk))
             .order_by(d.id)
             .with_for_update()
@@ -226,14 +242,31 @@ def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, _Delivery]:
             mine = {number: part for number, part in parts[row.id].items() if number >= 0}
             given_up = frozenset(name for number, (name, _) in parts[row.id].items() if number < 0)
             found[row.id] = _Delivery(
-                row.id, row.conversation_id, row.account, row.state, row.attempts, mine, bool(mine), given_up
+                row.id,
+                row.conversation_id,
+                row.account,
+                row.to_urn,
+                row.state,
+                row.attempts,
+                mine,
+                bool(mine),
+                given_up,
             )
     return found
+
+
+def _tell_others(tx: Connection, known: Iterable[_Delivery]) -> None:
+    """Only who takes part may have had a copy: any other recipient that a bounce names is where the address led to."""
+    people = threads.people(tx, sorted({delivery.conversation_id for delivery in known}))
+    for delivery in known:
+        delivery.others = frozenset(people.get(delivery.conversation_id, ()))
 
 
 def _write(tx: Connection, ids: Ids, changed: Iterable[_Delivery], now: datetime) -> list[Moved]:
     moved, history = [], []
     part_rows: list[dict[str, Any]] = []
+    changed = list(changed)
+    _addresses(tx, ids, changed, now)
     for delivery in changed:
         told = delivery.told
         if told is None:
@@ -251,6 +284,10 @@ def _write(tx: Connection, ids: Ids, changed: Iterable[_Delivery], now: datetime
         ]
         state = delivery.becomes()
         if state == delivery.state:
+            history += [
+                Happened(delivery_id=delivery.id, state=state, at=now, detail=report.detail)
+                for report in delivery.delays
+            ]
             continue
         bad = state in (states.FAILED, states.OPTED_OUT)
         values: dict[str, Any] = {"state": state, "updated_at": now, "lease_owner": None, "lease_until": None}
@@ -274,6 +311,30 @@ def _write(tx: Connection, ids: Ids, changed: Iterable[_Delivery], now: datetime
         tx.execute(insert(delivery_parts), part_rows)
     note(tx, ids, history)
     return moved
+
+
+def _addresses(tx: Connection, ids: Ids, changed: Sequence[_Delivery], now: datetime) -> None:
+    """What failures say of the addresses themselves; and copies that did not arrive, which fail no delivery."""
+    marks: dict[tuple[int, str], str] = {}
+    for delivery in changed:
+        told = delivery.told
+        if told is not None and told.status is DeliveryStatus.FAILED and told.code in TROUBLES:
+            marks[delivery.conversation_id, delivery.to_urn] = told.code
+        for report in delivery.copies:
+            if report.status is DeliveryStatus.FAILED:
+                if report.code in TROUBLES:
+                    marks[delivery.conversation_id, report.recipient or ""] = report.code
+                data = {"to": report.recipient, "delivery": delivery.id}
+                log(tx, ids, delivery.conversation_id, "copy_failed", "system", now, report.detail, data)
+                touch(tx, [delivery.conversation_id])
+    i, c = identities.c, conversations.c
+    for (conversation_id, urn), trouble in sorted(marks.items()):
+        brand = select(c.brand_id).where(c.id == conversation_id).scalar_subquery()
+        tx.execute(
+            update(identities)
+            .where(i.brand_id == brand, i.urn.in_((urn, urns.unproved(urn))))
+            .values(trouble=trouble)
+        )
 
 
 # ------------------------------------------------------------------------------------------------------ parking
@@ -321,6 +382,7 @@ def _encode(report: DeliveryReported) -> str:
             "delivery_id": report.delivery_id,
             "code": report.code,
             "detail": report.detail,
+            "recipient": report.recipient,
             "reported_at": None if report.reported_at is None else to_us(report.reported_at),
         }
     )
@@ -337,6 +399,7 @@ def _decode(row: Any) -> DeliveryReported:
         delivery_id=kept["delivery_id"],
         code=kept["code"],
         detail=kept["detail"],
+        recipient=kept.get("recipient"),
     )
     return (
         report if kept["reported_at"] is None else replace(report, reported_at=from_us(kept["reported_at"]))

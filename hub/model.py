@@ -126,7 +126,11 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryReported:
-    """A provider's word on one part of a message of ours, named by `external_id` or by our own `delivery_id`."""
+    """A provider's word on one part of a message of ours, named by `external_id` or by our own `delivery_id`.
+
+    code: the provider's, or what a failure says of the address: "dead" (there is none such), "full" (for now).
+    recipient: the address (URN) that it is about, where it may be one of several; None: whom the message was for.
+    """
 
     account: str
     event_key: str
@@ -138,6 +142,7 @@ class DeliveryReported:
     detail: str = ""
     reported_at: datetime | None = None
     blob: str | None = None
+    recipient: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
