@@ -139,7 +139,7 @@ def identities_of(tx: Connection, customer_id: int, limit: int = 100) -> tuple[I
         found = tx.execute(
             select(consents.c.brand_id, consents.c.urn, consents.c.scope).where(
                 consents.c.brand_id == rows[0].brand_id,
-                consents.c.urn.in_([row.urn for row in rows]),
+                consents.c.urn.in_([urns.bare(row.urn) for row in rows]),
                 consents.c.granted.is_(False),
             )
         )
@@ -152,7 +152,7 @@ def identities_of(tx: Connection, customer_id: int, limit: int = 100) -> tuple[I
             verified=row.verified,
             name=row.name,
             trouble=row.trouble,
-            opted_out=tuple(sorted(withheld.get((row.brand_id, row.urn), ()))),
+            opted_out=tuple(sorted(withheld.get((row.brand_id, urns.bare(row.urn)), ()))),
             first_seen_at=row.first_seen_at,
             last_seen_at=row.last_seen_at,
         )

@@ -20,6 +20,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from crm_store import delivery_states as states
+from crm_store import threads
 from crm_store.delivery_states import CODE_CHARS, PROVIDER_CODE_CHARS, Moved, put, put_events
 from crm_store.pauses import paused
 from crm_store.receipts import Name, lock, name_of, take_parked
@@ -82,7 +83,7 @@ _LOAD = """
     SELECT d.id, d.conversation_id, d.interaction_id, i.identity_id, c.brand_id, d.account, d.to_urn, d.idem_key,
            d.bulk, d.attempts, d.due_at, COALESCE(d.tries_from, d.created_at), d.updated_at, i.text, i.subject,
            c.thread, COALESCE(NULLIF(i.in_reply_to, ''), CASE WHEN l.account = d.account THEN l.external_id END),
-           i.sender_name, i.at, i.attachments
+           i.sender_name, i.at, i.attachments, d.by = 'system'
     FROM deliveries d
     JOIN interactions i ON i.id = d.interaction_id
     JOIN conversations c ON c.id = d.conversation_id
@@ -142,7 +143,10 @@ class Claimed(msgspec.Struct, frozen=True):
     author_name: str
     written_us: int
     files: int  # how many attachments it has
+    automatic: bool  # 0 or 1: no person wrote it
     attachments: tuple[Attachment, ...] = ()
+    references: tuple[str, ...] = ()  # of a mail: what was said before, the newest first
+    cc: tuple[str, ...] = ()
 
     @property
     def due_at(self) -> datetime:
@@ -232,6 +236,9 @@ def load(tx: Connection, delivery_ids: Sequence[int]) -> list[Claimed]:
     if not delivery_ids:
         return []
     found = [Claimed(*row) for row in rows(tx, _LOAD, ids=delivery_ids)]
+    if mails := [claimed for claimed in found if claimed.account.startswith(threads.MAIL_ACCOUNTS)]:
+        threaded = _threaded(tx, mails)
+        found = [threaded.get(claimed.id, claimed) for claimed in found]
     files = _attachments(tx, [claimed.interaction_id for claimed in found if claimed.files])
     if not files:
         return found
@@ -239,6 +246,27 @@ def load(tx: Connection, delivery_ids: Sequence[int]) -> list[Claimed]:
         msgspec.structs.replace(claimed, attachments=files.get(claimed.interaction_id, ()))
         for claimed in found
     ]
+
+
+def _threaded(tx: Connection, mails: Sequence[Claimed]) -> dict[int, Claimed]:
+    """Mails with what they go on from, and who else gets them: nobody gets a copy of what a machine says."""
+    by_account: dict[str, set[int]] = defaultdict(set)
+    for mail in mails:
+        by_account[mail.account].add(mail.conversation_id)
+    said = {account: threads.said(tx, account, sorted(talks)) for account, talks in by_account.items()}
+    about = {account: threads.about(tx, account, sorted(talks)) for account, talks in by_account.items()}
+    copied = threads.copied(tx, sorted({mail.conversation_id for mail in mails if not mail.automatic}))
+    return {
+        mail.id: msgspec.structs.replace(
+            mail,
+            subject=mail.subject or about[mail.account].get(mail.conversation_id),
+            references=said[mail.account].get(mail.conversation_id, ()),
+            cc=()
+            if mail.automatic
+            else tuple(urn for urn in copied.get(mail.conversation_id, ()) if urn != mail.to_urn),
+        )
+        for mail in mails
+    }
 
 
 def _attachments(tx: Connection, interactions: Sequence[int]) -> dict[int, tuple[Attachment, ...]]:

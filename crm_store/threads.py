@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection
 
 from crm_store.delivery_states import put
 from crm_store.statements import rows
 
+MAIL = "mail"  # the connector whose senders must be proved: anybody can write any From line
+MAIL_ACCOUNTS = f"{MAIL}/"
 CITED = 20  # ids of earlier messages that go out with a reply; mail programs trim longer lists themselves
 COPIED = 20  # others who get a copy of a reply
 
@@ -41,6 +44,20 @@ _SAID = """
         SELECT d.conversation_id, p.account, p.external_id, d.interaction_id FROM deliveries d
         JOIN delivery_parts p ON p.delivery_id = d.id WHERE d.conversation_id {ids} AND p.part >= 0) said
     WHERE account = :account ORDER BY conversation_id, id DESC
+"""
+_ABOUT = """
+    SELECT c.id, COALESCE(NULLIF(l.subject, ''), NULLIF(c.subject, '')) FROM conversations c
+    LEFT JOIN interactions l ON l.id = c.last_inbound_id AND l.account = :account WHERE c.id {ids}
+"""
+# Who is written to in copy: not who wants nothing of us, nor whom nothing reaches.
+_COPIED = """
+    SELECT p.conversation_id, p.urn FROM conversation_people p JOIN conversations c ON c.id = p.conversation_id
+    WHERE p.conversation_id {ids}
+    AND NOT EXISTS (SELECT 1 FROM identities i
+        WHERE i.brand_id = c.brand_id AND i.urn = p.urn AND i.trouble IN ('dead', 'blocked'))
+    AND NOT EXISTS (SELECT 1 FROM consents k
+        WHERE k.brand_id = c.brand_id AND k.urn = p.urn AND k.scope = 'all' AND NOT k.granted)
+    ORDER BY p.conversation_id, p.at, p.urn
 """
 
 
@@ -117,9 +134,23 @@ def said(tx: Connection, account: str, conversation_ids: Sequence[int]) -> dict[
     return {conversation_id: tuple(ids) for conversation_id, ids in found.items()}
 
 
+def about(tx: Connection, account: str, conversation_ids: Sequence[int]) -> dict[int, str | None]:
+    """The subject that an answer in each has: of the customer's last mail, else of the conversation."""
+    return dict(map(tuple, rows(tx, _ABOUT, account=account, ids=conversation_ids)))
+
+
 def people(tx: Connection, conversation_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """Who takes part in each beside the customer, in the order of their addresses, at most COPIED."""
+    """Who takes part in each beside the customer."""
+    return _gathered(rows(tx, _PEOPLE, ids=conversation_ids))
+
+
+def copied(tx: Connection, conversation_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Who of them gets a copy of an answer: the COPIED who have taken part the longest."""
+    return _gathered(rows(tx, _COPIED, ids=conversation_ids), COPIED)
+
+
+def _gathered(pairs: Iterable[Sequence[Any]], at_most: int | None = None) -> dict[int, tuple[str, ...]]:
     found: defaultdict[int, list[str]] = defaultdict(list)
-    for conversation_id, urn in rows(tx, _PEOPLE, ids=conversation_ids):
+    for conversation_id, urn in pairs:
         found[conversation_id].append(urn)
-    return {conversation_id: tuple(sorted(urns)[:COPIED]) for conversation_id, urns in found.items()}
+    return {conversation_id: tuple(urns[:at_most]) for conversation_id, urns in found.items()}

@@ -247,11 +247,12 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
         )
     if identity.trouble in TROUBLES:
         raise Refused(f"Not sent: {TROUBLES[identity.trouble]}.")
-    if consents.blocked(tx, row.brand_id, [identity.urn]):
+    urn = urns.bare(identity.urn)
+    if consents.blocked(tx, row.brand_id, [urn]):
         raise Refused(f"{urns.display(identity.urn)} has opted out of messages from us.")
     _check_window(tx, terms, account, identity)
     check_message(order.text, order.attachments, limits, account)
-    return Target(account=account.key, identity_id=identity.id, urn=identity.urn)
+    return Target(account=account.key, identity_id=identity.id, urn=urn)
 
 
 def _identity(tx: Connection, row: Row[Any], to: str | None) -> Row[Any]:

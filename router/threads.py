@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crm_store.batch_plan import Conversation, Identity, Keys, Known, Plan
+from crm_store.threads import MAIL as MAIL
 from crm_store.threads import Wanted
 from hub import urn as urns
 from hub.config import Account, Config
 from hub.model import MessageReceived
 
-MAIL = "mail"  # the connector whose senders must be proved: anybody can write any From line
 _INDEX = "thread-index:"
 
 

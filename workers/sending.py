@@ -105,6 +105,11 @@ def outgoing(delivery: Claimed, *, tries: int) -> Outgoing:
         created_at=delivery.written_at,
         author_name=delivery.author_name,
         attempt=tries,
+        conversation_id=delivery.conversation_id,
+        references=delivery.references,
+        cc=delivery.cc,
+        automatic=bool(delivery.automatic),
+        bulk=bool(delivery.bulk),
     )
 
 

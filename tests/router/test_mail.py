@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
-from crm_store import deliveries, interactions, schema, views
+from crm_store import deliveries, interactions, outbox, schema, views
 from crm_store.db import Store
+from hub import urn as urns
 from hub.model import DeliveryReported, DeliveryStatus
 from tests.router.way_in import FILES, WayIn, text_of
+from tests.store.people import Office
+from workers.sending import outgoing
 
 ANN, HOME, BOB, EVE = (
     "mailto:ann@example.com",
@@ -534,3 +537,68 @@ def test_a_newsletter_an_absence_and_a_bounce_in_between_raise_nothing(way: Post
     assert (first.state, first.waiting_since) == ("pending", None)
     assert way.talks() == [["hello", "our words", "I am on the beach"], ["10 % off"]]
     assert answers(way) == []
+
+
+# ------------------------------------------------------------------------------------------------------- going out
+
+
+def claimed(way: Post) -> list[Any]:
+    return way.store.run(
+        lambda tx: outbox.claim(
+            tx, {"mail/support": 9, "webchat/main": 9}, owner="t", now=way.now, lease=timedelta(seconds=50)
+        )
+    )
+
+
+def test_a_reply_cites_what_was_said_and_goes_to_who_takes_part(way: Post) -> None:
+    way.take(
+        way.mail("hello", id="a1", subject="Printer", participants=(BOB, EVE, "mailto:gone@example.com"))
+    )
+    first = way.conversation()
+    way.sent(first, "o1")
+    way.take(way.mail("STOP", EVE), way.mail("x", "mailto:gone@example.com"))
+    way.change(schema.identities, trouble=None)
+    way.store.run(
+        lambda tx: tx.execute(
+            schema.identities.update()
+            .where(schema.identities.c.urn == "mailto:gone@example.com")
+            .values(trouble="dead")
+        )
+    )
+    way.take(
+        way.mail("yes", id="a2", subject="Re: Printer", conversation=first.id, references=("<o1>", "<a1>"))
+    )
+    made = way.sent(first, "o2")
+    way.store.run(
+        lambda tx: tx.execute(
+            schema.deliveries.update().where(schema.deliveries.c.id == made).values(state="queued")
+        )
+    )
+    (delivery,) = claimed(way)
+    said = outgoing(delivery, tries=2)
+    assert said.references == ("<o2>", "<a2>", "<o1>", "<a1>")
+    assert (said.subject, said.in_reply_to, said.cc) == ("Re: Printer", "<a2>", (BOB,))
+    assert (said.conversation_id, said.automatic, said.bulk) == (first.id, False, False)
+
+
+def test_an_automatic_answer_says_so_and_has_no_copies(way: Post) -> None:
+    way.pass_(days=1)
+    way.take(way.mail("hello", id="a1", subject="Printer", participants=(BOB,)))
+    (delivery,) = claimed(way)
+    said = outgoing(delivery, tries=1)
+    assert (said.automatic, said.cc, said.in_reply_to, said.subject) == (True, (), "<a1>", "Printer")
+
+
+def test_an_answer_to_who_only_says_so_goes_to_the_address(store: Store) -> None:
+    office = Office(store)
+    office.customer("Ann?", f"{ANN}?unproved", verified=False)
+    talk, _ = office.writes(f"{ANN}?unproved", "it is me", account="mail/main")
+    act = office.actions()
+    act.claim(talk, "bo")
+    act.reply(talk, "bo", "Is it?", idem_key="k")
+    with store.read() as tx:
+        assert tx.execute(schema.deliveries.select()).one().to_urn == ANN
+        assert views.card(tx, talk).urn == f"{ANN}?unproved"
+    assert urns.display(f"{ANN}?unproved") == "ann@example.com (not proved)"
+    with pytest.raises(ValueError, match="no mail address"):
+        urns.normalise(f"{ANN}?unproved")
