@@ -88,6 +88,13 @@ PRESENCE = {
     "offline": "Offline",
 }
 
+# What a mail's proof (hub.model.MessageReceived.proof) holds -> what an agent reads. The first that fits.
+PROOFS = {
+    "token=pass": "proved by our own reply address",
+    "dmarc=pass": "proved by DMARC",
+}
+NOT_PROVED = "not proved"
+
 CALLS = {"call": "Call", "post": "Post", "form": "Form", "letter": "Letter", "visit": "Visit"}
 
 TROUBLE = {"dead": "does not exist any more", "full": "mailbox is full", "blocked": "has blocked us"}
@@ -234,3 +241,15 @@ def revision(one: Revision) -> tuple[str, str, str]:
 
 def delivery_code(code: str | None) -> str:
     return CODES.get(code or "", "")
+
+
+def is_mail(account: str) -> bool:
+    return account.startswith("mail/")
+
+
+def proved(proof: str) -> str:
+    """What proves that a mail came from its sender's address; empty where nothing does."""
+    if "," in proof or ":" in proof:  # with a "but" behind it (connectors/mail/auth.py)
+        return ""
+    parts = proof.split()
+    return next((said for part, said in PROOFS.items() if part in parts), "")

@@ -12,6 +12,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from connectors import CONNECTORS
+from connectors.mail.display import Displayer
 from desk.actions import Actions
 from desk.web import auth
 from desk.web.app import WebDesk, build_app
@@ -91,6 +92,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
             blobs=Blobs(settings.blob_folder),
             redis=redis,
             replay=Replay(store, settings, config),
+            letters=Displayer(),
         )
     )
     _add_metrics(app, pages)

@@ -53,6 +53,8 @@ def proof(message: Message, sender: str, authserv_id: str | None, hops: int = HO
     if found.get("dmarc") in ("fail", "reject", "quarantine"):
         verified = False
     said = " ".join(f"{method}={found[method]}" for method in _SHOWN if method in found)
+    if found.get("dmarc") == "pass" and not verified:
+        said += ", of another domain than the sender's"
     return Proof(verified, said or "nothing was checked")
 
 

@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as AnyHandler
 from sqlalchemy import Connection, text
 
-from desk.web import auth, conversation, files, lists, live, oversight, people, render, why
-from desk.web.context import DESK, LIVE, REQUEST_ID, Need, Route, WebDesk
+from desk.web import auth, conversation, files, lists, live, mail, oversight, people, render, why
+from desk.web.context import DESK, FRAMED, LIVE, REQUEST_ID, Need, Route, WebDesk
 from hub import log
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable
 
@@ -76,6 +76,7 @@ ROUTES: tuple[Route, ...] = (
     *people.ROUTES,
     *oversight.ROUTES,
     *files.ROUTES,
+    *mail.ROUTES,
     *live.ROUTES,
     Route("GET", "/static/{hash}/{name}", render.static, Need.ANYONE),
     Route("GET", "/healthz", healthz, Need.ANYONE),
@@ -137,6 +138,8 @@ def _sentence(request: web.Request, status: int, words: str) -> web.Response:
 
 
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
+    if request.get(FRAMED):
+        response.headers.setdefault("Content-Security-Policy", f"{CSP}; frame-src 'self'")
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "-")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -59,13 +59,26 @@ class Pool:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+class Letter(Protocol):
+    """A mail's HTML as it may be shown. html: sanitised, what may stand in a body; empty where there is nothing to
+    show, and `why` says why. left_out: how many pictures on other machines are not in it."""
+
+    @property
+    def html(self) -> str: ...
+    @property
+    def left_out(self) -> int: ...
+    @property
+    def why(self) -> str: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class WebDesk:
     """What the desk is built from.
 
     rules: the compiled rules of the configuration in force, to explain decisions with. redis: an asyncio client for
     live notices; None: pages follow the store alone, a few seconds behind. replay: gives one quarantined entry (its
-    id, who asks) to the router again, once; None: this desk has no such button.
+    id, who asks) to the router again, once; None: this desk has no such button. letters: a raw mail, and whether with
+    pictures on other machines, as HTML to be shown; None: this desk shows texts alone.
     """
 
     store: Store
@@ -76,6 +89,7 @@ class WebDesk:
     blobs: Blobs
     redis: Any = None
     replay: Callable[[int, str], str] | None = None
+    letters: Callable[[bytes, bool], Awaitable[Letter]] | None = None
     now: clock.Clock = clock.system
     call: Pool = field(default_factory=lambda: Pool("desk"))
     # Passwords cost 60 ms of a core each: a flood of guesses waits for its own two threads, not for the desk's.
@@ -122,6 +136,7 @@ LIVE: web.AppKey[Live] = web.AppKey("live")
 SESSION = web.RequestKey("session", Session)
 TOKEN = web.RequestKey("token", str)
 AGENT = web.RequestKey("agent", Agent)
+FRAMED = web.RequestKey("framed", bool)  # the page holds a frame of this desk's own
 REQUEST_ID = web.RequestKey("request_id", str)
 
 

@@ -17,11 +17,11 @@ from crm_store import presence, views
 from crm_store.schema import deliveries, interactions
 from crm_store.views import Card, ConversationView
 from desk import words
-from desk.web import forms, render
+from desk.web import forms, mail, render
 from desk.web.context import AGENT, DESK, Need, Route
+from desk.web.reach import NUMBER, visible
 from hub.errors import Conflict, NotFound, Refused
 
-NUMBER = "{number:[0-9]{1,12}}"
 DELIVERY = f"/conversations/{NUMBER}/deliveries/{{delivery:[0-9]{{1,19}}}}"
 
 SNOOZES = {
@@ -35,19 +35,6 @@ SNOOZES = {
 THEN = {"leave": "keep it open", "wait": "wait for the customer", "close": "close it"}
 
 
-async def visible(request: web.Request) -> Card:
-    """The conversation that the path names, if this agent may see it; the same NotFound whether it is there or not."""
-    desk, number = request.app[DESK], request.match_info["number"]
-    unknown = NotFound(f"There is no conversation #{int(number)}, or it is not in your queues.")
-    try:
-        card = await desk.read(views.card, number)
-    except NotFound:
-        raise unknown from None
-    if card.number != int(number) or not forms.may_see(request[AGENT], card):
-        raise unknown
-    return card
-
-
 async def page(
     request: web.Request, status: int = 200, error: str | None = None, typed: dict[str, str] | None = None
 ) -> web.Response:
@@ -55,6 +42,7 @@ async def page(
     desk, agent = request.app[DESK], request[AGENT]
     card = await visible(request)
     before = forms.query_number(request, "before")
+    letter = await mail.opened(request, card)
     now = desk.now()
 
     def look(tx: Connection) -> tuple[ConversationView, str, dict[str, presence.Presence]]:
@@ -84,6 +72,8 @@ async def page(
         snoozes=SNOOZES,
         thens=THEN,
         revisable=desk.actions.revisable,
+        letter=letter,
+        before=before,
         canned=[
             reply
             for reply in desk.config().replies.values()

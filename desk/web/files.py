@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from crm_store.schema import conversations, identities, interaction_attachments, interactions
 from desk.web import forms, safe
 from desk.web.context import DESK, Need, Route
-from desk.web.conversation import NUMBER, visible
+from desk.web.reach import NUMBER, visible
 from hub.errors import NotFound
 
 # Even if a browser were talked into opening one, nothing in it may run or load.

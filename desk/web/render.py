@@ -110,7 +110,8 @@ def html(request: web.Request, template: str, status: int = 200, **values: Any) 
         path=request.path,
         done_key=done,
         done=words.DONE.get(done),
-        **{"error": None, "back_to": "", **values},
+        letters=desk.letters is not None,
+        **{"error": None, "back_to": "", "letter": None, "before": None, **values},
     )
     return web.Response(text=body, status=status, content_type="text/html")
 

@@ -12,7 +12,7 @@ from crm_store.db import Store
 from crm_store.views import Decided
 from desk.web import render
 from desk.web.context import DESK, Need, Route
-from desk.web.conversation import NUMBER, visible
+from desk.web.reach import NUMBER, visible
 from hub import configfiles
 from hub.errors import ConfigError, NotFound, Refused
 from router.explain import Explanation, explain

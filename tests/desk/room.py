@@ -18,9 +18,11 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import select, update
 
+from connectors.mail import mime
+from connectors.mail.display import Displayer
 from crm_store import logins
 from crm_store.db import Store
-from crm_store.schema import conversations, customers, deliveries
+from crm_store.schema import conversations, customers, deliveries, interactions
 from desk.actions import Actions
 from desk.web.app import build_app
 from desk.web.context import WebDesk
@@ -44,6 +46,7 @@ accounts:
   webchat/main: {title: Chat on our site}
   console/main: {title: Terminal}
   webhook/main: {title: Forms and letters}
+  mail/support: {title: Support mailbox, address: support@example.com, settings: {authserv_id: mx.example.com}}
 """,
     "queues.yaml": """
 priorities: {urgent: 1h, high: 10m, normal: 0s, low: -30m}
@@ -87,8 +90,9 @@ LIMITS = {
     "webchat": Limits(text_chars=4000, attachments=5, attachment_bytes=10_000_000, source="test"),
     "console": Limits(text_chars=4000, attachments=0, attachment_bytes=0, source="test"),
     "webhook": Limits(text_chars=20_000, attachments=5, attachment_bytes=5_000_000, source="test"),
+    "mail": Limits(text_chars=100_000, attachments=20, attachment_bytes=10_000_000, source="test"),
 }
-SCHEMES = {"webchat": "webchat", "console": "console", "webhook": "mailto"}
+SCHEMES = {"webchat": "webchat", "console": "console", "webhook": "mailto", "mail": "mailto"}
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f64540"
@@ -106,6 +110,7 @@ class Room:
     now: datetime = START
     undo_s: float = 10.0
     redis: Any = None
+    letters: Any = field(default_factory=Displayer)
     replayed: list[tuple[int, str]] = field(default_factory=list)
     woken: list[str] = field(default_factory=list)
 
@@ -141,6 +146,7 @@ class Room:
             blobs=self.blobs,
             redis=self.redis,
             replay=self._replay,
+            letters=self.letters,
             now=lambda: self.now,
         )
 
@@ -183,6 +189,24 @@ class Room:
             return int(
                 tx.execute(select(c.number).order_by(c.last_at.desc(), c.id.desc()).limit(1)).scalar_one()
             )
+
+    def mails(self, raw: bytes) -> tuple[int, int]:
+        """A mail as it comes to `mail/support`; its conversation's number, and its interaction."""
+        self.seq += 1
+        parsed = mime.read(raw, self.config.accounts["mail/support"], self.now)
+        for blob in parsed.blobs:
+            self.blobs.put(blob)
+        entries = [
+            Entry(producer="mail", seq=self.seq * 10 + n, accepted_at=self.now, event=event)
+            for n, event in enumerate(parsed.events)
+        ]
+        self.handler.batch(entries)
+        with self.store.read() as tx:
+            query = select(interactions.c.id, conversations.c.number).join(
+                conversations, conversations.c.id == interactions.c.conversation_id
+            )
+            row = tx.execute(query.order_by(interactions.c.id.desc()).limit(1)).one()
+        return int(row.number), int(row.id)
 
     def id_of(self, number: int) -> int:
         with self.store.read() as tx:

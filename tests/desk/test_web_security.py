@@ -40,6 +40,8 @@ EXPECTED = {
     "GET /conversations/{number}": AGENTS,
     "GET /conversations/{number}/why": AGENTS,
     "GET /conversations/{number}/files/{interaction}/{position}": AGENTS,
+    "GET /conversations/{number}/mail/{interaction}/html": AGENTS,
+    "GET /conversations/{number}/mail/{interaction}/source": AGENTS,
     **{
         f"POST /conversations/{{number}}/{action}": AGENTS
         for action in (
@@ -418,6 +420,9 @@ PARAMETERS = (
     "/quarantine/",
     "/conversations/",
     "/conversations/1001/files/1/",
+    "/conversations/1001?html=",
+    "/conversations/1001?pictures=",
+    "/conversations/1001/mail/",
 )
 
 
