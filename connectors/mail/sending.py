@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiosmtplib
 from aiosmtplib.errors import SMTPException, SMTPServerDisconnected, SMTPTimeoutError
@@ -79,7 +79,7 @@ class _Stale(Exception):
 async def _over(client: aiosmtplib.SMTP, pool: lines.Pool, mail: Mail, budget: Budget) -> list[str]:
     good = False
     try:
-        refused = await _Transaction(client, mail, budget).run()
+        refused = await _by_either_sender(client, mail, budget)
         good = True
         return refused
     except SendError:
@@ -90,6 +90,18 @@ async def _over(client: aiosmtplib.SMTP, pool: lines.Pool, mail: Mail, budget: B
             pool.keep(client)
         else:
             client.close()
+
+
+async def _by_either_sender(client: aiosmtplib.SMTP, mail: Mail, budget: Budget) -> list[str]:
+    """Automatic mail has the null sender (RFC 3834, 3.3), which some submission servers refuse at one step or another;
+    from them it goes out under our address, and Auto-Submitted says all the same what it is."""
+    try:
+        return await _Transaction(client, mail, budget).run()
+    except SendError as error:
+        for_good = not error.retry and error.code in (SendCode.REJECTED, SendCode.CHANNEL_CONFIG)
+        if mail.sender or not for_good or not await _wiped(client):
+            raise
+    return await _Transaction(client, replace(mail, sender=mail.ours), budget).run()
 
 
 async def _wiped(client: aiosmtplib.SMTP) -> bool:
@@ -117,11 +129,7 @@ class _Transaction:
         return refused
 
     async def _sender(self) -> None:
-        options = self._options()
-        code, said = await self._ask(b"MAIL", _path(b"FROM:", self.mail.sender), *options)
-        if code >= 500 and not self.mail.sender:
-            # Some submission servers refuse the null sender (RFC 3834, 3.3 wants it); Auto-Submitted stands anyway.
-            code, said = await self._ask(b"MAIL", _path(b"FROM:", self.mail.ours), *options)
+        code, said = await self._ask(b"MAIL", _path(b"FROM:", self.mail.sender), *self._options())
         if code == 421:
             raise _Stale(smtp_codes.failure(code, said, At.SENDER, self.budget.attempt))
         if code >= 400:

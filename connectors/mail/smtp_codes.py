@@ -79,6 +79,9 @@ _LEFT = re.compile(
     r"unsubscribed|opted[ -]?out|opt-out|blocked by (?:the )?(?:recipient|user)|recipient has blocked",
     re.IGNORECASE,
 )
+_AS_US = re.compile(
+    r"SendAsDenied|not (?:allowed|permitted|authorized) to send as", re.IGNORECASE
+)  # Exchange
 _RELAY = re.compile(
     r"relay(?:ing)?[ -](?:access )?(?:denied|not|is not|prohibited)|unable to relay", re.IGNORECASE
 )
@@ -138,6 +141,8 @@ def wait_s(attempt: int) -> float:
 def _for_good(code: int, enhanced: str, said: str, at: At) -> tuple[SendCode, str]:
     if _LEFT.search(said):
         return SendCode.OPTED_OUT, "the recipient wants no more mail from us"
+    if _AS_US.search(said):
+        return SendCode.CHANNEL_CONFIG, "the login may not send as our address"
     if _RELAY.search(said):
         return SendCode.CHANNEL_CONFIG, "they send on no mail for us"
     subject, _, detail = enhanced[2:].partition(".")

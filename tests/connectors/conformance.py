@@ -14,7 +14,7 @@ from connectors.web import unreadable
 from hub import codec, urn
 from hub.errors import Forged, Malformed
 from hub.model import MessageReceived
-from tests.connectors.samples import Sample, with_header
+from tests.connectors.samples import Sample, proof_of, with_proof
 
 Check = Callable[[Connector, Sample], None]
 
@@ -31,7 +31,7 @@ def _canaries(sample: Sample) -> list[str]:
 
 
 def _proof(raw: Raw, sample: Sample) -> str:
-    value = raw.header(sample.proof)
+    value = proof_of(raw, sample)
     assert value
     return value
 
@@ -43,8 +43,8 @@ def good_requests_pass(connector: Connector, sample: Sample) -> None:
 
 
 def a_missing_proof_is_forged(connector: Connector, sample: Sample) -> None:
-    _forged(connector, with_header(sample.good(), sample.proof), sample)
-    _forged(connector, with_header(sample.good(), sample.proof, ""), sample)
+    _forged(connector, with_proof(sample.good(), sample), sample)
+    _forged(connector, with_proof(sample.good(), sample, ""), sample)
 
 
 def a_wrong_proof_is_forged(connector: Connector, sample: Sample) -> None:
@@ -57,7 +57,7 @@ def a_wrong_proof_is_forged(connector: Connector, sample: Sample) -> None:
         proof.swapcase(),
         "é" * 40,
     ):
-        _forged(connector, with_header(sample.good(), sample.proof, wrong), sample)
+        _forged(connector, with_proof(sample.good(), sample, wrong), sample)
 
 
 def another_accounts_secret_is_forged(connector: Connector, sample: Sample) -> None:
@@ -84,8 +84,8 @@ def a_changed_body_is_forged(connector: Connector, sample: Sample) -> None:
 
 def a_doubled_proof_is_forged(connector: Connector, sample: Sample) -> None:
     proof = _proof(sample.good(), sample)
-    _forged(connector, with_header(sample.good(), sample.proof, proof, proof), sample)
-    _forged(connector, with_header(sample.good(), sample.proof, "x", proof), sample)
+    _forged(connector, with_proof(sample.good(), sample, proof, proof), sample)
+    _forged(connector, with_proof(sample.good(), sample, "x", proof), sample)
 
 
 def both_secrets_hold_while_one_is_rotated(connector: Connector, sample: Sample) -> None:
@@ -195,7 +195,7 @@ def nothing_but_forged_and_malformed(connector: Connector, sample: Sample, body:
     """Whatever bytes come, verify says Forged and parse says Malformed, and nothing else ever."""
     raw = sample.good()
     try:
-        connector.verify(with_header(replace(raw, body=body), sample.proof, proof), sample.account)
+        connector.verify(with_proof(replace(raw, body=body), sample, proof), sample.account)
     except Forged:
         pass
     try:

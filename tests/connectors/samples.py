@@ -37,9 +37,13 @@ def read_http(text: str) -> Raw:
     )
 
 
+PATH = "path"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """proof: the header that proves who sends. signs_body: the proof covers the body. timed: it has a window."""
+    """proof: the header that proves who sends, or PATH: the last part of the address does. signs_body: the proof
+    covers the body. timed: it has a window."""
 
     account: Account
     proof: str
@@ -78,12 +82,31 @@ def with_header(raw: Raw, name: str, *values: str) -> Raw:
     return replace(raw, headers=headers)
 
 
+def with_proof(raw: Raw, sample: Sample, *values: str) -> Raw:
+    """The same request with another proof, without one, or with two."""
+    if sample.proof == PATH:
+        return replace(raw, url="/".join((raw.url.rpartition("/")[0], *values)))
+    return with_header(raw, sample.proof, *values)
+
+
+def proof_of(raw: Raw, sample: Sample) -> str | None:
+    return raw.url.rpartition("/")[2] if sample.proof == PATH else raw.header(sample.proof)
+
+
 SAMPLES = {
     "console": Sample(
         account=account("console/terminal", {"token": ("canary-console-token-91ab",)}),
         proof="authorization",
         signs_body=False,
         folder=PAYLOADS / "console",
+    ),
+    "mail": Sample(  # what comes over HTTP: who leaves by the link of a mail
+        account=replace(
+            account("mail/support", {"token": ("canary-mail-token-6f21",)}), address="support@example.com"
+        ),
+        proof=PATH,
+        signs_body=False,
+        folder=PAYLOADS / "mail",
     ),
     "webchat": Sample(
         account=account("webchat/main", {"visitors": ("canary-webchat-visitors-55d0",)}),

@@ -94,3 +94,40 @@ def test_bad_settings_unknown_connectors_and_unknown_secrets_are_said_at_once() 
 
 def test_a_switched_off_account_is_neither_good_nor_in_trouble() -> None:
     assert resolve(replace(account("webhook/a", {}), enabled=False)) == ({}, {})
+
+
+def mailbox(key: str, **names: tuple[str, ...]) -> Account:
+    made = account(key, {}, imap={"host": "imap.example.com"}, smtp={"host": "smtp.example.com"})
+    return replace(made, secret_names=dict(names), address="support@example.com")
+
+
+def test_a_mailbox_has_its_password_and_a_token_that_is_derived() -> None:
+    good, troubles = resolve(
+        mailbox("mail/a", password=("PW",)), mailbox("mail/b", password=("PW",)), PW="pw"
+    )
+    assert not troubles, "two mailboxes may have one password"
+    assert good["mail/a"].secrets == {
+        "password": ("pw",),
+        "token": (accounts.derived("mail/a", "token", KEY),),
+    }
+    assert good["mail/a"].secrets["token"] != good["mail/b"].secrets["token"]
+
+
+def test_what_a_mailbox_may_have_is_looked_at_where_it_is_named() -> None:
+    _, troubles = resolve(
+        mailbox("mail/none"),
+        mailbox("mail/empty", password=("EMPTY",)),
+        mailbox("mail/odd", password=("PW",), pin=("PW",)),
+        EMPTY=" ",
+        PW="pw",
+    )
+    assert "imap needs the secret 'password'" in troubles["mail/none"]
+    assert "EMPTY is empty" in troubles["mail/empty"]
+    assert "mail has no secret 'pin'" in troubles["mail/odd"]
+
+
+def test_two_mailboxes_never_sign_with_one_token() -> None:
+    names = {"password": ("PW",), "token": ("T",)}
+    good, troubles = resolve(mailbox("mail/a", **names), mailbox("mail/b", **names), PW="pw", T="shared")
+    assert list(good) == ["mail/a"]
+    assert "shares its secret 'token' with mail/a" in troubles["mail/b"]

@@ -105,8 +105,10 @@ def test_the_channel_of_the_page_reads_its_capture(pager: tuple[Any, Sample]) ->
 def test_the_pages_name_every_setting_secret_and_status() -> None:
     """What check() knows stands in the channel's page, so that neither gets ahead of the other."""
     from connectors import webchat, webhook
+    from connectors.mail import settings as mail
 
-    for name, settings in {"webhook": webhook._SETTINGS, "webchat": webchat._SETTINGS, "console": {}}.items():
+    known = {"webhook": webhook._SETTINGS, "webchat": webchat._SETTINGS, "console": {}, "mail": mail.KNOWN}
+    for name, settings in known.items():
         page = (DOCS / "channels" / f"{name}.md").read_text("utf-8")
         for setting in settings:
             assert f"{setting}:" in page, f"{name}.md does not name the setting {setting}"

@@ -40,6 +40,19 @@ def chat(kind: Any, **said: Any) -> Any:
 SCAN = b"%PDF-1.4\n%\xc3\xa4\xc3\xbc\xc3\xb6\n"  # what the letter's base64 stands for
 
 EXPECTED: dict[str, list[Event]] = {
+    "mail/message": [
+        ConsentChanged(
+            account="mail/support",
+            received_at=RECEIVED,
+            event_key="unsubscribe:7093152233713664:"
+            + hashlib.sha256(b"mailto:ann@example.net").hexdigest()[:16],
+            urn="mailto:ann@example.net",
+            granted=False,
+            scope="marketing",
+            wording="unsubscribed by the link of a mail",
+        )
+    ],
+    "mail/look": [],
     "webhook/message": [
         hook(
             MessageReceived,

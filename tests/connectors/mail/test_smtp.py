@@ -162,6 +162,7 @@ C = SendCode
         ("dot", "552 too large", C.MESSAGE_INVALID, False, False, None),
         ("dot", "554 5.6.0 Malformed", C.MESSAGE_INVALID, False, False, None),
         ("dot", "554 5.7.1 Looks like spam", C.REJECTED, False, False, None),
+        ("dot", "554 5.2.0 STOREDRV.Submission:SendAsDenied", C.CHANNEL_CONFIG, False, True, None),
         ("dot", "421 4.4.2 closing", C.RESPONSE_STATUS, True, False, 60.0),
         ("dot", "500 what?", C.RESPONSE_STATUS, False, False, None),
     ],
@@ -404,7 +405,9 @@ async def test_automatic_mail_has_the_null_sender_where_the_server_takes_it(
     await CONNECTOR.send(message(automatic=True), ours(server), wire)
     server.fail("sender", "501 5.1.7 Bad sender address syntax", times=1)
     await CONNECTOR.send(message(automatic=True), ours(server), wire)
-    assert [mail.sender for mail in server.mails] == ["", "support@example.com"]
+    server.fail("dot", "554 5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException", times=1)
+    await CONNECTOR.send(message(automatic=True), ours(server), wire)
+    assert [mail.sender for mail in server.mails] == ["", "support@example.com", "support@example.com"]
     assert all(mail.header("Auto-Submitted") == "auto-generated" for mail in server.mails)
 
 
