@@ -310,15 +310,6 @@ def prepared(tx: Connection, post_id: int, owner: str, drawn: str) -> bool:
     return tx.execute(update(desk_posts).where(*mine).values(drawn=drawn)).rowcount == 1
 
 
-def hold_place(tx: Connection, surface: str, place: str, until: datetime) -> None:
-    """Nothing goes up there before then. What somebody has in hand is left to them."""
-    tx.execute(
-        update(desk_posts)
-        .where(_p.surface == surface, text("posted IS NULL"), _p.place == place, _p.lease_owner.is_(None))
-        .values(lease_until=until)
-    )
-
-
 def drop(tx: Connection, post_id: int) -> None:
     """It will not be posted: what it stood in has moved on. A posted one stays."""
     tx.execute(delete(desk_posts).where(_p.id == post_id, _p.posted.is_(None)))

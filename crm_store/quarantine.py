@@ -98,7 +98,7 @@ def listed(store: Store, *, state: str | None = WAITING, limit: int = 100) -> li
     """What waits, newest first; in any state with None."""
     query = select(quarantine).order_by(_q.id.desc()).limit(limit)
     with store.read() as tx:
-        return [_held(row) for row in tx.execute(query if state is None else query.where(_q.state == state))]
+        return [read_row(row) for row in tx.execute(query if state is None else query.where(_q.state == state))]
 
 
 def count(store: Store) -> int:
@@ -110,7 +110,7 @@ def count(store: Store) -> int:
 def show(store: Store, held_id: int) -> Held:
     """Raises NotFound."""
     with store.read() as tx:
-        return _held(_row(tx, held_id))
+        return read_row(_row(tx, held_id))
 
 
 def drop(store: Store, held_id: int, by: str, now: datetime) -> None:
@@ -178,7 +178,7 @@ def _take(tx: Connection, held_id: int, state: str, by: str, now: datetime) -> H
         .where(_q.id == held_id, _q.state == WAITING)
         .values(state=state, by=by, replayed_at=now)
     ).rowcount
-    held = _held(_row(tx, held_id))
+    held = read_row(_row(tx, held_id))
     if not changed:
         raise Refused(f"It was {held.state} already, by {held.by}.")
     return held
@@ -191,5 +191,6 @@ def _row(tx: Connection, held_id: int) -> Row[Any]:
     return row
 
 
-def _held(row: Row[Any]) -> Held:
+def read_row(row: Row[Any]) -> Held:
+    """A row of the table, all of it."""
     return Held(**{name: row._mapping[name] for name in Held.__dataclass_fields__})

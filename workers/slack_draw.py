@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select
@@ -17,6 +17,7 @@ from desk.slack import blocks, cards, look
 from desk.slack.blocks import Post as Drawing
 from desk.slack.context import SlackDesk
 from desk.slack.names import SURFACE
+from desk.slack.thread import to_whom
 
 FILE, ALERT = "file", "alert"
 MENTION_EVERY_S = 60.0  # bursts of a customer's are announced once, and every message of them is posted
@@ -49,8 +50,7 @@ class Wish:
         assert self.drawing is not None
         if self.mention is None:
             return self.drawing
-        some = (blocks.context(f"<@{self.mention}>"), *self.drawing.blocks)[: blocks.MESSAGE_BLOCKS]
-        return replace(self.drawing, text=f"<@{self.mention}> {self.drawing.text}", blocks=some)
+        return to_whom(self.drawing, self.mention)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ from crm_store.timeline import Attached
 from desk.slack import blocks
 from desk.slack.blocks import Post as Drawing
 from desk.slack.context import SlackDesk
+from desk.slack.look import page
 from desk.slack.text import escape, line
 from desk.web.safe import filename
 from workers.slack_calls import Calls, Failed, Trouble
@@ -49,7 +50,7 @@ def attachment(tx: Connection, ref: str) -> Attached | None:
 
 def instead(file: Attached, desk: SlackDesk, number: int | None) -> Drawing:
     """What stands for a file that does not go up."""
-    url = f"{desk.desk_url.rstrip('/')}/conversations/{number}" if desk.desk_url and number else ""
+    url = page(desk.desk_url, number) if number else ""
     where = f"<{url}|in the web desk>" if url else "in the web desk"
     words = f":paperclip: {escape(line(file.name, 100)) or 'A file'} is too large for here: see it {where}."
     return Drawing(text=words, blocks=(blocks.section(words),))

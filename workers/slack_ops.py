@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from crm_store import desk_posts, views
 from crm_store.desk_posts import NO_THREAD, NOTICE, Post, Wanted
-from crm_store.quarantine import WAITING, Held
+from crm_store.quarantine import WAITING, read_row
 from crm_store.schema import account_states, desk_threads, quarantine
 from desk.slack import look, ops
 from desk.slack.blocks import Post as Drawing
@@ -92,11 +92,7 @@ def _quarantined(tx: Connection, config: Config, post: Post, now: datetime) -> D
     row = tx.execute(select(quarantine).where(q.id == post.interaction_id)).one_or_none()
     if row is None or row.state != WAITING:
         return None
-    held = Held(
-        id=row.id, account=row.account, kind=row.kind, reason=row.reason, state=row.state, at=row.at,
-        producer=row.producer, seq=row.seq, entry=None, blob=row.blob, replayed_at=row.replayed_at, by=row.by,
-    )  # fmt: skip
-    return ops.quarantined(held, config)
+    return ops.quarantined(read_row(row), config)
 
 
 def _paused(tx: Connection, config: Config, post: Post, now: datetime) -> Drawing | None:

@@ -27,23 +27,8 @@ from desk.slack.blocks import (
 from desk.slack.blocks import words as say
 from desk.slack.look import CARD_CHARS, CARD_LINES, Because, Shown
 from desk.slack.text import ago, escape, line, shown, when
-from desk.slack.thread import (
-    ask_correction,
-    ask_send,
-    change,
-    fallback,
-    files,
-    message,
-    note,
-    receipt,
-    seen,
-    to_whom,
-)
+from desk.slack.thread import fallback, files, seen
 from hub.text import clip
-
-__all__ = [
-    "ask_correction", "ask_send", "card", "change", "message", "note", "receipt", "to_whom", "tombstone",
-]  # fmt: skip
 
 ELSEWHERE_CHARS = 160
 

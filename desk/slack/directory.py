@@ -81,18 +81,10 @@ class Directory:
             return None
         return name if _ID.fullmatch(name) else self._ids.get(name.removeprefix("#"))
 
-    def channel(self, place: str) -> Channel | None:
-        """What Slack said of a channel, by its id."""
-        return self._known.get(place)
-
     def place_of(self, queue: str) -> str | None:
         """The channel of a queue; None where it has none, or none that Slack knows."""
         found = self._desk.config().queues.get(queue)
         return self.find(found.slack) if found else None
-
-    def queue_of(self, place: str) -> str | None:
-        """The queue of a channel; the first in the configuration where several share one."""
-        return next((key for key in self._desk.config().queues if self.place_of(key) == place), None)
 
     def ops(self) -> str | None:
         """The channel for leads and failures."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, select, union
 from crm_store import desk_typed, timeline, views
 from crm_store.customers import identities_of
 from crm_store.presence import Presence, of
-from crm_store.quarantine import WAITING, Held
+from crm_store.quarantine import WAITING, Held, read_row
 from crm_store.schema import (
     account_states,
     configs,
@@ -412,10 +412,4 @@ def accounts(tx: Connection, config: Config, now: datetime) -> tuple[Health, ...
 def _held(tx: Connection) -> tuple[Held, ...]:
     q = quarantine.c
     query = select(quarantine).where(q.state == WAITING).order_by(q.id.desc()).limit(100)
-    return tuple(
-        Held(
-            id=row.id, account=row.account, kind=row.kind, reason=row.reason, state=row.state, at=row.at,
-            producer=row.producer, seq=row.seq, entry=None, blob=row.blob, replayed_at=row.replayed_at, by=row.by,
-        )
-        for row in tx.execute(query)
-    )  # fmt: skip
+    return tuple(read_row(row) for row in tx.execute(query))

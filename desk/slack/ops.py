@@ -1,22 +1,16 @@
-"""What the leads' channel is told: failed sends, paused accounts, quarantine, configuration, posting. Pure."""
+"""What the leads' channel is told: failed sends, paused accounts, quarantine, posting. Pure."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from datetime import datetime
 
 from crm_store.quarantine import Held
 from crm_store.views import FailedSend
 from desk import words
-from desk.slack import home, names
-from desk.slack.blocks import Block, Post, actions, button, context, cut, plain, quote, section
+from desk.slack import home
+from desk.slack.blocks import Block, Post, context, cut, plain, section
 from desk.slack.look import Health
 from desk.slack.text import escape, line, when
 from desk.slack.thread import fallback
 from hub.config import Config
-from hub.errors import Fault
-
-FAULTS = 20
 
 
 def failed_send(one: FailedSend, config: Config, link: str | None = None) -> Post:
@@ -53,35 +47,14 @@ def quarantined(one: Held, config: Config) -> Post:
     )
 
 
-def config_refused(faults: Sequence[Fault], by: str, at: datetime) -> Post:
-    """A configuration that was not taken: file, line, cure. Nothing changed."""
-    listed = "\n".join(line(str(fault), 400) for fault in faults[:FAULTS])
-    more = f"\nand {len(faults) - FAULTS} more" if len(faults) > FAULTS else ""
-    return Post(
-        fallback("The configuration was not applied:", listed),
-        (
-            section(
-                f":warning: *The configuration was not applied* ({len(faults)}). What was in force stays so."
-            ),
-            quote(f"{listed}{more}"),
-            context(f"{escape(by)} · {when(at)}"),
-        ),
-    )
-
-
 def posting(trouble: str, place: str, cure: str = "", number: int = 0) -> Post:
     """Slack takes nothing where a queue's cards should stand. place: the channel's id or name. number: cards that stand
     here instead."""
     where = f"<#{place}>" if place.isalnum() else f"*{escape(place)}*"
     told = f":warning: Nothing can be posted in {where}: {escape(cut(trouble, 300))}"
-    small = [f"{number} conversations of it are shown here instead."] if number else []
+    many = "1 conversation is" if number == 1 else f"{number} conversations are"
+    small = [f"{many} shown here instead."] if number else []
     small += [escape(cure)] if cure else []
     return Post(
         fallback("Nothing can be posted in", place), (section(told), *([context(*small)] if small else []))
     )
-
-
-def told(text: str, url: str = "") -> Post:
-    """One sentence for the leads."""
-    more = [actions(button("Open the web desk", names.OPEN_WEB, "0", url=url))] if url else []
-    return Post(fallback(text), (section(escape(text)), *more))

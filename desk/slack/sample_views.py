@@ -29,7 +29,6 @@ from desk.slack.sample import (
     thread_shots,
 )
 from desk.slack.sample import ago as _at
-from hub.errors import Fault
 from router.choose import Address, Choice, choose
 from router.explain import Applied, Explanation, NearMiss, Seen
 from router.rules import Decision
@@ -325,7 +324,6 @@ def home_shots() -> list[Shot]:
 
 def ops_shots() -> list[Shot]:
     """What the leads' channel is told."""
-    faults = [Fault("config/routing.yaml", 17, 'no queue "bilingual"; did you mean "billing"?')]
     return [
         Shot(
             "ops",
@@ -336,7 +334,6 @@ def ops_shots() -> list[Shot]:
                 ops.account_paused(PAUSED),
                 ops.account_paused(replace(PAUSED, paused_until=None)),
                 ops.quarantined(HELD, CONFIG),
-                ops.config_refused(faults, "Cleo Adeyemi", NOW),
                 ops.posting(
                     "the channel is archived", "C0BILLING", "Unarchive it, or give its queue another.", 12
                 ),

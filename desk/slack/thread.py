@@ -16,6 +16,7 @@ from desk import words
 from desk.slack import names
 from desk.slack.blocks import (
     FALLBACK_CHARS,
+    MESSAGE_BLOCKS,
     MESSAGE_BYTES,
     Block,
     Post,
@@ -231,7 +232,7 @@ def _trouble(delivery: Delivery) -> list[Block]:
     elif delivery.state == "opted_out" or delivery.code == SendCode.OPTED_OUT:
         buttons = [other]
     else:
-        buttons = [button("Try again", names.RETRY, ref), other]
+        buttons = [button("Retry", names.RETRY, ref), other]
     return [*blocks, actions(*buttons)]
 
 
@@ -322,10 +323,11 @@ def difference(before: str, after: str) -> list[Block]:
 # ------------------------------------------------------------------------------------------------------ questions
 
 
-def to_whom(post: Post, slack_id: str, why: str = "") -> Post:
+def to_whom(post: Post, slack_id: str) -> Post:
     """The same post, telling somebody: their mention above it. An update of a post tells nobody."""
-    said = f"<@{slack_id}> {escape(why)}".rstrip()
-    return replace(post, text=f"{said} {post.text}", blocks=(section(said), *post.blocks))
+    said = f"<@{slack_id}>"
+    blocks = (context(said), *post.blocks)[:MESSAGE_BLOCKS]
+    return replace(post, text=f"{said} {post.text}", blocks=blocks)
 
 
 def ask_send(place: str, ts: str, text: str, by: str) -> Post:

@@ -217,10 +217,13 @@ async def _forged(slack: Slack, address: str) -> None:
     """Five minutes, before and after: https://docs.slack.dev/authentication/verifying-requests-from-slack"""
     body = b'{"type": "url_verification", "challenge": "c"}'
 
-    async def status(ago_s: int, data: bytes = body, **headers: str) -> int:
+    async def status(ago_s: int, data: bytes = body, name: str = "", value: str = "") -> int:
         slack.door.signed_at = lambda: time.time() - ago_s
-        signed = slack.door.signed(body) | {"Content-Type": "application/json"} | headers
-        async with http.post(address, data=data, headers={k: v for k, v in signed.items() if v}) as answer:
+        signed = (
+            slack.door.signed(body) | {"Content-Type": "application/json"} | ({name: value} if name else {})
+        )
+        headers = {name: value for name, value in signed.items() if value}
+        async with http.post(address, data=data, headers=headers) as answer:
             return answer.status
 
     async with aiohttp.ClientSession() as http:
@@ -235,9 +238,9 @@ async def _forged(slack: Slack, address: str) -> None:
         for ago_s, answered in ((298, 200), (-298, 200), (302, 401), (-302, 401), (86_400, 401)):
             assert await status(ago_s) == answered, ago_s
         assert await status(0, body.replace(b'"c"', b'"d"')) == 401
-        assert await status(0, **{"X-Slack-Signature": "v0=" + "0" * 64}) == 401
-        assert await status(0, **{"X-Slack-Signature": ""}) == 401
-        assert await status(0, **{"X-Slack-Request-Timestamp": ""}) == 401
+        assert await status(0, name="X-Slack-Signature", value="v0=" + "0" * 64) == 401
+        assert await status(0, name="X-Slack-Signature") == 401
+        assert await status(0, name="X-Slack-Request-Timestamp") == 401
     slack.door.signed_at = time.time
 
 

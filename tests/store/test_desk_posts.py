@@ -350,14 +350,6 @@ def test_what_moved_on_is_not_posted_unless_it_may_stand_there(desk: Desk) -> No
     assert desk.look(desk_posts.unposted_in, SLACK, thread)
 
 
-def test_a_place_that_must_wait(desk: Desk) -> None:
-    desk.card()
-    desk.do(desk_posts.hold_place, SLACK, PLACE, desk.now + timedelta(seconds=30))
-    assert desk.next() is None
-    desk.later(seconds=30)
-    assert desk.next() is not None
-
-
 # ----------------------------------------------------------------------------------------- a million closed ones
 
 

@@ -334,7 +334,7 @@ async def test_a_receipt_of_a_closed_one_still_comes(office: Office) -> None:
     await poster.once()
     thread = office.thread(office.general)
     assert "Not sent" in thread[0]
-    assert "Try again" in thread[0]
+    assert "Retry" in thread[0]
     assert f"<@{office.bo.id}>" in thread[1], "a receipt that is redrawn tells nobody"
     assert any("Not sent" in notice for notice in office.said(office.ops))
     await poster.once()

@@ -302,7 +302,7 @@ def test_everything_in_the_sample_is_within_limits() -> None:
     for post in everything():
         check_post(post)
     ops_posts = [post for shot in sample_views.ops_shots() for post in shot.posts]
-    assert len(ops_posts) == 6
+    assert len(ops_posts) == 5
 
 
 files = st.lists(
@@ -381,14 +381,10 @@ def test_whatever_leads_are_told_is_taken_and_harmless(one: str, other: str) -> 
     )
     harmless(ops.account_paused(replace(sample_views.PAUSED, why=one)))
     harmless(ops.quarantined(replace(sample_views.HELD, reason=one), CONFIG))
-    harmless(
-        ops.config_refused(
-            [replace(fault, text=one) for fault in [sample_views.Fault("f", 1, "")] * 400], "Bo", NOW
-        )
-    )
 
 
 def test_a_fact_about_posting_is_escaped() -> None:
     post = ops.posting("<!channel>", "billing <!here>", "cure", 3)
     assert next(iter(parsed(post.blocks))).endswith("*billing &lt;!here&gt;*: &lt;!channel&gt;")
-    check_post(ops.told("done <!here>", "https://desk.example.com"))
+    assert "3 conversations are shown here" in says(post)
+    assert "1 conversation is shown here" in says(ops.posting("archived", "C0BILLING", "", 1))
