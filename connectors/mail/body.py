@@ -6,16 +6,18 @@ is executed, rendered or unpacked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from typing import Any
 
 from connectors import media
-from connectors.mail import calendars, charsets, headers, markup, tnef
+from connectors.mail import calendars, charsets, headers, markup, mending, tnef
+from connectors.mail.quotes import BOUNDARY
 
 PARTS = 1_000
 DEPTH = 50
 FILES = 100
+_MENDED = 3  # multiparts without their boundary that are looked into
 TEXT_CHARS = 200_000
 _SEALS = frozenset(
     ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
@@ -64,7 +66,7 @@ def read(message: Message) -> Content:
     reader = _Reader()
     texts = reader.walk(message, 0)
     content = reader.content
-    content.text = _chosen(texts)[:TEXT_CHARS]
+    content.text = (_chosen(texts) or _chosen(reader.enclosed))[:TEXT_CHARS]
     return content
 
 
@@ -81,7 +83,10 @@ def _chosen(texts: _Texts) -> str:
 class _Reader:
     def __init__(self) -> None:
         self.content = Content()
+        self.enclosed = _Texts()  # the text inside a winmail.dat: most times the mail's own once more
         self.parts = 0
+        self._mended = 0
+        self._calendars: dict[bytes, int] = {}  # content -> its place among the files
 
     def walk(self, part: Message, depth: int) -> _Texts:
         self.parts += 1
@@ -93,17 +98,37 @@ class _Reader:
         payload = payload_of(part)
         if kind.startswith("multipart/") and isinstance(payload, list):
             return self._several(kind, part, [one for one in payload if isinstance(one, Message)], depth)
+        if kind.startswith("multipart/"):
+            return self._without_boundary(part, depth)
         if kind in ("message/rfc822", "message/global") and isinstance(payload, list):
             self._mail_in_mail(part, payload)
             return _Texts()
         return self._leaf(kind, part)
 
+    def _without_boundary(self, part: Message, depth: int) -> _Texts:
+        """It says that it has parts, and none were found where it says so."""
+        data = bytes_of(part)
+        self._mended += 1
+        found = mending.parts(data) if self._mended <= _MENDED else []
+        if found:
+            return self._several("multipart/mixed", part, found, depth)
+        return self._plain(charsets.decode(data, charset_of(part)))
+
+    def _plain(self, text: str) -> _Texts:
+        text, frame = mending.unframed(text.replace("\r\n", "\n").replace("\r", "\n").replace(BOUNDARY, ""))
+        if frame:
+            self._note(frame)
+        text, files = mending.uuencoded(text)
+        for name, data in files:
+            self._file(name, data, None)
+        return _Texts([text], [])
+
     def _several(self, kind: str, part: Message, inside: list[Message], depth: int) -> _Texts:
         if kind == "multipart/encrypted":
-            self._note("This mail is encrypted (OpenPGP); it cannot be read here.")
+            self._note(mending.ENCRYPTED_PGP)
         elif kind == "multipart/signed":
-            how = "S/MIME" if "pkcs7" in headers.raw(part, "Content-Type").lower() else "OpenPGP"
-            self._note(f"Signed with {how}; the signature is kept and was not checked.")
+            smime = "pkcs7" in headers.raw(part, "Content-Type").lower()
+            self._note(mending.SIGNED_PGP.replace("OpenPGP", "S/MIME") if smime else mending.SIGNED_PGP)
         read = [(one, self.walk(one, depth + 1)) for one in inside]
         if kind == "multipart/alternative":
             # Each says the same: the plain one to read, the marked one where there is no other.
@@ -124,13 +149,15 @@ class _Reader:
             name and kind != "text/html" and kind != "text/plain"
         )
         if kind == "text/plain" and not attached:
-            return _Texts([flowed(part, charsets.decode(data, charset_of(part)))], [])
+            return self._plain(flowed(part, charsets.decode(data, charset_of(part))))
         if kind == "text/html" and not attached:
             self.content.html = True
-            return _Texts([], [markup.to_text(charsets.decode(data, charset_of(part)))])
+            return _Texts(
+                [], [markup.to_text(charsets.decode(data, charset_of(part) or markup.charset(data)))]
+            )
         if kind in ("text/calendar", "application/ics"):
             words = calendars.words(charsets.decode(data, charset_of(part) or "utf-8"))
-            self._file(name or "invitation.ics", data, part)
+            self._calendar(name, data, part)
             if words:
                 self._note(words)
             return _Texts()
@@ -151,6 +178,17 @@ class _Reader:
             self._file(name, data, part)
         return _Texts()
 
+    def _calendar(self, name: str, data: bytes, part: Message) -> None:
+        """Programs send an invitation twice, to be answered and to be saved: it is one file, by the name it has."""
+        same = b"\n".join(data.split(b"\r\n")).strip()
+        known = self._calendars.get(same)
+        if known is None:
+            self._calendars[same] = len(self.content.files)
+            self._file(name or "invitation.ics", data, part)
+        elif name:
+            file = self.content.files[known]
+            self.content.files[known] = replace(file, name=media.inspect(name, data).name)
+
     def _tnef(self, data: bytes, name: str, part: Message) -> _Texts:
         opened = tnef.read(data)
         if opened is None:
@@ -158,13 +196,11 @@ class _Reader:
             return _Texts()
         for inner, content in opened.files:
             self._file(inner, content, None)
-        texts = _Texts()
         if opened.text:
-            texts.plain.append(opened.text)
+            self.enclosed.plain.append(opened.text)
         elif opened.html:
-            self.content.html = True
-            texts.marked.append(markup.to_text(opened.html))
-        return texts
+            self.enclosed.marked.append(markup.to_text(opened.html))
+        return _Texts()
 
     def _mail_in_mail(self, part: Message, payload: list[Any]) -> None:
         inner = payload[0] if payload and isinstance(payload[0], Message) else None
@@ -213,14 +249,29 @@ def payload_of(part: Message) -> Any:
 
 def bytes_of(part: Message) -> bytes:
     """A part's content; what its transfer encoding cannot give back is taken as it stands."""
-    try:
-        data = part.get_payload(decode=True)
-    except Exception:  # base64 and uuencode of the library raise what they like
-        data = None
-    if isinstance(data, bytes):
+    if headers.raw(part, "Content-Transfer-Encoding").lower() == "base64":
+        data = _decoded(part, as_it_stands=True)
+        found = None if data is None else mending.base64_of(data)
+        data = data if found is None else found
+    else:
+        data = _decoded(part)
+    if data is not None:
         return data
     payload = payload_of(part)
     return payload.encode("utf-8", "surrogateescape") if isinstance(payload, str) else b""
+
+
+def _decoded(part: Message, *, as_it_stands: bool = False) -> bytes | None:
+    said = part.get("Content-Transfer-Encoding") if as_it_stands else None
+    if said is not None:
+        del part["Content-Transfer-Encoding"]
+    try:
+        data = part.get_payload(decode=True)
+    except Exception:  # the library's decoders raise what they like
+        data = None
+    if said is not None:
+        part["Content-Transfer-Encoding"] = said
+    return data if isinstance(data, bytes) else None
 
 
 def _parameter(
@@ -254,6 +305,8 @@ def filename(part: Message) -> str:
                 found = charsets.decode(value.encode("latin-1"), charset)
             except UnicodeEncodeError:
                 found = value
+        else:
+            found = headers.as_text(part, found) if found else None
         if isinstance(found, str) and found.strip():
             return headers.decoded(found.strip().strip('"'))[:300]
     return ""

@@ -30,8 +30,11 @@ _FULL = re.compile(
 _GONE = re.compile(
     r"(?:user unknown|no such (?:user|mailbox|recipient|address)|unknown (?:user|recipient|mailbox)|does ?n.t exist|"
     r"does not exist|address rejected|recipient rejected|mailbox (?:not found|unavailable)|"
-    r"account (?:disabled|inactive|has been disabled)|invalid (?:recipient|mailbox)|no mailbox here|address not found|unbekannter empf)",
+    r"account (?:disabled|inactive|has been disabled)|does(?: not|n.t) have an? [^ ]{0,80} ?account|invalid (?:recipient|mailbox)|no mailbox here|address not found|unbekannter empf)",
     re.IGNORECASE,
+)
+_NAMES_OTHERS = re.compile(
+    r"\s*(?:Message-ID|References|In-Reply-To|From|Reporting-MTA|Return-Path)\s*:", re.IGNORECASE
 )
 _TEXT_CHARS = 20_000
 DEAD, FULL, REFUSED, DELAYED = "dead", "full", "refused", "delayed"
@@ -106,7 +109,7 @@ def _by_words(message: Message, subject: str, text: str) -> tuple[Bounce, ...]:
     reply = _REPLY.search(text)
     code = status[0] if status else reply[1] if reply else ""
     failed = headers.raw(message, "X-Failed-Recipients")
-    address = _ADDRESS.search(failed) or _ADDRESS.search(text)
+    address = _ADDRESS.search(failed) or _not_ours(message, text)
     delayed = re.search(
         r"\bdelay|will (?:continue|retry|keep trying)|noch nicht zugestellt|warning", subject, re.IGNORECASE
     )
@@ -115,6 +118,19 @@ def _by_words(message: Message, subject: str, text: str) -> tuple[Bounce, ...]:
     return (
         Bounce(_returned_id(message, text), address[0].lower() if address else None, kind, code, line[:300]),
     )
+
+
+def _not_ours(message: Message, text: str) -> re.Match[str] | None:
+    """The first address in the words that is neither whom they are sent to nor a machine's."""
+    ours = {one.address.lower() for one in headers.mailboxes([headers.raw(message, "To")])}
+    for line in text.split("\n"):
+        if _NAMES_OTHERS.match(line):
+            continue
+        for found in _ADDRESS.finditer(line[:1000]):
+            address = found[0].lower()
+            if address not in ours and not _FROM_DAEMON.match(address):
+                return found
+    return None
 
 
 def kind_of(status: str, said: str) -> str:

@@ -14,7 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import Message
+from email.policy import Compat32
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from connectors.mail import charsets
 
@@ -23,10 +25,20 @@ ADDRESSES = 200
 IDS = 100
 
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
-_BETWEEN = re.compile(r"(\?=)[ \t\r\n]+(=\?)")
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:\-]{1,40})", re.IGNORECASE)
 _ID = re.compile(r"<\s*([^<>\s]{1,400})\s*>")
 _BARE_ID = re.compile(r"[^<>\s,;]{1,400}@[^<>\s,;]{1,400}")
 _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+class _AsTheyCome(Compat32):
+    """The library would hide bytes that are not ASCII behind question marks; here they stay (as half surrogates)."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return value
+
+
+POLICY = _AsTheyCome()  # read every mail with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +52,12 @@ class Mailbox:
 def raw(message: Message, name: str) -> str:
     """The first field of that name, unfolded, at most VALUE_CHARS; empty where there is none."""
     value = message.get(name)
-    return "" if value is None else _unfold(_text(value))
+    return "" if value is None else _unfold(as_text(message, value))
 
 
 def every(message: Message, name: str, at_most: int = 50) -> list[str]:
     """All fields of that name, from the top."""
-    return [_unfold(_text(value)) for value in (message.get_all(name) or ())[:at_most]]
+    return [_unfold(as_text(message, value)) for value in (message.get_all(name) or ())[:at_most]]
 
 
 def words(message: Message, name: str) -> str:
@@ -53,14 +65,32 @@ def words(message: Message, name: str) -> str:
     return decoded(raw(message, name))
 
 
-def _text(value: object) -> str:
-    """Bytes that are not ASCII come as half surrogates (or a Header object): most who send them raw mean UTF-8."""
+def as_text(message: Message, value: object) -> str:
+    """Bytes that are not ASCII are UTF-8, or else of the charset that the mail's text is in."""
     text = str(value)[:VALUE_CHARS]
+    if text.isascii():
+        return text
     try:
         data = text.encode("ascii", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode("utf-8")
-    return text if data.isascii() else charsets.decode(data, "utf-8")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return charsets.decode(data, _charset(message))
+
+
+def _charset(message: Message) -> str | None:
+    """What the first text in a mail says of itself."""
+    for _ in range(5):
+        for name, value in message.items():
+            if name.lower() == "content-type" and (match := _CHARSET.search(str(value)[:1000])):
+                return match[1]
+        inside = message.get_payload()
+        if not isinstance(inside, list) or not inside or not isinstance(inside[0], Message):
+            return None
+        message = inside[0]
+    return None
 
 
 def _unfold(value: str) -> str:
@@ -71,7 +101,6 @@ def decoded(value: str) -> str:
     """RFC 2047 with the mistakes people make: words glued together, spaces inside, split inside a character."""
     if "=?" not in value:
         return shown(value)
-    value = _BETWEEN.sub(r"\1\2", value)
     out: list[str] = []
     held: list[bytes] = []  # words of one charset in a row: a character may be split between them
     held_charset = ""
@@ -84,9 +113,10 @@ def decoded(value: str) -> str:
             held = []
 
     for word in _WORD.finditer(value):
-        if word.start() > at:
+        between = value[at : word.start()]
+        if between and not (at and between.isspace()):  # blanks between two words are none (RFC 2047, 6.2)
             give()
-            out.append(value[at : word.start()])
+            out.append(between)
         charset = word[1].partition("*")[0].lower()  # RFC 2231, 5: a language may follow
         data = _word(word[2], word[3])
         if charset != held_charset:
@@ -124,17 +154,18 @@ def mailboxes(values: Iterable[str]) -> list[Mailbox]:
     """
     found: list[Mailbox] = []
     for value in values:
-        for text, angle in _split(value):
-            found.append(_mailbox(text, angle))
+        for text, angle, comment in _split(value):
+            found.append(_mailbox(text, angle, comment))
             if len(found) >= ADDRESSES:
                 return found
     return [one for one in found if one.address or one.name]
 
 
-def _split(value: str) -> list[tuple[str, str | None]]:
-    """(what stands around, what stands in <…> if anything) for each address."""
-    out: list[tuple[str, str | None]] = []
+def _split(value: str) -> list[tuple[str, str | None, str]]:
+    """(what stands around, what stands in <…> if anything, what stands in (…)) for each address."""
+    out: list[tuple[str, str | None, str]] = []
     around: list[str] = []
+    remark: list[str] = []
     angle: list[str] | None = None
     inside: str | None = None
     quoted = escaped = False
@@ -142,7 +173,9 @@ def _split(value: str) -> list[tuple[str, str | None]]:
     for c in value:
         if escaped:
             escaped = False
-            if not comments:
+            if comments:
+                remark.append(c)
+            else:
                 (angle if angle is not None else around).append(c)
         elif c == "\\" and (quoted or comments):
             escaped = True
@@ -151,9 +184,10 @@ def _split(value: str) -> list[tuple[str, str | None]]:
                 quoted = False
             (angle if angle is not None else around).append(c)
         elif c == "(" and angle is None:
-            comments += 1
+            comments = 1
         elif comments:
-            comments -= c == ")"
+            comments += (c == "(") - (c == ")")
+            remark.append(c if comments else " ")
         elif c == '"':
             quoted = True
             (angle if angle is not None else around).append(c)
@@ -166,8 +200,9 @@ def _split(value: str) -> list[tuple[str, str | None]]:
         elif c == ":" and inside is None and "@" not in "".join(around[-64:]):
             around.clear()  # a group's name; its members follow
         elif c in ",;":
-            out.append(("".join(around), inside))
+            out.append(("".join(around), inside, "".join(remark)))
             around.clear()
+            remark.clear()
             inside = None
             if len(out) > ADDRESSES:
                 return out
@@ -175,17 +210,16 @@ def _split(value: str) -> list[tuple[str, str | None]]:
             around.append(c)
     if angle:
         inside = "".join(angle)
-    out.append(("".join(around), inside))
+    out.append(("".join(around), inside, "".join(remark)))
     return out
 
 
-def _mailbox(around: str, angle: str | None) -> Mailbox:
+def _mailbox(around: str, angle: str | None, comment: str) -> Mailbox:
     around = around.strip()
-    if angle is not None:
-        return Mailbox(decoded(around.replace('"', "").strip().strip("'")), angle.strip().strip("'\""))
-    if "@" in around:
-        return Mailbox("", around.replace('"', "") if '" ' in around else around)
-    return Mailbox(decoded(around.replace('"', "")), "")
+    if angle is None and "@" in around:
+        return Mailbox(decoded(comment), around.replace('"', "") if '" ' in around else around)
+    name = decoded(around.replace('"', "").strip().strip("'")) or decoded(comment)
+    return Mailbox(name, "" if angle is None else angle.strip().strip("'\""))
 
 
 # ----------------------------------------------------------------------------------------------------- ids and the time

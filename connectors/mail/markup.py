@@ -14,6 +14,7 @@ from connectors.mail.quotes import BOUNDARY
 
 HTML_CHARS = 2_000_000
 NODES = 60_000
+_LOOKED_AT = 60  # nodes, to know whether a quotation is a mail sent on
 
 _UNSEEN = frozenset(
     [
@@ -114,16 +115,23 @@ _OUTLOOK_RULE = re.compile(
 _FORWARD = re.compile(
     r"forwarded message|weitergeleitete|message transf|reenviado|inoltrat|encaminhada", re.IGNORECASE
 )
+_META = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_\-]{1,40})", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\r\n\f\u00a0\u2007\u200b\u2060\ufeff\u00ad]+")
 # Joiners belong to emoji and to Persian; a row of them only pushes the preview of a newsletter out of sight.
 _FILLER = re.compile(r"(?:[\u034f\u061c\u200c\u200d\u200e][ \t\u00a0\u2007]*){3,}")
 _LINES = re.compile(r"\n{3,}")
 
 
+def charset(html: bytes) -> str | None:
+    """What a page says of itself, where its mail says nothing (https://html.spec.whatwg.org, 13.2.3.2)."""
+    match = _META.search(html[:1024])
+    return match[1].decode("ascii") if match else None
+
+
 def to_text(html: str) -> str:
     """The text of `html`. Quoted blocks stand behind "> ", and a line BOUNDARY stands where all below is quoted."""
     try:
-        tree = LexborHTMLParser(html[:HTML_CHARS])
+        tree = LexborHTMLParser(html[:HTML_CHARS].replace(BOUNDARY, ""))
     except (ValueError, RuntimeError):
         return ""
     root = tree.body or tree.root
@@ -216,16 +224,14 @@ class _Reader:
             self._link(tag[2:])
         if block:
             self._end()
-            if tag in _APART and self.lines and self.lines[-1].strip("> "):
-                self._put("")
         self.quote -= quotes
+        if block and tag in _APART and self.lines and self.lines[-1].strip("> "):
+            self._put("")
         self.pre -= preserves
 
     def _target(self, node: LexborNode) -> str:
         href = (node.attributes.get("href") or "").strip()
-        words = (
-            _SPACES.sub(" ", node.text(deep=True)).strip() if href.startswith(("http://", "https://")) else ""
-        )
+        words = _SPACES.sub(" ", _beginning(node)).strip() if href.startswith(("http://", "https://")) else ""
         bare = href.removeprefix("https://").removeprefix("http://").rstrip("/")
         return "" if not words or len(href) > 300 or words.rstrip("/").endswith(bare) else href
 
@@ -235,11 +241,10 @@ class _Reader:
     def _is_quote(self, node: LexborNode, tag: str) -> bool:
         attributes = node.attributes
         names = (attributes.get("class") or "").split()
-        if tag == "blockquote" and attributes.get("type") == "cite":
-            return True
-        if not _QUOTE_CLASS.intersection(names) and tag != "blockquote":
+        named = tag == "blockquote" or (tag == "div" and attributes.get("name") == "quote")  # GMX and WEB.DE
+        if not named and not _QUOTE_CLASS.intersection(names):
             return False
-        return not _FORWARD.search(node.text(deep=True)[:400])  # what was sent on is what the mail says
+        return not _FORWARD.search(_beginning(node))  # what was sent on is what the mail says
 
     def _words(self, text: str) -> None:
         if self.pre:
@@ -251,6 +256,8 @@ class _Reader:
             return
         words = _SPACES.sub(" ", _FILLER.sub(" ", text))
         if words == " " and not self.line:
+            if "\u00a0" in text:  # <div>&nbsp;</div>: an empty line
+                self.line.append("\u00a0")
             return
         if self.line and self.line[-1].endswith(" ") and words.startswith(" "):
             words = words[1:]
@@ -261,9 +268,29 @@ class _Reader:
         text = "".join(self.line)
         self.line.clear()
         if not self.pre:
+            always = always or text == "\u00a0"
             text = text.strip()
         if text or always:
             self._put(text)
 
     def _put(self, text: str) -> None:
         self.lines.append("> " * min(self.quote, 5) + text if self.quote else text)
+
+
+def _beginning(node: LexborNode) -> str:
+    """The first words in a node. Not all of them: quotations nest, and each asks."""
+    words: list[str] = []
+    stack = [node.child]
+    for _ in range(_LOOKED_AT):
+        if not stack:
+            break
+        at = stack.pop()
+        if at is None:
+            continue
+        if at is not node:
+            stack.append(at.next)
+        if at.tag == "-text":
+            words.append((at.text_content or "")[:400])
+        elif at.tag not in _UNSEEN:
+            stack.append(at.child)
+    return " ".join(words)[:400]

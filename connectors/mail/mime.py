@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from email import message_from_bytes, policy
+from email import message_from_bytes
 from email.message import Message
 
 from connectors.base import Parsed
@@ -24,6 +24,7 @@ BOUNDARIES = 20_000  # lines that begin with two hyphens
 NESTED = 200  # "multipart/" anywhere
 NOBODY = "mailto:unknown@invalid"  # the sender of a mail that names none (RFC 2606: .invalid is nobody's)
 
+_OF_MAILS = ("From", "To", "Subject", "Date", "Received", "Message-ID", "Return-Path", "Content-Type")
 _SUBJECT_CHARS = 998
 _PEOPLE = 50
 
@@ -35,7 +36,9 @@ def read(raw: bytes, account: Account, received_at: datetime) -> Parsed:
     if why:
         return unreadable(why, blob, raw, account, received_at)
     try:
-        message = message_from_bytes(raw, policy=policy.compat32)
+        message = message_from_bytes(raw.lstrip(b"\r\n"), policy=headers.POLICY)
+        if b"\0" in raw and not any(message.get(name) is not None for name in _OF_MAILS):
+            return unreadable("these are not the bytes of a mail", blob, raw, account, received_at)
         content = body.read(message)
         events, files = _events(message, content, raw, blob, account, received_at)
     except body.TooMany as error:
@@ -58,7 +61,9 @@ def too_much(raw: bytes) -> str:
     """Counted before anything reads it: these take the library minutes (docs/security.md, S6)."""
     if len(raw) > MAIL_BYTES:
         return f"it has {len(raw):,} bytes, more than {MAIL_BYTES:,}"
-    end = min((at for at in (raw.find(b"\n\n"), raw.find(b"\r\n\r\n")) if at >= 0), default=len(raw))
+    start = len(raw) - len(raw.lstrip(b"\r\n"))
+    ends = (raw.find(blank, start) for blank in (b"\n\n", b"\r\n\r\n", b"\r\r"))
+    end = min((at for at in ends if at >= 0), default=len(raw))
     if end > HEAD_BYTES:
         return f"its header has more than {HEAD_BYTES:,} bytes"
     if raw.count(b"\n", 0, end) > HEAD_LINES:
@@ -118,8 +123,8 @@ def _message(
     received_at: datetime,
 ) -> MessageReceived:
     sender = _urn(writer.address)
-    split = quotes.split(texts.storable(content.text))
-    visible = "\n\n".join([*(f"[{note}]" for note in content.notes), split.visible]).strip()
+    split = quotes.split(content.text, forward=quotes.is_forward(subject))
+    visible = "\n\n".join([*(f"[{note}]" for note in content.notes), texts.storable(split.visible)]).strip()
     proof = auth.proof(
         message,
         writer.address,
@@ -142,13 +147,13 @@ def _message(
         sender_name=texts.clip(texts.storable(writer.name), 200),
         text=visible,
         subject=texts.storable(subject) or None,
-        in_reply_to=references[0] if references else None,
+        in_reply_to=next((one for one in references if one.startswith("<")), None),
         references=references,
         conversation=named,
         participants=tuple(_participants(message, account, sender)),
         proof=proof.said,
         verified=proof.verified,
-        quoted=split.folded,
+        quoted=texts.storable(split.folded),
         claims=tuple(_claims(message, sender)),
         sent_at=headers.date(headers.raw(message, "Date")),
         attachments=tuple(
@@ -232,7 +237,7 @@ def _report(
         received_at=received_at,
         status=DeliveryStatus.SENT if delayed else DeliveryStatus.FAILED,
         external_id=one.message_id,
-        delivery_id=None,
+        recipient=_urn(one.address or ""),
         code=None if delayed else _CODES[one.kind],
         detail=texts.clip(texts.storable(f"{one.status} {one.said}".strip()), 500),
         blob=blob,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-BOUNDARY = "\x1f"  # a line of this alone: markup.py saw that all below is the mail that is answered
+BOUNDARY = "\x02"  # (no blank to str.strip) a line of this alone: markup.py saw that all below is the mail that is answered
 MARKER = "reply above this line"  # what we may put into our own mails (RFC has nothing for it)
 
 _LINE = 400  # a longer line is nobody's attribution
@@ -57,6 +57,9 @@ _FORWARDED = re.compile(
     r"\s?:?\s?[-_=* ]{0,40}",
     re.IGNORECASE,
 )
+_SENT_ON = re.compile(
+    r"\s*(?:fwd?|wg|tr|rv|enc|i|doorst|vb|vl|vs|pd|转发|轉寄|転送|전달|пересл)\s?[:：]", re.IGNORECASE
+)
 _FROM = "From|Von|De|Da|Van|Från|Fra|Lähettäjä|Od|От|Отправитель|Kimden|差出人|发件人|寄件者|보낸 사람|Expéditeur|Mittente"
 _WHEN = (
     "Sent|Gesendet|Envoyé|Enviado|Enviado el|Inviato|Verzonden|Skickat|Sendt|Lähetetty|Wysłano|Odesláno|Отправлено|"
@@ -69,7 +72,7 @@ _HEAD_FROM = re.compile(rf"\*?(?:{_FROM}){_COLON}", re.IGNORECASE)
 _HEAD_ANY = re.compile(rf"\*?(?:{_WHEN}|{_TO}|{_ABOUT}){_COLON}", re.IGNORECASE)
 _RULE = re.compile(r"[_\-=]{10,}")
 _DEVICE = re.compile(
-    r"(?:Sent from (?:my|Yahoo|Mail|Outlook|Proton|Samsung|AOL|Gmail)\b|Get Outlook for |Sent via |Von meinem |Gesendet von |"
+    r"(?:Sent from (?:my|Yahoo|Mail|Outlook|Proton|Samsung|AOL|Gmail)\b|Sent with Proton|Get Outlook for |Sent via |Von meinem |Gesendet von |"
     r"Gesendet mit |Holen Sie sich Outlook|Envoyé (?:de|depuis|à partir) |Obtenir Outlook|Enviado desde |Enviado do |"
     r"Obtener Outlook|Inviato da |Verzonden (?:vanaf|via|met) |Skickat från |Sendt fra |Lähetetty |Wysłane z |Odesláno z |"
     r"Отправлено (?:с|из) |iPhoneから送信|发自我的|從我的 iPhone 傳送).{0,80}",
@@ -86,10 +89,15 @@ class Split:
     folded: str
 
 
-def split(text: str) -> Split:
-    """Part `text`. What is visible is never empty where `text` is not."""
+def is_forward(subject: str) -> bool:
+    """Does a subject say that somebody else's mail is sent on? Then that mail is what there is to read."""
+    return bool(_SENT_ON.match(subject))
+
+
+def split(text: str, *, forward: bool = False) -> Split:
+    """Part `text`. What is visible is never empty where `text` is not. forward: see is_forward."""
     lines = text.split("\n", _LINES)
-    end = _cut(lines)
+    end = _cut(lines, forward)
     body, below = lines[:end], lines[end:]
     body, above = _top_quote(body) if not below or _blank(below) else (body, [])
     body, tail = _bottom_quote(body)
@@ -113,7 +121,7 @@ def _quoted(line: str) -> bool:
     return line.lstrip().startswith((">", "|> "))
 
 
-def _cut(lines: list[str]) -> int:
+def _cut(lines: list[str], forward: bool) -> int:
     """The line from which on all is the mail that is answered; the number of lines where there is no such place.
 
     Something must stand above: a mail that begins with a header block is a forwarded one, and all of it is its text.
@@ -128,6 +136,8 @@ def _cut(lines: list[str]) -> int:
             return len(lines)  # what follows was sent on for us to read
         if _quoted(bare):
             continue
+        if forward and (bare == BOUNDARY or _ORIGINAL.fullmatch(bare) or _block(lines, at)):
+            return len(lines)
         if something and (bare == BOUNDARY or _ORIGINAL.fullmatch(bare) or MARKER in bare.lower()):
             return at
         if something and _block(lines, at):
