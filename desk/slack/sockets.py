@@ -45,6 +45,7 @@ class Line:
         self._working: set[asyncio.Task[None]] = set()
         self.said_hello = asyncio.Event()
         self.leaving = asyncio.Event()
+        self.over = False  # nothing comes by it any more
         self.reason = ""
 
     async def listen(self) -> None:
@@ -54,6 +55,7 @@ class Line:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     self._heard(message.data)
         finally:
+            self.over = True
             self.leaving.set()
             if self._working:
                 await asyncio.wait(self._working, timeout=LEAVE_S)
@@ -119,16 +121,16 @@ class Sockets:
         self._gap = gap
         self._lines: dict[asyncio.Task[None], Line] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._asked_s = 0.0  # how long Slack asked us to wait
+        self._closing: set[asyncio.Task[None]] = set()
         self.connected = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
         failures = 0
-        alone = True  # is nobody listening at this moment?
         async with aiohttp.ClientSession() as self._session:
             try:
                 while True:
-                    alone = alone or not self._lines
                     line = await self._open()
                     if line is None:
                         pause_s = _AGAIN_S[min(failures, len(_AGAIN_S) - 1)]
@@ -136,9 +138,8 @@ class Sockets:
                         await asyncio.sleep(max(pause_s, self._asked_s) * (1 + random.random() / 4))  # noqa: S311
                         continue
                     failures = 0
-                    if alone:
+                    if all(one is line or one.over for one in self._lines.values()):
                         self._gap()
-                    alone = False
                     self.connected.set()
                     await line.leaving.wait()
                     _log.info("socket_leaves", why=line.reason or "closed")
@@ -149,8 +150,6 @@ class Sockets:
                         await asyncio.sleep(_AGAIN_S[-1])
             finally:
                 await self._close()
-
-    _asked_s = 0.0
 
     async def _open(self) -> Line | None:
         """A connection that has said hello; None where there is none to be had now."""
@@ -195,9 +194,18 @@ class Sockets:
 
     def _retire(self, line: Line) -> None:
         """Listened to until Slack closes it, or for LEAVE_S: until the next one stands, events still come by it."""
-        asyncio.get_running_loop().call_later(LEAVE_S, lambda: asyncio.ensure_future(line.close()))
+
+        async def leave() -> None:
+            await asyncio.sleep(LEAVE_S)
+            await line.close()
+
+        task = asyncio.ensure_future(leave())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def _close(self) -> None:
+        for task in self._closing:
+            task.cancel()
         lines = dict(self._lines)
         await asyncio.gather(*(line.close() for line in lines.values()), return_exceptions=True)
         for task in lines:

@@ -325,6 +325,27 @@ async def test_after_a_break_it_is_swept(office: Office) -> None:
     assert [one.text for one in office.notes(number)] == ["is anybody there?"]
 
 
+async def test_a_break_of_a_moment_is_swept_for_and_a_replacement_is_not(office: Office) -> None:
+    gaps: list[int] = []
+    door = office.slack.door
+    task = asyncio.ensure_future(
+        slack_app.serve_socket(office.app, office.desk, office.slack.app_token, gap=lambda: gaps.append(1))
+    )
+    try:
+        await office.slack.until(lambda: len(gaps) == 1)
+        refreshing = asyncio.ensure_future(door.refresh())
+        await office.slack.connected(2)
+        await office.slack.passes(10)
+        await refreshing
+        await office.slack.until(lambda: len(door.connections) == 1)
+        assert len(gaps) == 1, "there was a connection all the time"
+        await door.drop()
+        await office.slack.until(lambda: len(gaps) == 2)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_buttons_come_by_the_socket_too(office: Office) -> None:
     async with serving(office):
         ack = await office.bo.commands("/hub", "help", office.place)
