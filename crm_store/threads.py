@@ -20,17 +20,33 @@ MAIL_ACCOUNTS = f"{MAIL}/"
 CITED = 20  # ids of earlier messages that go out with a reply; mail programs trim longer lists themselves
 COPIED = 20  # others who get a copy of a reply
 
-# The conditions on NULL are those of the partial index.
-_NAMED = """
-    SELECT external_id, conversation_id FROM interactions
-    WHERE account = :account AND external_id {texts} AND external_id IS NOT NULL
-    UNION
-    SELECT p.external_id, d.conversation_id FROM delivery_parts p JOIN deliveries d ON d.id = p.delivery_id
-    WHERE p.account = :account AND p.external_id {texts}
-    UNION
-    SELECT name, conversation_id FROM conversation_names WHERE account = :account AND name {texts}
-    ORDER BY 2
-"""
+# The names first, then the index, whatever the statistics say: see crm_store/batch_sqlite.py, batch_postgresql.py. More
+# than a few mails with one Message-ID are somebody's game.
+_NAMED = {
+    "sqlite": """
+        SELECT k.value, i.conversation_id FROM json_each(:texts) k
+        CROSS JOIN interactions i ON i.account = :account AND i.external_id = k.value
+        UNION
+        SELECT k.value, d.conversation_id FROM json_each(:texts) k
+        CROSS JOIN delivery_parts p ON p.account = :account AND p.external_id = k.value
+        CROSS JOIN deliveries d ON d.id = p.delivery_id
+        UNION
+        SELECT k.value, n.conversation_id FROM json_each(:texts) k
+        CROSS JOIN conversation_names n ON n.account = :account AND n.name = k.value
+        ORDER BY 2
+    """,
+    "postgresql": """
+        SELECT k.value, f.conversation_id FROM unnest(CAST(:texts AS text[])) k(value) CROSS JOIN LATERAL (
+            (SELECT conversation_id FROM interactions WHERE account = :account AND external_id = k.value LIMIT 20)
+            UNION ALL
+            (SELECT d.conversation_id FROM
+                (SELECT delivery_id FROM delivery_parts WHERE account = :account AND external_id = k.value LIMIT 20) p
+                CROSS JOIN LATERAL (SELECT conversation_id FROM deliveries WHERE id = p.delivery_id LIMIT 1) d)
+            UNION ALL
+            (SELECT conversation_id FROM conversation_names WHERE account = :account AND name = k.value LIMIT 1)) f
+        GROUP BY 1, 2 ORDER BY 2
+    """,
+}
 _PEOPLE = "SELECT conversation_id, urn FROM conversation_people WHERE conversation_id {ids}"
 _OWNERS = """
     SELECT c.id, i.customer_id FROM conversations c JOIN identities i ON i.id = c.identity_id WHERE c.id {ids}
@@ -92,7 +108,7 @@ def look_up(tx: Connection, wanted: Wanted, customers: Iterable[int]) -> Threads
     for account, name in sorted(wanted.names):
         by_account.setdefault(account, []).append(name)
     for account, names in by_account.items():
-        for name, conversation_id in rows(tx, _NAMED, account=account, texts=names):
+        for name, conversation_id in rows(tx, _NAMED[tx.dialect.name], account=account, texts=names):
             found.names.setdefault((account, name), []).append(conversation_id)
     talks = sorted(wanted.conversations.union(*found.names.values()))
     if talks:
