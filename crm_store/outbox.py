@@ -108,6 +108,7 @@ _SENT = """
            detail = '', lease_owner = NULL, lease_until = NULL
     WHERE id {ids} AND state IN ('sending', 'unknown', 'queued', 'held', 'failed') RETURNING id
 """
+_SENT_BUT = "UPDATE deliveries SET detail = :detail WHERE id = :id"
 _NOT_SENT = """
     UPDATE deliveries SET state = :state, due_at = :due_at, updated_at = :now, code = :code,
            provider_code = :provider_code, detail = :detail, attempts = attempts - :uncounted,
@@ -366,6 +367,9 @@ def finish(
     for state, sent in sorted(by_state.items()):
         moved = set(_ids(tx, _SENT, ids=sorted(o.delivery.id for o in sent), state=state, now=to_us(now)))
         done += [outcome for outcome in sent if outcome.delivery.id in moved]
+        for outcome in sent:
+            if outcome.detail and outcome.delivery.id in moved:  # rare: some of the others did not get theirs
+                run(tx, _SENT_BUT, id=outcome.delivery.id, detail=outcome.detail)
     _insert_parts(tx, outcomes)
     result = _noted(tx, ids, done)
     return result + take_parked(tx, ids, _names(outcomes), now)

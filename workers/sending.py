@@ -166,7 +166,14 @@ async def attempt(
 def went_out(delivery: Claimed, sent: Sent, now: datetime, expected: str = states.SENDING) -> Outcome:
     """The provider has it, under these ids."""
     status = sent.status.value if sent.status.value in states.WENT_OUT else states.SENT
-    return Outcome(delivery=delivery, state=status, at=now, sent_ids=sent.external_ids, expected=expected)
+    return Outcome(
+        delivery=delivery,
+        state=status,
+        at=now,
+        sent_ids=sent.external_ids,
+        detail=sent.detail,
+        expected=expected,
+    )
 
 
 def judge(delivery: Claimed, error: SendError, tries: int, now: datetime) -> Result:

@@ -5,12 +5,15 @@ The page for those who set it up is docs/channels/mail.md; this module and that 
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 from connectors.base import Answer, Parsed, Raw, Wire
 from connectors.mail import settings, unsubscribe
 from hub.config import Account
-from hub.errors import SendCode, SendError
+from hub.errors import Malformed, SendCode, SendError
 from hub.limits import Limits
-from hub.model import Outgoing, Sent
+from hub.model import Outgoing, Sent, Unreadable
 
 RESENT = 3  # tries after which a doubtful mail is no longer sent again by itself
 
@@ -42,7 +45,8 @@ class Mail:
         unsubscribe.read(raw.url, account)
 
     def parse(self, raw: Raw, account: Account) -> Parsed:
-        return unsubscribe.parsed(raw, account)
+        """Who leaves by a link; or a mail from quarantine, read again (mainstem replay), which has no URL."""
+        return unsubscribe.parsed(raw, account) if raw.url else _read_again(raw, account)
 
     def answer(self, raw: Raw, account: Account, parsed: Parsed) -> Answer:
         return unsubscribe.answer(raw, account)
@@ -62,6 +66,25 @@ class Mail:
             SendCode.UNKNOWN,
             f"the mail server broke off {message.attempt} times before it confirmed, and cannot be asked",
         )
+
+
+def _read_again(raw: Raw, account: Account) -> Parsed:
+    """In a child with limits, like the first time. Raises Malformed where it still cannot be read."""
+    from connectors.mail.child import Parser
+
+    async def read() -> Parsed:
+        parser = Parser()
+        try:
+            return await parser.parse(raw.body, account, raw.received_at)
+        finally:
+            await parser.close()
+
+    with ThreadPoolExecutor(1) as pool:  # whoever replays may have an event loop
+        parsed = pool.submit(asyncio.run, read()).result()
+    for event in parsed.events:
+        if isinstance(event, Unreadable):
+            raise Malformed(event.reason)
+    return parsed
 
 
 CONNECTOR = Mail()
