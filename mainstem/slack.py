@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
         stopped = asyncio.create_task(asyncio.to_thread(stop.wait))
         directory = Directory(desk)
         try:
-            app = slack_app.build(desk, directory, settings)
+            app = _app(desk, directory, settings)
             await _until(stopped, directory.refresh())
             _log.info("ready", mode="socket" if settings.slack_app_token else "http")
             processes.settle()
@@ -79,7 +80,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
                 Poster(desk, directory, redis).run(),
                 inbox.run(desk),
                 sweep.run(desk),
-                slack_app.serve(app, desk, settings),
+                _serve(app, desk, settings),
             )
         finally:
             stop.set()  # the thread that waits for it
@@ -99,6 +100,23 @@ async def _until(stopped: asyncio.Task[bool], *parts: Coroutine[Any, Any, None])
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _app(desk: SlackDesk, directory: Directory, settings: Settings) -> slack_app.App:
+    try:
+        return slack_app.build(desk, directory, settings)
+    except ValueError as error:  # two secrets with a comma, and one of them is empty
+        raise Refused(f"MAINSTEM_SLACK_SIGNING_SECRET: {error}") from error
+
+
+async def _serve(app: slack_app.App, desk: SlackDesk, settings: Settings) -> None:
+    try:
+        await slack_app.serve(app, desk, settings)
+    except OSError as error:
+        if settings.slack_app_token is not None or error.errno != errno.EADDRINUSE:
+            raise
+        taken = f"port {settings.slack_port_or_next} is taken by another program: set MAINSTEM_SLACK_PORT"
+        raise Refused(taken) from error
 
 
 def make_desk(

@@ -333,9 +333,15 @@ def test_up_with_slack_from_the_first_word_to_the_answer(office: Office) -> None
         with process(hub.folder, hub.env) as second:  # any number may run
             slack.run(slack.connected(2))
             ends(second, 4.0)
+        by_http = {"MAINSTEM_SLACK_APP_TOKEN": "", "MAINSTEM_SLACK_SIGNING_SECRET": "s"}
+        taken = hub.mainstem("slack", "run", MAINSTEM_SLACK_PORT=str(hub.port), **by_http)
+        assert taken.stderr.endswith(
+            f"port {hub.port} is taken by another program: set MAINSTEM_SLACK_PORT\n"
+        )
+        asked = len(slack.called("conversations.list"))
         slack.do(lambda: slack.fail("*", "timeout", -1))
         with process(hub.folder, hub.env) as waiting:  # Slack takes the call and never answers it
-            until(lambda: slack.calls[-1].method == "conversations.list")
+            until(lambda: len(slack.called("conversations.list")) > asked)
             ends(waiting, 4.0)
         slack.do(slack.mend)
 
