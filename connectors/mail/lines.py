@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import weakref
 from collections.abc import Sequence
@@ -163,6 +164,14 @@ async def connect(account: Account, wire: Wire, budget: Budget) -> aiosmtplib.SM
     )
 
 
+async def check(account: Account, wire: Wire) -> None:
+    """Connect and log in, and leave again: for those who look whether an account works. Raises SendError."""
+    client = await connect(account, wire, Budget(Timing(), 1))
+    with contextlib.suppress(SMTPException, OSError):
+        await client.quit(timeout=2.0)
+    client.close()
+
+
 async def _open(server: settings.Server, account: Account, budget: Budget) -> aiosmtplib.SMTP:
     """Connected, greeted and encrypted as the settings say; never in the clear where they say otherwise."""
     client = aiosmtplib.SMTP(
@@ -231,6 +240,10 @@ def _not_open(error: Exception, budget: Budget, at: At) -> SendError:
         if isinstance(seen, ssl.SSLError):
             why = "no TLS comes about with the mail server: are port and tls right?"
             return SendError(SendCode.CHANNEL_CONFIG, why, whole_account=True)
+        if isinstance(seen, socket.gaierror) and seen.errno == socket.EAI_NONAME:
+            return SendError(
+                SendCode.CHANNEL_CONFIG, "there is no mail server of that name", whole_account=True
+            )
         seen = seen.__cause__ or seen.__context__
     if "not supported" in str(
         error

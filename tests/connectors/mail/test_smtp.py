@@ -1,6 +1,7 @@
 """Mail handed to a real SMTP server: what arrives, and what each failure at each step means (faults.md F15)."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -285,6 +286,28 @@ async def test_nobody_there(wire: Wire) -> None:
     account = mailbox(smtp={"host": "localhost", "port": free_port(), "tls": "none"})
     error = await failing(message(), account, wire)
     assert (error.code, error.retry, error.whole_account) == (C.CONNECTION_FAILED, True, False)
+
+
+@pytest.mark.parametrize(
+    "number, code", [(socket.EAI_NONAME, C.CHANNEL_CONFIG), (socket.EAI_AGAIN, C.CONNECTION_FAILED)]
+)
+async def test_a_name_that_is_none_is_ours_to_put_right(
+    number: int, code: SendCode, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(number, "no")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+    error = await failing(message(), mailbox(smtp={"host": "smtp.exmaple.com"}), wire)
+    assert (error.code, error.whole_account) == (code, code is C.CHANNEL_CONFIG)
+
+
+async def test_an_account_can_be_looked_at_without_sending(wire: Wire) -> None:
+    with SmtpServer(users={"support@example.com": "right"}) as server:
+        await lines.check(ours(server, {"password": ("right",)}), wire)
+        with pytest.raises(SendError, match="535"):
+            await lines.check(ours(server, {"password": ("wrong",)}), wire)
+        assert server.mails == []
 
 
 async def test_a_cancelled_send_leaves_no_connection(server: SmtpServer, wire: Wire) -> None:
