@@ -324,17 +324,19 @@ def _addresses(tx: Connection, ids: Ids, changed: Sequence[_Delivery], now: date
             if report.status is DeliveryStatus.FAILED:
                 if report.code in TROUBLES:
                     marks[delivery.conversation_id, report.recipient or ""] = report.code
-                data = {"to": report.recipient, "delivery": delivery.id}
+                data = {"to": urns.display(report.recipient or ""), "delivery": delivery.id}
                 log(tx, ids, delivery.conversation_id, "copy_failed", "system", now, report.detail, data)
                 touch(tx, [delivery.conversation_id])
-    i, c = identities.c, conversations.c
+    c = conversations.c
     for (conversation_id, urn), trouble in sorted(marks.items()):
-        brand = select(c.brand_id).where(c.id == conversation_id).scalar_subquery()
-        tx.execute(
-            update(identities)
-            .where(i.brand_id == brand, i.urn.in_((urn, urns.unproved(urn))))
-            .values(trouble=trouble)
-        )
+        mark(tx, select(c.brand_id).where(c.id == conversation_id).scalar_subquery(), urn, trouble)
+
+
+def mark(tx: Connection, brand: Any, urn: str, trouble: str) -> None:
+    """Note on the address, whoever says that it is theirs, why nothing reaches it."""
+    i = identities.c
+    wanted = i.urn.in_((urn, urns.unproved(urn)))
+    tx.execute(update(identities).where(i.brand_id == brand, wanted).values(trouble=trouble))
 
 
 # ------------------------------------------------------------------------------------------------------ parking

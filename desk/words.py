@@ -77,7 +77,7 @@ EVENTS = {
     "reply_revised": "changed a reply that had gone out",
     "reply_withdrawn": "took back a reply that had gone out",
     "revision_failed": "could not change a reply that had gone out",
-    "linked": "answers words of another conversation, in which its sender takes no part",
+    "linked": "answers words of another conversation, #{to}",
     "copy_failed": "a copy to {to} did not arrive",
 }
 # Said by the messages themselves; repeating them would only be noise in the history.

@@ -246,12 +246,10 @@ class _Pass:
         opened = len(self.plan.opened) > had
         trusted = opened or event.verified or sought.sealed
         self.threads.remember(event, account, conversation, received, trusted=trusted)
-        if self.threads.link(conversation, sought.other or sought.conversation):
-            other = sought.other or sought.conversation
-            assert other is not None
-            self.places.log(
-                conversation.id, "linked", "system", "its sender does not take part there", to=other.id
-            )
+        other = sought.other or sought.conversation
+        if other is not None and self.threads.link(conversation, other) and opened:
+            why = "its sender takes no part there" if sought.other else "that one was over"
+            self.places.log(conversation.id, "linked", "system", why, to=other.number or other.id)
         return first
 
     def stored(

@@ -160,10 +160,10 @@ class Threads:
         if conversation_id not in talks:
             talks.append(conversation_id)
 
-    def link(self, conversation: Conversation, other: Conversation | None) -> bool:
-        """Show each on the other; is it the first time in this batch?"""
-        pair = other and (min(conversation.id, other.id), max(conversation.id, other.id))
-        if not pair or pair[0] == pair[1] or pair in self.plan.links:
+    def link(self, conversation: Conversation, other: Conversation) -> bool:
+        """Show each on the other; False where they are one, or are linked by this batch already."""
+        pair = (min(conversation.id, other.id), max(conversation.id, other.id))
+        if pair[0] == pair[1] or pair in self.plan.links:
             return False
         self.plan.links.append(pair)
         return True

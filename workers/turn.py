@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from crm_store import consents, doubts, outbox, pauses
+from crm_store import consents, doubts, outbox, pauses, receipts
 from crm_store import delivery_states as states
 from crm_store.db import Store
 from crm_store.delivery_states import Moved
 from crm_store.outbox import Claimed, Outcome
 from crm_store.schema import identities, interactions
+from crm_store.threads import MAIL_ACCOUNTS
 from hub import log
 from hub.errors import Unavailable
 from hub.ids import Ids
@@ -27,6 +28,15 @@ from workers.sending import LOOK_AGAIN, Pause, Result, refusal
 _log = log.get("deliver")
 
 LEASE_S = 50.0  # a send ends after 45 and is noted at once: whose lease ends is dead or frozen
+# RFC 3463, 3.2 and 3.3; 5.1.10: RFC 7505.
+_TROUBLES = {
+    "5.1.1": "dead",  # no such mailbox
+    "5.1.2": "dead",  # no such domain
+    "5.1.6": "dead",  # it has moved
+    "5.1.10": "dead",  # the domain takes no mail
+    "5.2.1": "dead",  # switched off
+    "5.2.2": "full",
+}
 LEASE = timedelta(seconds=LEASE_S)
 LOOKS_AT_ONCE = 20
 AHEAD = timedelta(seconds=0.5)  # claimed so long before they are due, to go at that very moment
@@ -149,6 +159,15 @@ def _aftermath(tx: Connection, ids: Ids, result: Result, now: datetime) -> None:
     if outcome.state == states.OPTED_OUT:
         delivery = outcome.delivery
         mark_opted_out(tx, ids, delivery, outcome.detail, now)
+    elif outcome.state == states.FAILED and (trouble := _trouble(outcome)):
+        receipts.mark(tx, outcome.delivery.brand, outcome.delivery.to_urn, trouble)
+
+
+def _trouble(outcome: Outcome) -> str | None:
+    """What a mail server's last word says of the address itself: "550 5.1.1" stands for a mailbox that is not there."""
+    if not outcome.delivery.account.startswith(MAIL_ACCOUNTS) or outcome.provider_code is None:
+        return None
+    return _TROUBLES.get(outcome.provider_code.rpartition(" ")[2])
 
 
 def mark_opted_out(tx: Connection, ids: Ids, delivery: Claimed, wording: str, now: datetime) -> None:

@@ -14,7 +14,9 @@ from hub import urn as urns
 from hub.model import DeliveryReported, DeliveryStatus
 from tests.router.way_in import FILES, WayIn, text_of
 from tests.store.people import Office
-from workers.sending import outgoing
+from workers import turn
+from workers.rates import Rates
+from workers.sending import Result, outgoing
 
 ANN, HOME, BOB, EVE = (
     "mailto:ann@example.com",
@@ -214,6 +216,7 @@ def test_an_unknown_sender_with_a_reference_opens_a_linked_conversation(way: Pos
         assert [card.number for card in views.conversation(tx, second.id).linked] == [1001]
     way.take(way.mail("and more", HOME, references=("<o1>",)))
     assert way.talks()[1] == ["it is me, from home", "and more"]
+    assert way.happened().count("linked") == 1
     assert way.count(schema.conversation_links) == 2
 
 
@@ -602,3 +605,22 @@ def test_an_answer_to_who_only_says_so_goes_to_the_address(store: Store) -> None
     assert urns.display(f"{ANN}?unproved") == "ann@example.com (not proved)"
     with pytest.raises(ValueError, match="no mail address"):
         urns.normalise(f"{ANN}?unproved")
+
+
+@pytest.mark.parametrize("code, trouble", [("550 5.1.1", "dead"), ("552 5.2.2", "full"), ("550 5.7.1", None)])
+def test_what_a_server_says_at_once_marks_the_address_too(way: Post, code: str, trouble: str | None) -> None:
+    way.take(way.mail("hello", id="a1"))
+    made = way.sent(way.conversation(), "o1")
+    table = schema.deliveries
+    way.store.run(
+        lambda tx: tx.execute(
+            table.update().where(table.c.id == made).values(state="sending", lease_owner="t")
+        )
+    )
+    (delivery,) = way.store.run(lambda tx: outbox.load(tx, [made]))
+    outcome = outbox.Outcome(
+        delivery=delivery, state="failed", at=way.now, code="rejected", provider_code=code, detail="no"
+    )
+    ask = turn.Ask(owner="t", now=way.now, results=[Result(outcome=outcome)])
+    turn.take(way.store, Rates(None), {}, ask)
+    assert (way.one(table).state, way.of(ANN).trouble) == ("failed", trouble)
