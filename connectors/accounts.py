@@ -39,6 +39,11 @@ def resolve(
     return good, troubles
 
 
+def pulled(account: Account) -> bool:
+    """Does nobody bring what comes in, so that it is fetched?"""
+    return account.connector == "mail" and "imap" in account.settings
+
+
 def derived(account_key: str, purpose: str, key: bytes) -> str:
     """The secret of one of our own protocols, where YAML names none: 64 hex characters, the same for ever."""
     return derive(key, "account", account_key, purpose)

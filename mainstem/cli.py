@@ -36,6 +36,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "config": ("configuration", "Check, apply, show and roll back the configuration."),
         "quarantine": ("records", "What could not be read: list, show, replay."),
         "customers": ("records", "Find, show, merge and unmerge customers."),
+        "mail": ("mail", "Mailboxes: check, import .eml and mbox files."),
         "slack": ("slack", "Agents on Slack: run, check, repair, manifest, preview."),
     },
     "Processes (the Procfile's)": {
@@ -44,6 +45,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "router": ("run", "From the stream into customers, conversations, queues."),
         "worker": ("run", "Sends replies and does what is due."),
         "clock": ("run", "Wakes the workers: reminders, expiries, the sweeper."),
+        "pull": ("run", "Fetches what nobody brings: the mailboxes."),
         "desk": ("run", "The web desk, where agents answer."),
     },
 }

@@ -56,6 +56,7 @@ def examine(settings: Settings, redis_url: Callable[[Settings], str]) -> list[Fi
         ("redis", lambda: _redis(redis_url(settings))),
         ("database", lambda: _database(settings)),
         ("configuration", lambda: _configuration(settings)),
+        ("mailboxes", lambda: _mailboxes(settings)),
         ("processes", lambda: _processes(settings)),
         ("slack", lambda: _slack(settings)),
     )
@@ -321,6 +322,12 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         yield Finding("configuration", Level.YELLOW, f"{key} does not work: {trouble}")
     if resolved:
         yield Finding("configuration", Level.GREEN, f"accounts that work: {', '.join(sorted(resolved))}")
+
+
+def _mailboxes(settings: Settings) -> Iterator[Finding]:
+    from mainstem.mailcheck import examine as look
+
+    yield from look(settings)
 
 
 def _counted(config: Any) -> str:

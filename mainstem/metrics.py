@@ -25,7 +25,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
-from crm_store import desk_inbox, desk_posts
+from crm_store import desk_inbox, desk_posts, sources
 from crm_store.schema import account_states, conversations, deliveries, producers, quarantine
 from hub import clock
 from hub.errors import MainstemError
@@ -58,6 +58,11 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "mainstem_delivery_overdue_seconds": ("How long the oldest due delivery is due.", ()),
     "mainstem_quarantine_waiting": ("What could not be read and waits for a person.", ("kind",)),
     "mainstem_account_paused": ("1 while sends of an account are paused.", ("account",)),
+    "mainstem_mailbox_failing": ("1 while a mailbox cannot be read.", ("account",)),
+    "mainstem_mailbox_read_age_seconds": (
+        "How long ago reading a mailbox last went well or failed.",
+        ("account",),
+    ),
     "mainstem_slack_inbox_waiting": ("What Slack told us and is not worked off yet.", ()),
     "mainstem_slack_inbox_oldest_seconds": ("How long the oldest of it waits.", ()),
     "mainstem_slack_posts_waiting": ("Posts that are written down and not yet on Slack.", ()),
@@ -175,7 +180,17 @@ class Hub(Collector):
             paused = tx.execute(select(account_states.c.account, account_states.c.paused_until)).all()
             yield (
                 "mainstem_account_paused",
-                [((row[0],), float(row[1] is not None and row[1] > now)) for row in paused],
+                [
+                    ((row[0],), float(row[1] is not None and row[1] > now))
+                    for row in paused
+                    if not row[0].endswith(sources.READING)
+                ],
+            )
+            readings = sources.readings(tx)
+            yield "mainstem_mailbox_failing", [((one.account,), float(bool(one.why))) for one in readings]
+            yield (
+                "mainstem_mailbox_read_age_seconds",
+                [((one.account,), (now - one.at).total_seconds()) for one in readings],
             )
             reports = tx.execute(select(producers)).all()
             yield (

@@ -121,6 +121,7 @@ def _fill(prepared: object, settings: Settings, store: Store, config: Config, ke
 
     assert isinstance(prepared, Prepared)
     resolved, troubles = accounts.resolve(config, os.environ, key)
+    prepared.pulls = any(accounts.pulled(account) for account in resolved.values())
     for account in sorted(config.accounts.values(), key=lambda account: account.key):
         row = {"key": account.key, "title": account.title}
         if not account.enabled:

@@ -18,6 +18,7 @@ _COLOURS = {
     "router": "green",
     "worker": "magenta",
     "clock": "blue",
+    "pull": "bright_green",
     "desk": "yellow",
     "slack": "bright_blue",
 }

@@ -48,6 +48,7 @@ class Prepared:
     agent: str = ""
     chat: str = ""
     curl: str = ""
+    pulls: bool = False  # is there a mailbox to read?
 
 
 class Up:
@@ -101,6 +102,8 @@ class Up:
         programs = [self._process(name) for name in PROCESSES]
         if self.settings.slack_bot_token is not None:
             programs.append(self._process("slack", "run"))
+        if prepared.pulls:
+            programs.append(self._process("pull"))
         self.supervisor.add(*programs)
         await self._ready()
         if self.demo:
@@ -230,9 +233,18 @@ class Up:
             code, out, err = await self._run("config", "apply")
             if code == 0:
                 terminal.note(out.strip())
+                await self._pull_as_well()
             else:
                 for line in err.strip().splitlines():
                     terminal.fault(line)
+
+    async def _pull_as_well(self) -> None:
+        """Start `pull` where what was just applied is the first to need it."""
+        if any(child.program.name == "pull" for child in self.supervisor.children):
+            return
+        code, _, _ = await self._run("mail", "wanted")
+        if code == 0:
+            self.supervisor.add(self._process("pull"))
 
     def _heard(self, name: str, line: str) -> None:
         if self.verbose or _LOUD.search(line):

@@ -73,10 +73,10 @@ def process_types() -> dict[str, str]:
 
 
 def test_procfile_has_a_line_for_each_process_type() -> None:
-    assert set(process_types()) == {"release", "web", "router", "worker", "clock", "desk", "slack"}
+    assert set(process_types()) == {"release", "web", "router", "worker", "clock", "pull", "desk", "slack"}
 
 
-@pytest.mark.parametrize("process", ["release", "web", "router", "worker", "clock", "desk", "slack"])
+@pytest.mark.parametrize("process", ["release", "web", "router", "worker", "clock", "pull", "desk", "slack"])
 def test_procfile_names_commands_that_exist(process: str) -> None:
     program, name, *_ = process_types()[process].split()
     assert program == "mainstem"

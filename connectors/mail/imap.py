@@ -28,6 +28,7 @@ from hub.config import Account
 from hub.errors import MainstemError
 
 CONNECT_S, ANSWER_S = 15.0, 45.0
+SLICE_S = 1.0  # of a wait
 KEYWORD = "$MainstemDone"  # on a mail that the store has, where `done: keyword`
 PIECE_BYTES = 1 << 20  # of a large mail at a time, so that a lost connection costs no more
 
@@ -327,35 +328,44 @@ class Session:
 
     # ---------------------------------------------------------------------------------------------------- waiting
 
-    def wait(self, seconds: float, enough: Callable[[], bool]) -> None:
-        """Until the server says something of the folder, `enough()` (asked every second), or the time is over.
+    def wait(self, seconds: float, enough: Callable[[], bool], wake: int) -> None:
+        """Until the server says something, `enough()` (asked every second), a byte at `wake`, or the time is over.
 
         With IDLE (RFC 2177) where there is one. A dead connection may say nothing at all: the next command tells.
         """
         until = time.monotonic() + seconds
-        if not self.can("IDLE"):
-            while time.monotonic() < until and not enough():
-                time.sleep(min(1.0, max(0.0, until - time.monotonic())))
-            return
+        idles = self.can("IDLE")
         with _told():
-            self._client.idle()
-            try:
-                while (left := until - time.monotonic()) > 0 and not enough():
-                    if self._heard(min(1.0, left)):
-                        break
-            finally:
-                self._client.idle_done()
+            heard = False
+            if idles:
+                self._client.idle()
+                heard = self._buffered()
+            while not heard and (left := until - time.monotonic()) > 0 and not enough():
+                heard = self._readable(min(SLICE_S, left), wake)
+            if idles:
+                self._client.idle_done()  # reads whatever it was; the library's own idle_check tears lines apart
 
-    def _heard(self, seconds: float) -> bool:
-        """Did anything come? At the end of a connection too: then the command that follows tells."""
-        began = time.monotonic()
-        said = self._client.idle_check(timeout=seconds)
-        if not said and time.monotonic() - began < seconds * 0.8:
-            ends = self._client.socket()
-            return bool(select.select([ends], [], [], 0)[0])
-        return any(len(line) > 1 and line[1] in (b"EXISTS", b"EXPUNGE") for line in said) or any(
-            line and line[0] == b"BYE" for line in said
-        )
+    def _buffered(self) -> bool:
+        """Did more come with the server's go-ahead? The socket would not tell."""
+        library, ends = self._client._imap, self._client.socket()
+        file = getattr(library, "_file", None) or library.file  # another name since Python 3.14
+        ends.setblocking(False)
+        try:
+            return bool(file.peek(1))
+        except OSError:  # nothing there, as TLS says it
+            return False
+        finally:
+            ends.settimeout(ANSWER_S)
+
+    def _readable(self, seconds: float, wake: int) -> bool:
+        """Within so long: did anything come, be it the end of the connection?"""
+        ends = self._client.socket()
+        if isinstance(ends, ssl.SSLSocket) and ends.pending():
+            return True
+        poller = select.poll()
+        poller.register(ends.fileno(), select.POLLIN)
+        poller.register(wake, select.POLLIN)
+        return bool(poller.poll(seconds * 1000))
 
 
 def _windows(low: int, folder: Folder) -> Iterator[tuple[int, str]]:

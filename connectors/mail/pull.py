@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
@@ -46,6 +47,7 @@ BATCH, BATCH_BYTES = 50, 8 << 20
 LEFT_OVER = 500  # mails that a start looks at again: taken before it, and never marked
 MARK_EVERY_S = 2.0
 NOTE_EVERY_S = 30.0
+SETTLE_S = 3.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 60.0
 REFUSED_PAUSE_S, REFUSED_LAST_S = 60.0, 1800.0  # a login that is tried often locks the account
 
@@ -178,6 +180,7 @@ class Mailbox:
             taker, cursors, logins, loop, clock,
         )  # fmt: skip
         self._stop = threading.Event()
+        self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name=account.key, daemon=True)
         self._validity: int | None = None
         self._uid = 0
@@ -196,11 +199,16 @@ class Mailbox:
 
     def stop(self) -> None:
         self._stop.set()
+        self._wake.send(b".")
 
     def join(self, seconds: float) -> bool:
         """True where the thread has ended."""
         self._thread.join(seconds)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            return False
+        self._wake.close()
+        self._woken.close()
+        return True
 
     # ------------------------------------------------------------------------------------------------- the thread
 
@@ -266,6 +274,7 @@ class Mailbox:
     def _stay(self, session: Session) -> None:
         """Read, mark and wait, until told to stop. Raises what the connection raises."""
         while not self._stop.is_set():
+            before = self.read
             folder = session.select()
             self._find_place(session, folder)
             if not self._looked_back:
@@ -274,7 +283,9 @@ class Mailbox:
             self._mark(session, folder)
             self._note("")
             if not session.stirred():
-                session.wait(self._place.poll_s, self._enough)
+                # Some servers tell an IDLE only of what comes after it began: what came just before it is looked for.
+                calm = self.read == before
+                session.wait(self._place.poll_s if calm else SETTLE_S, self._enough, self._woken.fileno())
 
     def _enough(self) -> bool:
         """Is there something better to do than to wait?"""

@@ -63,6 +63,14 @@ def clock() -> int:
 
 
 @click.command()
+def pull() -> int:
+    """Fetches what nobody brings: the mailboxes. One is enough; two do no harm."""
+    from mainstem import pull as process
+
+    return process.main(shared.settings())
+
+
+@click.command()
 def release() -> int:
     """Migrate the database and apply the configuration folder. Run it once for each deploy, before the processes."""
     from mainstem.prepare import release as process

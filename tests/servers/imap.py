@@ -31,6 +31,7 @@ class Imap(Server):
     def __init__(self) -> None:
         super().__init__(short_folder("ms-i"))
         self.port = free_port()
+        self._other: IMAPClient | None = None
 
     def command(self) -> list[str]:
         raise NotImplementedError
@@ -52,26 +53,43 @@ class Imap(Server):
         client.login(user, PASSWORD)
         return client
 
+    @property
+    def other(self) -> IMAPClient:
+        """A mail program that stays connected: some servers take their time over a password."""
+        if self._other is None:
+            self._other = self.client()
+        return self._other
+
+    def stop(self) -> None:
+        self._leave()
+        super().stop()
+
+    def kill(self) -> None:
+        self._leave()
+        super().kill()
+
+    def _leave(self) -> None:
+        if self._other is not None:
+            self._other.shutdown()
+            self._other = None
+
     def box(self) -> str:
         """A new, empty folder."""
         name = f"Box{next(_names)}"
-        with self.client() as client:
-            client.create_folder(name)
+        self.other.create_folder(name)
         return name
 
     def put(
         self, folder: str, *mails: bytes, at: datetime | None = None, flags: Sequence[bytes] = ()
     ) -> None:
         """They arrive, one after the other."""
-        with self.client() as client:
-            for mail in mails:
-                client.append(folder, mail, flags=flags, msg_time=at)
+        for mail in mails:
+            self.other.append(folder, mail, flags=flags, msg_time=at)
 
     def flags(self, folder: str) -> dict[int, tuple[bytes, ...]]:
-        with self.client() as client:
-            client.select_folder(folder, readonly=True)
-            uids = client.search()
-            said = client.get_flags(uids) if uids else {}
+        self.other.select_folder(folder, readonly=True)
+        uids = self.other.search()
+        said = self.other.get_flags(uids) if uids else {}
         return {uid: tuple(f for f in flags if f != b"\\Recent") for uid, flags in said.items()}
 
 
@@ -151,6 +169,7 @@ service imap-login {{
 
     def kick(self) -> None:
         """What `doveadm kick` does, harder: every connection's process is gone."""
+        self._leave()
         for worker in self.workers():
             worker.kill()
 

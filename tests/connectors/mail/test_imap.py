@@ -14,6 +14,15 @@ from tests.servers import NotAvailable
 from tests.servers.imap import Dovecot, Imap, Pymap, account
 
 
+@pytest.fixture(autouse=True)
+def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses between two looks, for tests; none of them decides anything."""
+    monkeypatch.setattr("connectors.mail.imap.SLICE_S", 0.1)
+    monkeypatch.setattr("connectors.mail.pull.MARK_EVERY_S", 0.1)
+    monkeypatch.setattr("connectors.mail.pull.SETTLE_S", 0.3)
+    monkeypatch.setattr("connectors.mail.pull.FIRST_PAUSE_S", 0.1)
+
+
 @pytest.fixture(scope="module")
 def pymap() -> Iterator[Pymap]:
     with Pymap() as server:
@@ -136,7 +145,7 @@ async def test_the_same_mail_twice_in_one_mailbox_is_one_event(server: Imap) -> 
 async def test_a_folder_made_anew_is_read_again(server: Imap) -> None:
     hub, box = Hub(), server.box()
     server.put(box, *map(mail, range(3)))
-    async with Reading(hub, account(server, box, poll="10s")) as reading:
+    async with Reading(hub, account(server, box, poll="1s")) as reading:
         await reading.until(lambda: len(hub.subjects()) == 3)
         with server.client() as other:
             other.delete_folder(box)
