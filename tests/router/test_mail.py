@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crm_store import deliveries, interactions, outbox, schema, views
 from crm_store.db import Store
+from crm_store.migrate import migrate
 from hub import urn as urns
 from hub.model import DeliveryReported, DeliveryStatus
 from tests.router.way_in import FILES, WayIn, text_of
@@ -624,3 +627,52 @@ def test_what_a_server_says_at_once_marks_the_address_too(way: Post, code: str, 
     ask = turn.Ask(owner="t", now=way.now, results=[Result(outcome=outcome)])
     turn.take(way.store, Rates(None), {}, ask)
     assert (way.one(table).state, way.of(ANN).trouble) == ("failed", trouble)
+
+
+def letters(way: Post, count: int) -> list[Any]:
+    """People who write, answer, forge, copy each other and hold references, as chance has it; always the same."""
+    chance = random.Random(7)
+    people = [f"mailto:u{n}@example.com" for n in range(6)]
+    made: list[Any] = []
+    for n in range(count):
+        references = tuple(f"<l{chance.randrange(max(1, n))}>" for _ in range(chance.randrange(3)))
+        made.append(
+            way.mail(
+                f"text {n}", chance.choice(people), id=f"l{n}", references=references, subject=f"subject {n}",
+                verified=chance.random() < 0.3, automatic=chance.random() < 0.1, sender_name="Name",
+                participants=tuple(chance.sample(people, chance.randrange(3))),
+                account=chance.choice(["mail/support", "mail/sales"]),
+            )
+        )  # fmt: skip
+    return made
+
+
+@pytest.mark.parametrize("size", [3, 60])
+def test_a_batch_of_mails_comes_to_the_same_as_its_mails_one_by_one(
+    store: Store, size: int, tmp_path: Path
+) -> None:
+    migrate(url := f"sqlite:///{tmp_path}/one.db")
+    alone = Store.open(url)
+    outcomes = []
+    for way, step in ((Post(alone, MAIL_FILES), 1), (Post(store, MAIL_FILES), size)):
+        mails = letters(way, 60)
+        for start in range(0, len(mails), step):
+            way.take(*mails[start : start + step])
+        people = {row.id: row.urn for row in way.rows(schema.identities)}
+        texts = {row.id: row.text for row in way.rows(schema.interactions)}
+        outcomes.append(
+            (
+                way.talks(),
+                way.links(),
+                sorted(
+                    (people[row.identity_id], texts[row.id], row.extra)
+                    for row in way.rows(schema.interactions)
+                ),
+                sorted(row.urn for row in way.rows(schema.conversation_people)),
+                sorted((row.urn, row.verified) for row in way.rows(schema.identities)),
+            )
+        )
+    alone.close()
+    assert outcomes[0] == outcomes[1]
+    assert any("?unproved" in urn for urn, _ in outcomes[0][4])
+    assert outcomes[0][1]
