@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape, unescape
@@ -29,8 +30,11 @@ IMAGES_BYTES = 12_000_000  # of pictures within one view, each counted as often 
 URL_CHARS = 4_000
 
 
+UNKNOWN = "its HTML comes out in a form that is not known to be safe"
+
+
 class TooMuch(ValueError):
-    """More than is looked at; a sentence about the mail."""
+    """It is not looked at, or not shown; a sentence about the mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ _WEB = re.compile(
 _MAILTO = re.compile(r"mailto:[^\s<>\"\\]{1,500}", re.IGNORECASE)
 _TEL = re.compile(r"tel:[+0-9().-]{2,40}", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")
 _DATA = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,([A-Za-z0-9+/=\s]+)", re.IGNORECASE)
 # Overrides of direction make one text look like another (desk/web/safe.py says the same of plain texts).
 _ORDER = {
@@ -188,6 +193,8 @@ class _Worker:
             out.append(_text(html[at : tag.start()]))
             at = tag.end()
             closes, name, said = tag.groups()
+            if name not in TAGS or not _known(name, said):
+                raise TooMuch(UNKNOWN)
             if name == "a":
                 if closes:
                     _tell(out, opened)
@@ -205,8 +212,13 @@ class _Worker:
 
 def _text(between: str) -> str:
     if "<" in between or ">" in between:
-        raise TooMuch("its HTML comes out in a form that is not known to be safe")
+        raise TooMuch(UNKNOWN)
     return between
+
+
+def _known(name: str, said: str) -> bool:
+    allowed = ATTRIBUTES["*"] | ATTRIBUTES.get(name, set()) | {"target", "rel"}
+    return all(attribute in allowed for attribute, _ in _ATTRIBUTE.findall(said))
 
 
 def _open(out: list[str], said: str) -> tuple[int, str] | None:
@@ -270,10 +282,12 @@ def _ascii(host: str) -> str | None:
             return f"[{ipaddress.IPv6Address(host[1:-1])}]"
         except ValueError:
             return None
-    try:
-        plain = host.encode("idna").decode().lower() if not host.isascii() else host.lower()
-    except UnicodeError:
-        return None
+    # Each label in punycode as browsers make it (UTS 46, not transitional). Python's `idna` would make another site's
+    # name of some (`ß` becomes `ss`). What is written here is what is followed and what is told, whatever was meant.
+    labels = _DOTS.split(unicodedata.normalize("NFKC", host).lower())
+    plain = ".".join(
+        label if label.isascii() else f"xn--{label.encode('punycode').decode('ascii')}" for label in labels
+    )
     return plain if _HOST.fullmatch(plain) else None
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from connectors.mail import mime
 from connectors.mail.display import Displayer
@@ -190,23 +190,31 @@ class Room:
                 tx.execute(select(c.number).order_by(c.last_at.desc(), c.id.desc()).limit(1)).scalar_one()
             )
 
-    def mails(self, raw: bytes) -> tuple[int, int]:
-        """A mail as it comes to `mail/support`; its conversation's number, and its interaction."""
-        self.seq += 1
-        parsed = mime.read(raw, self.config.accounts["mail/support"], self.now)
-        for blob in parsed.blobs:
-            self.blobs.put(blob)
-        entries = [
-            Entry(producer="mail", seq=self.seq * 10 + n, accepted_at=self.now, event=event)
-            for n, event in enumerate(parsed.events)
-        ]
+    def mails(self, *raws: bytes) -> list[tuple[int, int]]:
+        """Mails as they come to `mail/support`; of each its conversation's number, and its interaction."""
+        before = self.newest_message()
+        entries = []
+        for raw in raws:
+            parsed = mime.read(raw, self.config.accounts["mail/support"], self.now)
+            for blob in parsed.blobs:
+                self.blobs.put(blob)
+            for event in parsed.events:
+                self.seq += 1
+                entries.append(Entry(producer="mail", seq=self.seq, accepted_at=self.now, event=event))
         self.handler.batch(entries)
         with self.store.read() as tx:
-            query = select(interactions.c.id, conversations.c.number).join(
-                conversations, conversations.c.id == interactions.c.conversation_id
+            query = (
+                select(conversations.c.number, interactions.c.id)
+                .join(conversations, conversations.c.id == interactions.c.conversation_id)
+                .where(interactions.c.id > before)
+                .order_by(interactions.c.id)
             )
-            row = tx.execute(query.order_by(interactions.c.id.desc()).limit(1)).one()
-        return int(row.number), int(row.id)
+            return [(int(row.number), int(row.id)) for row in tx.execute(query)]
+
+    def newest_message(self) -> int:
+        """Its interaction's id."""
+        with self.store.read() as tx:
+            return int(tx.scalar(select(func.max(interactions.c.id))) or 0)
 
     def id_of(self, number: int) -> int:
         with self.store.read() as tx:
