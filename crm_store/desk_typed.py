@@ -12,11 +12,21 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import text as sql
 
 from crm_store import desk_posts, notes
-from crm_store.schema import deliveries, desk_threads, interaction_changes, interactions, note_keys
+from crm_store.schema import (
+    conversation_events,
+    conversations,
+    deliveries,
+    desk_threads,
+    interaction_changes,
+    interactions,
+    note_keys,
+)
 from crm_store.schema import desk_posts as posts_table
+from crm_store.timeline import floor_id
 from hub.ids import Ids
 
 _p = posts_table.c
@@ -93,12 +103,19 @@ def thread_of(tx: Connection, surface: str, place: str, thread: str) -> Thread |
     return None if row is None else _thread(row)
 
 
-def open_threads(tx: Connection, surface: str) -> list[Thread]:
-    """Those in which people may still type and expect something of it, the newest first."""
-    query = select(desk_threads).where(
-        _t.surface == surface, _t.thread.is_not(None), or_(~_t.settled, _t.retired_at.is_(None))
-    )
-    return [_thread(row) for row in tx.execute(query.order_by(_t.id.desc()))]
+def open_threads(tx: Connection, surface: str, since: datetime) -> list[Thread]:
+    """Those in which people may still type and expect something of it, the newest first: what is not done with, sleeps,
+    or was closed since then. However many were ever closed costs nothing."""
+    here = (_t.surface == surface, _t.thread.is_not(None))
+    query = select(desk_threads).where(*here)
+    found = {row.id: _thread(row) for row in tx.execute(query.where(sql("NOT desk_threads.settled")))}
+    e, c = conversation_events.c, conversations.c
+    closed = select(e.conversation_id).where(e.id >= floor_id(since), e.what == "closed")
+    asleep = select(c.id).where(c.snoozed_until.is_not(None))
+    for late in (closed, asleep):
+        living = query.where(_t.conversation_id.in_(late), _t.retired_at.is_(None))
+        found |= {row.id: _thread(row) for row in tx.execute(living)}
+    return [found[key] for key in sorted(found, reverse=True)]
 
 
 def _thread(row: Row[Any]) -> Thread:

@@ -36,6 +36,7 @@ _PAGE = 1000
 _PAGES = 20
 _RETRIES = 5
 _RECENT_S = 7 * 24 * 3600.0  # what is older was worked off, or was answered otherwise
+_CLOSED = timedelta(hours=6)  # how long after its closing a thread is still read: each costs a call
 _KEEP = timedelta(days=30)  # what was worked off, in case somebody asks what Slack said
 _log = log.get("slack")
 
@@ -104,7 +105,8 @@ class Sweep:
 
     async def once(self) -> Swept:
         """Read every open thread. Raises Unavailable where the store does not answer."""
-        threads = await self._desk.look(lambda tx: desk_typed.open_threads(tx, names.SURFACE))
+        since = self._desk.clock() - _CLOSED
+        threads = await self._desk.look(lambda tx: desk_typed.open_threads(tx, names.SURFACE, since))
         self._calls, failed, found = 0, 0, 0
         for thread in threads:
             try:

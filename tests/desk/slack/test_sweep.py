@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from crm_store.db import Store
+from crm_store.schema import desk_threads
 from desk.slack.sweep import Sweep
 from tests.desk.slack.office import Office, opened, serving
 
@@ -122,3 +125,17 @@ async def test_slack_away(office: Office, ann: int) -> None:
     office.slack.fail("conversations.replies", 503)
     found = await Sweep(office.desk).once()
     assert (found.threads, found.failed) == (1, 1)
+
+
+async def test_of_closed_threads_those_of_the_last_hours_are_read(office: Office, ann: int) -> None:
+    office.card(ann)
+    conversation = office.room.id_of(ann)
+    settled = update(desk_threads).values(settled=True)
+    office.store.run(lambda tx: tx.execute(settled))
+    office.desk.actions.close(conversation, "bo")
+    assert (await Sweep(office.desk).once()).threads == 1
+    office.later(hours=7)
+    assert (await Sweep(office.desk).once()).threads == 0
+    office.desk.actions.reopen(conversation, "bo")
+    office.desk.actions.snooze(conversation, "bo", office.desk.clock() + timedelta(days=9))
+    assert (await Sweep(office.desk).once()).threads == 1
