@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import consents, deliveries, interactions
@@ -71,6 +71,11 @@ def answer(
             )
         )
     return made
+
+
+def forget(tx: Connection, now: datetime) -> int:
+    """Drop the turns that hold nobody back any more; how many."""
+    return tx.execute(delete(auto_replies).where(_a.at <= now - AGAIN_AFTER)).rowcount
 
 
 def _may(tx: Connection, one: AutoReply, brand: str, now: datetime) -> bool:

@@ -17,7 +17,7 @@ from hub import urn as urns
 from hub.model import DeliveryReported, DeliveryStatus
 from tests.router.way_in import FILES, WayIn, text_of
 from tests.store.people import Office
-from workers import turn
+from workers import sweep, turn
 from workers.rates import Rates
 from workers.sending import Result, outgoing
 
@@ -676,3 +676,10 @@ def test_a_batch_of_mails_comes_to_the_same_as_its_mails_one_by_one(
     assert outcomes[0] == outcomes[1]
     assert any("?unproved" in urn for urn, _ in outcomes[0][4])
     assert outcomes[0][1]
+
+
+def test_turns_that_hold_nobody_back_are_forgotten(way: Post) -> None:
+    way.pass_(days=1)
+    way.take(way.mail("hello"))
+    assert sweep.forget(way.store, way.now + timedelta(hours=23))["automatic answers"] == 0
+    assert sweep.forget(way.store, way.now + timedelta(hours=24))["automatic answers"] == 1
