@@ -13,7 +13,7 @@ _CAP = MAIL_BYTES + (1 << 20)  # of one mail; the reader refuses it by its size,
 _QUOTED_FROM = re.compile(rb">+From ")
 # What mail programs write into an mbox beside the mail, and a server never had.
 _ADDED = re.compile(
-    rb"(?:X-Mozilla-(?:Status2?|Keys)|X-?Status|X-UID(?:L)?|X-IMAP(?:base)?|X-Keywords|Content-Length|Lines):",
+    rb"(?:X-Mozilla-(?:Status2?|Keys)|(?:X-)?Status|X-UID(?:L)?|X-IMAP(?:base)?|X-Keywords|Content-Length|Lines):",
     re.IGNORECASE,
 )
 _MAILBOX_NAMES = frozenset([".mbox", ".mbx", ".eml"])

@@ -1,6 +1,7 @@
 """A TCP proxy that fails on command: slow, silent, or cut off by a reset, as networks between machines are (F24)."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -40,7 +41,8 @@ class Proxy(Threaded):
     def _reset(self) -> None:
         for writer in list(self._open):
             end: socket.socket = writer.get_extra_info("socket")
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(OSError):  # it is closing already
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
