@@ -27,7 +27,7 @@ from desk.slack.blocks import (
 from desk.slack.blocks import words as say
 from desk.slack.look import CARD_CHARS, CARD_LINES, Because, Shown
 from desk.slack.text import ago, escape, line, shown, when
-from desk.slack.thread import fallback, files, seen
+from desk.slack.thread import doubt, fallback, files, seen
 from hub.text import clip
 
 ELSEWHERE_CHARS = 160
@@ -117,6 +117,7 @@ def _said(shown_: Shown) -> list[Block]:
         leaves.append(leaf("No text." if not entry.attachments else "A file.", "italic"))
     blocks.append(rich(quoted(*leaves)))
     blocks += files(entry.attachments)
+    blocks += [context(said) for said in doubt(entry)]
     if more:
         blocks.append(context("_The rest is in the thread._"))
     return blocks

@@ -36,6 +36,7 @@ from desk.slack.text import escape, line, shown, size, when
 from desk.web.safe import filename
 from hub.config import Config
 from hub.errors import SendCode
+from hub.urn import display
 
 TEXT_BYTES = MESSAGE_BYTES - 2500  # of a message's own text; the rest is for what stands around it
 DIFF_WORDS = 120  # words and spaces, of which differ more are not compared one by one
@@ -71,16 +72,25 @@ def message(entry: Entry, config: Config, *, url: str = "", text: bool = True) -
     if (entry.received_at - entry.at).total_seconds() > _LATE_S:
         small.append(f"written {when(entry.at)}")
     small += ["automatic"] if entry.automatic else []
-    small += (
-        ["*sender not proved*: the address is theirs, but nothing shows that they wrote this"]
-        if entry.claimed
-        else []
-    )
+    small += doubt(entry)
+    if entry.participants:
+        small.append(f"also to {escape(line(', '.join(display(urn) for urn in entry.participants), 300))}")
+    if entry.quoted:
+        small.append(f"<{url}#m{entry.id}|what it quotes>" if url else "what it quotes is in the web desk")
     blocks = [rich(say(leaf(line(name, 80), "bold"), leaf(f" by {words.channel(entry.account)}{form}")))]
     blocks += _body(entry, url) if text else files(entry.attachments)
     blocks += [context(" · ".join(small))] if small else []
     said = entry.text or (entry.attachments and "sent a file") or entry.subject or ""
     return Post(fallback(f"{line(name, 60)}:", said or "(no text)"), tuple(blocks))
+
+
+def doubt(entry: Entry) -> list[str]:
+    """That nothing shows that the message came from whose address it bears; mrkdwn of ours."""
+    if entry.claimed:
+        return ["*sender not proved*: the address is theirs, but nothing shows that they wrote this"]
+    if entry.direction == "in" and words.is_mail(entry.account) and not words.proved(entry.proof):
+        return ["*sender not proved*: anybody can write under this address"]
+    return []
 
 
 def note(entry: Entry, config: Config, *, url: str = "") -> Post:
