@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,9 +239,16 @@ def _texts(node: Any) -> list[str]:
 
 @asynccontextmanager
 async def slack_world(
-    folder: Path, store: Store, valkey: str, *, called: str = "Bo"
+    folder: Path,
+    store: Store,
+    valkey: str,
+    *,
+    called: str = "Bo",
+    more: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[SlackWorld]:
-    """Everything started, and ended in order. called: Bo's name in the configuration."""
+    """Everything started, and ended in order. called: Bo's name in the configuration. more: further configuration, by
+    file; environ: the secrets that it names."""
     async with Slack.start() as slack, aiohttp.ClientSession() as session:
         bo, cleo, dot = slack.user("Bo"), slack.user("Cleo"), slack.user("Dot")
         places = {
@@ -253,7 +260,8 @@ async def slack_world(
             f"  cleo: {{name: Cleo, role: lead, queues: all, slack: {cleo.id}}}\n"
         )
         files = dict(CONFIG) | {"queues.yaml": QUEUES, "replies.yaml": REPLIES, "agents.yaml": agents}
-        async with world(folder, store, valkey, files) as hub:
+        files |= more or {}
+        async with world(folder, store, valkey, files, environ) as hub:
             replayed: list[str] = []
             desk = SlackDesk(
                 store=store,

@@ -90,7 +90,13 @@ class World:
     """One hub and the people around it. `settle` lets everything run until nothing moves."""
 
     def __init__(
-        self, folder: Path, store: Store, valkey: str, company: Company, config: Mapping[str, str] = CONFIG
+        self,
+        folder: Path,
+        store: Store,
+        valkey: str,
+        company: Company,
+        config: Mapping[str, str] = CONFIG,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.store, self.company = store, company
         self.started = datetime.now(UTC)
@@ -100,7 +106,7 @@ class World:
         configs.apply(store, files, "system", lambda config: None)
         self.config = load(files)
         self.rules = compile_rules(self.config)
-        self.accounts, troubles = accounts.resolve(self.config, {}, KEY)
+        self.accounts, troubles = accounts.resolve(self.config, environ or {}, KEY)
         assert not troubles
         company.secret = self.accounts["webhook/main"].secrets["signing"][0]
         self.redis = redis.Redis.from_url(valkey)
@@ -410,11 +416,15 @@ class Company(Provider):
 
 @asynccontextmanager
 async def world(
-    folder: Path, store: Store, valkey: str, config: Mapping[str, str] = CONFIG
+    folder: Path,
+    store: Store,
+    valkey: str,
+    config: Mapping[str, str] = CONFIG,
+    environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[World]:
     """Everything started, and ended in order."""
     with Company() as company:
-        made = World(folder, store, valkey, company, config)
+        made = World(folder, store, valkey, company, config, environ)
         pump = asyncio.create_task(made.inlet.run())
         async with (
             aiohttp.ClientSession() as made.http,
