@@ -35,6 +35,7 @@ REPLY_CHARS = 20_000
 
 _ACCOUNT = re.compile(r"[a-z][a-z0-9_]{0,31}/[a-z0-9][a-z0-9_-]{0,39}")
 _SLACK_CHANNEL = re.compile(r"[CG][A-Z0-9]{6,20}|#?[^\s#,A-Z]{1,80}")
+_SLACK_MEMBER = re.compile(r"[UW][A-Z0-9]{2,20}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{1,99}")
 
 
@@ -127,7 +128,7 @@ def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list
         accounts=accounts,
         queues=living,
         moved=moved,
-        agents={key: _agent(key, s, names) for key, s in roots["agents.yaml"].entries("agents", "agent")},
+        agents=_agents(roots["agents.yaml"], names),
         calendars={
             key: calendar(key, s) for key, s in roots["calendars.yaml"].entries("calendars", "calendar")
         },
@@ -288,9 +289,14 @@ def _queue(key: str, section: Section, names: Names) -> Queue:
 
 
 def _slack_channel(section: Section, key: str) -> str | None:
-    """A channel by its id or its name; which of them exist, only Slack can say (`mainstem doctor` asks it)."""
-    channel = section.text(key, limit=81) or None
-    if channel is not None and not _SLACK_CHANNEL.fullmatch(channel):
+    """A channel by its id or its name; which of them exist, only Slack can say (`mainstem slack check` asks it)."""
+    if key not in section.node.entries:
+        return None
+    channel = section.text(key, limit=81)
+    if not channel:  # what follows a bare # is a comment to YAML
+        section.fault(key, f'{section.what}: "{key}" is empty: put the name in quotes, such as "#billing"')
+        return None
+    if not _SLACK_CHANNEL.fullmatch(channel):
         section.fault(
             key, f'{section.what}: "{key}" must be a Slack channel such as "#billing" or C0123456789'
         )
@@ -309,6 +315,17 @@ def _slack_ops(root: Section) -> str | None:
 # ------------------------------------------------------------------------------------------------------ agents.yaml
 
 
+def _agents(root: Section, names: Names) -> dict[str, Agent]:
+    """Of a Slack member's doings it must be known whose they are: nobody's id stands at two agents."""
+    agents: dict[str, Agent] = {}
+    linked: dict[str, str] = {}
+    for key, section in root.entries("agents", "agent"):
+        agents[key] = agent = _agent(key, section, names)
+        if agent.slack is not None and (other := linked.setdefault(agent.slack, key)) != key:
+            section.fault("slack", f'{section.what}: "{agent.slack}" is the agent "{other}" already')
+    return agents
+
+
 def _agent(key: str, section: Section, names: Names) -> Agent:
     everything = isinstance(node := section.get("queues"), Scalar) and node.text == "all"
     agent = Agent(
@@ -322,6 +339,8 @@ def _agent(key: str, section: Section, names: Names) -> Agent:
         slack=section.text("slack", limit=40) or None,
         line=section.line,
     )
+    if agent.slack is not None and not _SLACK_MEMBER.fullmatch(agent.slack):
+        section.fault("slack", f'{section.what}: "slack" must be a member id such as U0123456789')
     if agent.email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", agent.email):
         section.fault("email", f'{section.what}: "email" must be a mail address such as bo@example.com')
     section.done()

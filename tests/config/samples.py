@@ -61,7 +61,7 @@ agents:
     queues: [general, billing]
     skills: [german]
     limit: 3
-    slack: U1
+    slack: U0123456789
   ada: {queues: all}
 """
 CALENDARS = """\

@@ -195,12 +195,12 @@ def test_anchors_serve_to_share() -> None:
 
 def test_yaml_traps_are_what_they_look_like() -> None:
     agents = (
-        "agents:\n  no: {name: no, slack: 0123, email: on@no.de}\n  y: {name: 12:30}\n  'on': {name: 1e3}\n"
+        "agents:\n  no: {name: no, slack: U0123, email: on@no.de}\n  y: {name: 12:30}\n  'on': {name: 1e3}\n"
     )
     config = configfiles.load(having(agents=agents, routing=ROUTING.replace(", skills: [german]", "")))
     names = {key: agent.name for key, agent in config.agents.items()}
     assert names == {"no": "no", "y": "12:30", "on": "1e3"}
-    assert config.agents["no"].slack == "0123"
+    assert config.agents["no"].slack == "U0123"
     quoted = CALENDARS.replace("09:00-17:30", '"09:00-17:30"')
     assert configfiles.load(having(calendars=quoted)).calendars == configfiles.load(FILES).calendars
 
@@ -266,3 +266,24 @@ def test_what_is_wrong_with_it(auto: str, complaint: str) -> None:
         configfiles.load(having(replies=f"replies:\n  hi:\n    text: Hi\n    auto: {auto}\n"))
     assert complaint in str(caught.value)
     assert "replies.yaml:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "file, text, said",
+    [
+        ("queues", "slack: {ops: }\n" + "QUEUES", "put the name in quotes"),
+        ("queues", "slack: {ops: '#Upper Case'}\n" + "QUEUES", "must be a Slack channel"),
+        ("agents", "agents:\n  bo: {slack: C0123456789}\n", "must be a member id such as U0123456789"),
+        ("agents", "agents:\n  bo: {slack: '@bo'}\n", "must be a member id"),
+        (
+            "agents",
+            "agents:\n  bo: {slack: U0123456789}\n  cy: {slack: U0123456789}\n",
+            'agent "cy": "U0123456789" is the agent "bo" already',
+        ),
+    ],
+)
+def test_what_can_be_no_link_to_slack_is_told(file: str, text: str, said: str) -> None:
+    whole = text.replace("QUEUES", FILES["queues.yaml"])
+    with pytest.raises(ConfigError) as told:
+        configfiles.load(having(**{file: whole}))
+    assert said in str(told.value)
