@@ -51,6 +51,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 }
 HIDDEN = {
     "prepare": ("run", "What `up` does before it starts the processes."),
+    "pulls": ("mail", "Is there a mailbox to read? `up` asks after a change."),
     "demo": ("run", "Simulated customers and agents."),
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()} | HIDDEN

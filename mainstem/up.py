@@ -242,7 +242,7 @@ class Up:
         """Start `pull` where what was just applied is the first to need it."""
         if any(child.program.name == "pull" for child in self.supervisor.children):
             return
-        code, _, _ = await self._run("mail", "wanted")
+        code, _, _ = await self._run("pulls")
         if code == 0:
             self.supervisor.add(self._process("pull"))
 

@@ -32,7 +32,8 @@ def check(machine: bool) -> int:
     from mainstem.doctor import Level, worst
     from mainstem.mailcheck import examine
 
-    found = list(examine(shared.settings()))
+    with shared.store():  # says what to do where there is none
+        found = list(examine(shared.settings()))
     if machine:
         shared.as_json({"worst": worst(found), "findings": found})
     else:
@@ -40,8 +41,8 @@ def check(machine: bool) -> int:
     return 1 if worst(found) is Level.RED else 0
 
 
-@mail.command(hidden=True)
-def wanted() -> int:
+@click.command(hidden=True)
+def pulls() -> int:
     """Is there a mailbox to read? 0 where there is."""
     from mainstem.pull import mailboxes
 

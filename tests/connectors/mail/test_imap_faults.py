@@ -11,12 +11,19 @@ from aiohttp import web
 from connectors.mail import imap
 from connectors.mail.oauth import TokenRefused, Tokens
 from tests.connectors.mail.reading import Hub, Reading, mail
-from tests.connectors.mail.test_imap import _brisk, dovecot, names, pymap, server
+from tests.connectors.mail.test_imap import _brisk, dovecot, names, pymap
 from tests.connectors.mail.xoauth2 import Xoauth2
 from tests.faults.proxy import Proxy
 from tests.servers.imap import Dovecot, Imap, Pymap, account
 
-__all__ = ["_brisk", "dovecot", "pymap", "server"]
+__all__ = ["_brisk", "dovecot", "pymap"]
+
+
+@pytest.fixture(params=[pytest.param("pymap", marks=pytest.mark.slow), "dovecot"])
+def server(request: pytest.FixtureRequest) -> Imap:
+    """The test runs once with each; pymap takes half a second over every password."""
+    found: Imap = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
