@@ -7,6 +7,7 @@ from email.message import Message
 
 from connectors.mail import headers
 
+_COMMENT = re.compile(r"\([^()]*\)")
 _PRECEDENCE = frozenset(("bulk", "list", "junk", "auto_reply", "auto-reply"))
 # Fields whose mere presence says so. X-Loop and X-Autorespond are what old responders write.
 _FIELDS = (
@@ -30,7 +31,7 @@ _OUT_OF_OFFICE = re.compile(
 
 def why(message: Message, sender: str, subject: str) -> str:
     """In a few words why this mail is a machine's; empty for a person's. `sender`: the bare address."""
-    said = headers.raw(message, "Auto-Submitted").partition(";")[0].strip().lower()
+    said = _COMMENT.sub("", headers.raw(message, "Auto-Submitted").partition(";")[0]).strip().lower()
     if said and said != "no":
         return f"Auto-Submitted: {said[:40]}"
     if headers.raw(message, "Precedence").strip().lower() in _PRECEDENCE:

@@ -278,6 +278,8 @@ def _parameter(
     part: Message, name: str, header: str = "Content-Type"
 ) -> str | tuple[str | None, str | None, str] | None:
     """The library's reading (a triple where RFC 2231 is used), which fails in its own ways over what is broken."""
+    if len(headers.raw(part, header)) >= headers.VALUE_CHARS:
+        return None
     try:
         return part.get_param(name, header=header)
     except Exception:

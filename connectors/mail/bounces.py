@@ -37,18 +37,21 @@ _NAMES_OTHERS = re.compile(
     r"\s*(?:Message-ID|References|In-Reply-To|From|Reporting-MTA|Return-Path)\s*:", re.IGNORECASE
 )
 _TEXT_CHARS = 20_000
+_STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
+_ARRIVED = ("delivered", "relayed", "expanded")
+_RECIPIENTS = 50
 DEAD, FULL, REFUSED, DELAYED = "dead", "full", "refused", "delayed"
 
 
 @dataclass(frozen=True, slots=True)
 class Bounce:
-    """message_id: of our mail, with its angle brackets; None where it is not told. address: whom it did not reach.
+    """message_id: of our mail, with its angle brackets. address: whom it did not reach.
 
     kind: dead (no such mailbox), full, refused (policy, spam, size), delayed (it still tries: no failure yet).
     status: the enhanced code of RFC 3463, or the SMTP reply. said: the server's own words, one line.
     """
 
-    message_id: str | None
+    message_id: str
     address: str | None
     kind: str
     status: str
@@ -56,14 +59,16 @@ class Bounce:
 
 
 def read(message: Message, sender: str, subject: str, text: str) -> tuple[Bounce, ...]:
-    """One for each recipient that it tells of; empty where the mail is no bounce."""
+    """One for each recipient that it tells of; empty where the mail is no bounce.
+
+    And where it does not say of which mail: then nobody could be told but who reads it, so it stays a mail.
+    """
     report = message.get_content_type() == "multipart/report" and _report_type(message) in (
         "delivery-status",
         "",
     )
-    found = _standard(message) if report else ()
-    if found:
-        return found
+    if report and (groups := _groups(message)):
+        return _standard(message, groups, text)  # none, where it tells that all arrived
     daemon = bool(_FROM_DAEMON.search(sender)) or headers.raw(message, "X-Failed-Recipients") != ""
     null_path = message.get("Return-Path") is not None and headers.raw(message, "Return-Path") in ("<>", "")
     if not (report or daemon or (null_path and _SUBJECT.search(subject))):
@@ -82,29 +87,39 @@ def _report_type(message: Message) -> str:
     return value.lower() if isinstance(value, str) else ""
 
 
-def _standard(message: Message) -> tuple[Bounce, ...]:
-    ours = _returned_id(message)
+def _groups(message: Message) -> list[Message]:
+    """The fields of each recipient that a report tells of (RFC 3464, 2.3)."""
     found = []
     for part in _parts(message):
-        if part.get_content_type() not in ("message/delivery-status", "message/global-delivery-status"):
-            continue
         groups = part.get_payload()
-        if not isinstance(groups, list):
+        if part.get_content_type() in _STATUS_TYPES and isinstance(groups, list):
+            found += [
+                one for one in groups[:_RECIPIENTS] if isinstance(one, Message) and headers.raw(one, "Action")
+            ]
+    return found[:_RECIPIENTS]
+
+
+def _standard(message: Message, groups: list[Message], text: str) -> tuple[Bounce, ...]:
+    ours = _returned_id(message, text)
+    if ours is None:
+        return ()
+    found = []
+    for group in groups:
+        action = headers.raw(group, "Action").lower()
+        if action in _ARRIVED:
             continue
-        for group in groups[1:51] or groups[:1]:
-            if not isinstance(group, Message) or (action := headers.raw(group, "Action").lower()) in (
-                "", "delivered", "relayed", "expanded",
-            ):  # fmt: skip
-                continue
-            said = headers.shown(headers.raw(group, "Diagnostic-Code").partition(";")[2])[:300]
-            status = (_STATUS.search(headers.raw(group, "Status")) or [""])[0]
-            address = headers.raw(group, "Final-Recipient") or headers.raw(group, "Original-Recipient")
-            kind = DELAYED if action == "delayed" else kind_of(status, said)
-            found.append(Bounce(ours, _bare(address.partition(";")[2] or address), kind, status, said))
+        said = headers.shown(headers.raw(group, "Diagnostic-Code").partition(";")[2])[:300]
+        status = (_STATUS.search(headers.raw(group, "Status")) or [""])[0]
+        address = headers.raw(group, "Final-Recipient") or headers.raw(group, "Original-Recipient")
+        kind = DELAYED if action == "delayed" else kind_of(status, said)
+        found.append(Bounce(ours, _bare(address.partition(";")[2] or address), kind, status, said))
     return tuple(found)
 
 
 def _by_words(message: Message, subject: str, text: str) -> tuple[Bounce, ...]:
+    ours = _returned_id(message, text)
+    if ours is None:
+        return ()
     status = _STATUS.search(text)
     reply = _REPLY.search(text)
     code = status[0] if status else reply[1] if reply else ""
@@ -115,9 +130,7 @@ def _by_words(message: Message, subject: str, text: str) -> tuple[Bounce, ...]:
     )
     line = next((line.strip() for line in text.split("\n") if code and code in line), "")
     kind = DELAYED if delayed else kind_of(code, f"{line} {text}")
-    return (
-        Bounce(_returned_id(message, text), address[0].lower() if address else None, kind, code, line[:300]),
-    )
+    return (Bounce(ours, address[0].lower() if address else None, kind, code, line[:300]),)
 
 
 def _not_ours(message: Message, text: str) -> re.Match[str] | None:
@@ -148,13 +161,12 @@ def _returned_id(message: Message, text: str = "") -> str | None:
     """Our own Message-ID: in the mail that is returned whole or in part, else in the words."""
     for part in _parts(message):
         kind = part.get_content_type()
-        if kind == "message/rfc822":
-            inner = part.get_payload()
-            if isinstance(inner, list) and inner and isinstance(inner[0], Message):
-                found = headers.ids([headers.raw(inner[0], "Message-ID")])
-                if found:
-                    return found[0]
-        elif kind in ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers"):
+        inner = part.get_payload()
+        if kind not in _STATUS_TYPES and isinstance(inner, list) and inner and isinstance(inner[0], Message):
+            found = headers.ids([headers.raw(inner[0], "Message-ID")])
+            if found:
+                return found[0]
+        elif kind == "text/rfc822-headers":
             data = part.get_payload(decode=True)
             if isinstance(data, bytes) and (match := _ID_FIELD.search(data.decode("latin-1"))):
                 return f"<{match[1]}>"

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,8 +28,14 @@ from hub.config import Account
 CPU_S = 10  # for one mail
 MEMORY_BYTES = 512 * 1024 * 1024  # of address space, our own code included
 WALL_S = 60.0  # a machine under load; beyond it nobody waits
+_START_S = 60.0
 _MAILS = 5_000  # then a fresh process: whatever a library leaks stays bounded
 _HEAD_BYTES = 1 << 20
+_READY = b"ready\n"
+# What the child sees of our environment. Accounts' secrets are in variables of any name, so the rest is left out.
+_TOLD = frozenset(
+    ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "VIRTUAL_ENV")
+)
 _log = log.get("mail")
 
 
@@ -50,30 +57,50 @@ class Parser:
         self._closed = False
 
     async def parse(self, raw: bytes, account: Account, received_at: datetime) -> Parsed:
-        """The events of a mail, and the blobs that they name. Never raises for what a mail holds."""
-        blob = hashlib.sha256(raw).hexdigest()
+        """The events of a mail, and the blobs that they name. Never raises for what a mail holds.
+
+        Raises OSError where no process can be started: the mail has nothing to do with it, and may be read later.
+        """
         if len(raw) > mime.MAIL_BYTES:
             return mime.read(raw, account, received_at)  # refused by its size, before anything is read
         async with self._free:
-            child = self._idle.pop() if self._idle else await self._start()
-            try:
-                async with asyncio.timeout(self._wall_s):
-                    parsed = await child.ask(raw, account, received_at)
-            except (TimeoutError, EOFError, OSError, ValueError) as error:
-                await child.kill()
-                _log.warning(
-                    "mail_not_read", account=account.key, bytes=len(raw), blob=blob, why=type(error).__name__
-                )
-                why = f"reading it took more than {self._limits[0]} s of time or {int(self._limits[1]) >> 20} MB"
-                return mime.unreadable(why, blob, raw, account, received_at)
-            except BaseException:
-                await child.kill()  # cancelled in the middle of an answer
-                raise
-            if child.mails >= _MAILS or self._closed:
-                await child.kill()
-            else:
-                self._idle.append(child)
-            return parsed
+            for last in (False, True):
+                child = await self._child()
+                try:
+                    async with asyncio.timeout(self._wall_s):
+                        parsed = await child.ask(raw, account, received_at)
+                except (TimeoutError, EOFError, OSError, ValueError) as error:
+                    await child.kill()
+                    why = "the time was up" if isinstance(error, TimeoutError) else child.end()
+                    _log.warning(
+                        "mail_reader_died", account=account.key, bytes=len(raw), why=why, again=not last
+                    )
+                    if last or isinstance(error, TimeoutError) or child.took_too_long():
+                        break
+                except BaseException:
+                    await child.kill()  # cancelled in the middle of an answer
+                    raise
+                else:
+                    if child.mails >= _MAILS or self._closed:
+                        await child.kill()
+                    else:
+                        self._idle.append(child)
+                    return parsed
+        return self._refused(raw, account, received_at)
+
+    def _refused(self, raw: bytes, account: Account, received_at: datetime) -> Parsed:
+        cpu_s, memory_bytes = self._limits
+        why = f"reading it took more than {cpu_s} s of time or {int(memory_bytes) >> 20} MB, or ended the reader"
+        return mime.unreadable(why, hashlib.sha256(raw).hexdigest(), raw, account, received_at)
+
+    async def _child(self) -> _Child:
+        """One that lives. What ended while it waited (the system was short of memory) says nothing of any mail."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.lives():
+                return child
+            await child.kill()
+        return await self._start()
 
     async def close(self) -> None:
         """End the children that wait; one that reads is ended when it is done."""
@@ -90,16 +117,47 @@ class Parser:
             *self._limits,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if not name.startswith("MAINSTEM_")},
+            env={
+                name: value
+                for name, value in os.environ.items()
+                if name in _TOLD or name.startswith("PYTHON")
+            },
             limit=_HEAD_BYTES,
         )
-        return _Child(process)
+        child = _Child(process)
+        try:
+            async with asyncio.timeout(_START_S):
+                ready = await child.ready()
+        except BaseException:
+            await child.kill()
+            raise
+        if not ready:
+            await child.kill()
+            raise OSError(f"the process that reads mails does not start: {child.end()}")
+        return child
 
 
 class _Child:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.mails = 0
+
+    async def ready(self) -> bool:
+        """It has loaded its modules; False where it ended over that."""
+        assert self._process.stdout is not None
+        return await self._process.stdout.readline() == _READY
+
+    def lives(self) -> bool:
+        return self._process.returncode is None
+
+    def end(self) -> str:
+        """How it ended, for the log."""
+        code = self._process.returncode
+        return f"signal {-code}" if code is not None and code < 0 else f"exit {code}"
+
+    def took_too_long(self) -> bool:
+        """The system ended it for the processor time it used: another one would fare no better."""
+        return self._process.returncode == -signal.SIGXCPU
 
     async def ask(self, raw: bytes, account: Account, received_at: datetime) -> Parsed:
         """Raises EOFError where the child died over it."""
@@ -124,9 +182,16 @@ class _Child:
         return Parsed(events=tuple(events), blobs=(raw, *files))
 
     async def kill(self) -> None:
+        """End it, and wait until the system has let it go. Twice is as good as once.
+
+        By os.kill: Process.kill asks first whether the process has ended, and so takes its exit code away from the
+        event loop's own watcher, which then warns of an "Unknown child process pid".
+        """
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                os.kill(self._process.pid, signal.SIGKILL)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         await self._process.wait()
 
 
@@ -156,6 +221,8 @@ def main(arguments: Sequence[str]) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     inlet, outlet = sys.stdin.buffer, sys.stdout.buffer
+    outlet.write(_READY)
+    outlet.flush()
     while line := inlet.readline():
         head = json.loads(line)
         raw = inlet.read(head["bytes"])

@@ -183,7 +183,7 @@ def _split(value: str) -> list[tuple[str, str | None, str]]:
             if c == '"':
                 quoted = False
             (angle if angle is not None else around).append(c)
-        elif c == "(" and angle is None:
+        elif c == "(" and angle is None and not comments:
             comments = 1
         elif comments:
             comments += (c == "(") - (c == ")")

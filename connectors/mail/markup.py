@@ -14,6 +14,7 @@ from connectors.mail.quotes import BOUNDARY
 
 HTML_CHARS = 2_000_000
 NODES = 60_000
+DEPTH = 2_000
 _LOOKED_AT = 60  # nodes, to know whether a quotation is a mail sent on
 
 _UNSEEN = frozenset(
@@ -115,6 +116,27 @@ _OUTLOOK_RULE = re.compile(
 _FORWARD = re.compile(
     r"forwarded message|weitergeleitete|message transf|reenviado|inoltrat|encaminhada", re.IGNORECASE
 )
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9:\-]{0,30})")
+_ALONE = frozenset(
+    (
+        "br",
+        "img",
+        "hr",
+        "meta",
+        "link",
+        "input",
+        "p",
+        "li",
+        "td",
+        "th",
+        "tr",
+        "dd",
+        "dt",
+        "option",
+        "col",
+        "wbr",
+    )
+)
 _META = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_\-]{1,40})", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\r\n\f\u00a0\u2007\u200b\u2060\ufeff\u00ad]+")
 # Joiners belong to emoji and to Persian; a row of them only pushes the preview of a newsletter out of sight.
@@ -131,7 +153,7 @@ def charset(html: bytes) -> str | None:
 def to_text(html: str) -> str:
     """The text of `html`. Quoted blocks stand behind "> ", and a line BOUNDARY stands where all below is quoted."""
     try:
-        tree = LexborHTMLParser(html[:HTML_CHARS].replace(BOUNDARY, ""))
+        tree = LexborHTMLParser(_not_too_deep(html[:HTML_CHARS].replace(BOUNDARY, "")))
     except (ValueError, RuntimeError):
         return ""
     root = tree.body or tree.root
@@ -140,6 +162,19 @@ def to_text(html: str) -> str:
     reader = _Reader()
     reader.read(root)
     return reader.text()
+
+
+def _not_too_deep(html: str) -> str:
+    """Up to where it nests deeper than DEPTH: the parser's time grows with the square of that."""
+    if html.count("<") <= DEPTH:
+        return html
+    depth = 0
+    for tag in _TAG.finditer(html):
+        if tag[2].lower() not in _ALONE:
+            depth = depth + 1 if not tag[1] else max(0, depth - 1)
+            if depth > DEPTH:
+                return html[: tag.start()]
+    return html
 
 
 class _Reader:

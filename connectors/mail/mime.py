@@ -137,7 +137,7 @@ def _message(
         account.secrets.get("token", ()),
     )  # fmt: skip
     references = refs.references(message)
-    why = automatic.why(message, writer.address, subject)
+    why = automatic.why(message, writer.address, subject) or _of_our_own(message, account, sender)
     return MessageReceived(
         account=account.key,
         event_key=event_key,
@@ -203,6 +203,14 @@ def _is_ours(found: str, address: str) -> bool:
     """Is it our mailbox under a +address?"""
     local, _, domain = found.removeprefix("mailto:").rpartition("@")
     return f"{local.partition('+')[0]}@{domain}" == address.lower()
+
+
+def _of_our_own(message: Message, account: Account, sender: str | None) -> str:
+    """A mail of ours that came back to us, by a forwarding that goes round: answered, it would go round for ever."""
+    if sender and account.address and (sender == _urn(account.address) or _is_ours(sender, account.address)):
+        return "sent by ourselves"
+    signed = refs.conversation([headers.raw(message, "Message-ID")], account.secrets.get("token", ()))
+    return "" if signed is None else "a mail of ours"
 
 
 def _claims(message: Message, sender: str | None) -> list[str]:
