@@ -185,6 +185,7 @@ class Mailbox:
         self._validity: int | None = None
         self._uid = 0
         self._troubles: dict[int, _Trouble] = {}
+        self._ghosts: set[int] = set()  # found by a search, and then not there
         self._careful = 0  # up to this UID mails are fetched one by one
         self._unmarked: dict[int, tuple[str, ...]] = {}
         self._looked_back = False
@@ -331,11 +332,15 @@ class Mailbox:
         while not self._stop.is_set():
             uids = session.after(self._uid, folder)
             if not uids:
+                self._ghosts.clear()
                 return
             at = 0
             while at < len(uids) and not self._stop.is_set():
                 chunk = uids[at : at + 4 * BATCH]
-                listed = self._list(session, chunk)
+                listed = dict(self._list(session, chunk))
+                # Not listed: expunged, and no search finds it again. One that is found again is asked for alone.
+                listed |= {uid: Listed(0, None) for uid in chunk if uid not in listed and uid in self._ghosts}
+                self._ghosts.update(uid for uid in chunk if uid not in listed)
                 for batch in self._batches(chunk, listed):
                     self._batch(session, batch, listed)
                     if self._stop.is_set():
