@@ -340,7 +340,9 @@ def _agent(key: str, section: Section, names: Names) -> Agent:
         line=section.line,
     )
     if agent.slack is not None and not _SLACK_MEMBER.fullmatch(agent.slack):
-        section.fault("slack", f'{section.what}: "slack" must be a member id such as U0123456789')
+        section.fault(
+            "slack", f'{section.what}: "slack" must be a member id such as U0123456789 (in their profile)'
+        )
     if agent.email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", agent.email):
         section.fault("email", f'{section.what}: "email" must be a mail address such as bo@example.com')
     section.done()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,9 +28,6 @@ _PART = "slack"
 _LATE_S = 60.0
 _PATIENCE_S = 30.0  # a Retry-After beyond that is said, not waited for
 _COST = "cards wait in the store until Slack takes them; agents answer from the web desk meanwhile"
-_MEMBER = re.compile(r"[UW][A-Z0-9]{6,20}")
-# `slack: #billing` and `{ops: #hub}`: YAML takes the name for a comment, so the key says nothing.
-_COMMENTED = re.compile(r"^\s*(?:slack|ops):\s*(#[^\s#]+)\s*$")
 
 # What Slack answers -> what to do. https://docs.slack.dev/reference/methods/auth.test
 _TOKEN_CURES: Mapping[str, str] = {
@@ -256,7 +252,7 @@ async def _channels(config: Config, client: AsyncWebClient) -> list[Finding]:
     wanted = [(f"queue {key}", queue.slack) for key, queue in config.queues.items() if queue.slack]
     if config.slack_ops:
         wanted.append(("ops", config.slack_ops))
-    found = [*_commented(config)]
+    found: list[Finding] = []
     good = []
     for whose, name in wanted:
         channel = known.get(name) or by_name.get(name.removeprefix("#"))
@@ -276,13 +272,6 @@ async def _channels(config: Config, client: AsyncWebClient) -> list[Finding]:
     if good:
         found.append(Finding(_PART, Level.GREEN, f"channels: {', '.join(dict.fromkeys(good))}"))
     return [*found, *_without(config)]
-
-
-def _commented(config: Config) -> Iterator[Finding]:
-    for number, line in enumerate(config.files.get("queues.yaml", "").splitlines(), 1):
-        if name := _COMMENTED.match(line):
-            said = f'queues.yaml:{number}: YAML takes {name[1]} for a comment; put it in quotes: "{name[1]}"'
-            yield Finding(_PART, Level.RED, said)
 
 
 def _without(config: Config) -> Iterator[Finding]:
@@ -316,11 +305,6 @@ async def _agents(config: Config, client: AsyncWebClient, me: Mapping[str, Any])
     elif not linked:
         said = "no agent is linked: add `slack: U…` (their member id) to config/agents.yaml"
         found.append(Finding(_PART, Level.YELLOW, said))
-    for user_id in dict.fromkeys(linked.values()):
-        keys = [key for key, theirs in linked.items() if theirs == user_id]
-        if len(keys) > 1:
-            said = f"{' and '.join(keys)} are linked to the same member {user_id}, who acts as {keys[0]}"
-            found.append(Finding(_PART, Level.RED, said))
     return [*found, *_unattended(config, good)]
 
 
@@ -331,8 +315,6 @@ async def _agent(client: AsyncWebClient, key: str, user_id: str, own: frozenset[
     from desk.slack.gate import why_not
 
     where = "in their Slack profile: ⋮, Copy member ID"
-    if not _MEMBER.fullmatch(user_id):
-        return f"agent {key}: {user_id} is no member id (U0123456789); it is {where}"
     try:
         said = await _ask(lambda: client.users_info(user=user_id))
     except SlackApiError as error:

@@ -132,8 +132,7 @@ def test_channels(office: Office) -> None:
 
 
 def test_queues_without_a_channel(office: Office) -> None:
-    office.change("queues.yaml", 'slack: "#sales"', "slack: #sales")  # a comment, to YAML
-    office.says(Level.RED, "queues.yaml:", "YAML takes #sales for a comment", 'in quotes: "#sales"')
+    office.change("queues.yaml", '    slack: "#sales"\n', "")
     office.says(Level.GREEN, "on the web desk alone", "sales")
     office.files["queues.yaml"] = read_folder(ROOT / "config")["queues.yaml"]
     office.says(Level.YELLOW, "no queue has a channel")
@@ -147,12 +146,8 @@ def test_people(office: Office) -> None:
     office.says(Level.RED, "agent cleo cannot act", gus.id, "Guests")
     office.says(Level.RED, "agent admin cannot act", eve.id, "another one")
     office.says(Level.YELLOW, "nobody who can act on Slack works in: sales, billing")
-    office.change("agents.yaml", gus.id, '"@cleo"')
-    office.says(Level.RED, "agent cleo: @cleo is no member id")
-    office.change("agents.yaml", '"@cleo"', "U0123456789")
+    office.change("agents.yaml", gus.id, "U0123456789")
     office.says(Level.RED, "agent cleo: nobody in this workspace", "U0123456789")
-    office.change("agents.yaml", "U0123456789", office.bo.id)
-    office.says(Level.RED, "bo and cleo are linked to the same member", "acts as bo")
 
 
 def test_nobody_is_linked(office: Office) -> None:
