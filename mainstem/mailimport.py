@@ -16,7 +16,7 @@ import click
 
 from connectors.mail import files
 from connectors.mail.child import Parser
-from connectors.mail.pull import Mail, Taker
+from connectors.mail.taking import Mail, Taker
 from hub import clock, log
 from hub.blobs import Blobs
 from hub.errors import Refused

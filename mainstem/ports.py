@@ -19,7 +19,7 @@ from hub import clock
 from mainstem.pool import Pool
 
 if TYPE_CHECKING:
-    from connectors.mail.pull import Health
+    from connectors.mail.taking import Health
     from hub.inlet import ProducerReport
 
 
@@ -77,7 +77,7 @@ class StoreCursors:
 
 
 class StoreStored:
-    """connectors.mail.pull.Stored."""
+    """connectors.mail.taking.Stored."""
 
     def __init__(self, store: Store, pool: Pool) -> None:
         self._store = store

@@ -16,7 +16,8 @@ from connectors import accounts
 from connectors.http import guarded_session
 from connectors.mail.child import Parser
 from connectors.mail.oauth import Tokens
-from connectors.mail.pull import Mailbox, Taker
+from connectors.mail.pull import Mailbox
+from connectors.mail.taking import Taker
 from crm_store import sources
 from hub import log
 from hub.blobs import Blobs

@@ -13,12 +13,12 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from connectors.base import Cursors, Parsed
+from connectors.base import Cursors
 from connectors.mail.imap import (
     Folder,
     Listed,
@@ -31,11 +31,12 @@ from connectors.mail.imap import (
 )
 from connectors.mail.mime import MAIL_BYTES
 from connectors.mail.oauth import TokenRefused
+from connectors.mail.taking import Health, Mail, Taker
 from hub import clock as clocks
 from hub import log
 from hub.config import Account
 from hub.errors import Unavailable
-from hub.model import Cursor, Event, Unreadable
+from hub.model import Cursor
 
 _log = log.get("mail")
 T = TypeVar("T")
@@ -52,94 +53,8 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 60.0
 REFUSED_PAUSE_S, REFUSED_LAST_S = 60.0, 1800.0  # a login that is tried often locks the account
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mail:
-    """One mail as it was fetched. why: it is not whole, and that is why; then `key` is its event key."""
-
-    raw: bytes
-    received_at: datetime
-    why: str = ""
-    key: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Health:
-    """How reading goes. why: empty while it goes well; next_at: when it is tried again."""
-
-    at: datetime
-    why: str = ""
-    next_at: datetime | None = None
-
-
-class Reads(Protocol):
-    async def parse(self, raw: bytes, account: Account, received_at: datetime) -> Parsed: ...
-
-
-class Keeps(Protocol):
-    async def aput(self, data: bytes) -> str: ...
-
-
-class Accepts(Protocol):
-    """hub.inlet.Inlet.accept: on disk when it returns, or Unavailable."""
-
-    def __call__(self, events: Sequence[Event], cursor: Cursor | None = None) -> Awaitable[None]: ...
-
-
-class Stored(Protocol):
-    """The store's answers about what came in. Both may raise Unavailable."""
-
-    async def has(self, account: str, event_keys: Sequence[str]) -> set[str]:
-        """Which of these events it has, whatever became of them."""
-        ...
-
-    async def note(self, account: str, health: Health) -> None: ...
-
-
 class Logins(Protocol):
     async def access(self, account: Account, *, fresh: bool = False) -> str: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Taker:
-    """Mails onto disk: parsed, their blobs kept, their events journalled. Everything in one event loop."""
-
-    reads: Reads
-    blobs: Keeps
-    accept: Accepts
-    stored: Stored
-
-    async def take(
-        self, account: Account, mails: Sequence[Mail], cursor: Cursor | None = None, *, again: bool = False
-    ) -> list[tuple[Event, ...]]:
-        """The events of each mail, all on disk. again: what the store has is not journalled anew.
-
-        Raises Unavailable where the disk or the store refuses; nothing was accepted then.
-        """
-        read = await asyncio.gather(*(self._read(mail, account) for mail in mails))
-        known: set[str] = set()
-        if again:
-            keys = [event.event_key for parsed in read for event in parsed.events]
-            known = await self.stored.has(account.key, keys)
-        new = [event for parsed in read for event in parsed.events if event.event_key not in known]
-        blobs = {
-            hashlib.sha256(blob).digest(): blob
-            for parsed in read
-            if any(event.event_key not in known for event in parsed.events)
-            for blob in parsed.blobs
-        }
-        await asyncio.gather(*(self.blobs.aput(blob) for blob in blobs.values()))
-        if new:
-            await self.accept(new, cursor)
-        return [parsed.events for parsed in read]
-
-    async def _read(self, mail: Mail, account: Account) -> Parsed:
-        if not mail.why:
-            return await self.reads.parse(mail.raw, account, mail.received_at)
-        event = Unreadable(
-            account=account.key, event_key=mail.key, received_at=mail.received_at, reason=mail.why,
-            blob=hashlib.sha256(mail.raw).hexdigest(), content_type="message/rfc822",
-        )  # fmt: skip
-        return Parsed(events=(event,), blobs=(mail.raw,))
 
 
 class _Broken(Exception):

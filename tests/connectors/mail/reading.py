@@ -9,7 +9,8 @@ from typing import Self
 
 from connectors.base import Parsed
 from connectors.mail import mime
-from connectors.mail.pull import Health, Mailbox, Taker
+from connectors.mail.pull import Mailbox
+from connectors.mail.taking import Health, Taker
 from hub.config import Account
 from hub.errors import Unavailable
 from hub.model import Cursor, Event, MessageReceived, Unreadable
