@@ -23,7 +23,7 @@ _PADDING = re.compile(rb"=+")
 _UU_BEGIN = re.compile(r"begin [0-7]{3,4} (\S[^\n]{0,200})")
 _UU_FILES = 50
 _SIGNED, _SIGNATURE = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"
-_SECRET = "-----BEGIN PGP MESSAGE-----"  # noqa: S105 - the frame around an encrypted text
+_LOCKED = "-----BEGIN PGP MESSAGE-----"
 
 SIGNED_PGP = "Signed with OpenPGP; the signature is kept and was not checked."
 ENCRYPTED_PGP = "This mail is encrypted (OpenPGP); it cannot be read here."
@@ -103,7 +103,7 @@ def uuencoded(text: str) -> tuple[str, list[tuple[str, bytes]]]:
 def unframed(text: str) -> tuple[str, str]:
     """The text without OpenPGP's frame, what it was (a sentence, or empty). The signature stays, folded away."""
     lines = text.split("\n")
-    if _SECRET in text and any(line.rstrip() == _SECRET for line in lines):
+    if _LOCKED in text and any(line.rstrip() == _LOCKED for line in lines):
         return text, ENCRYPTED_PGP
     if _SIGNED not in text or _SIGNATURE not in text:
         return text, ""

@@ -52,8 +52,9 @@ def test_a_persons_fields(fields: str) -> None:
 
 @pytest.mark.parametrize(
     "sender",
-    ["MAILER-DAEMON@a.example", "mailerdaemon@a.example", "postmaster@a.example", "no-reply@a.example", "noreply@a.example",
-     "do-not-reply@a.example", "noreply+x7@a.example", "bounce-77@a.example", "notifications@a.example", "root@a.example"],
+    ["MAILER-DAEMON@a.example", "mailerdaemon@a.example", "postmaster@a.example", "no-reply@a.example",
+     "noreply@a.example", "do-not-reply@a.example", "noreply+x7@a.example", "bounce-77@a.example",
+     "notifications@a.example", "root@a.example"],
 )  # fmt: skip
 def test_a_machines_address(sender: str) -> None:
     assert _why("X: y", sender)

@@ -12,7 +12,7 @@ OUR = "<501.c2f-aaaabbbbccccdddd@example.com>"
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "kind"),
+    "status, said, kind",
     [
         ("5.1.1", "", "dead"),
         ("5.1.2", "", "dead"),
@@ -106,7 +106,10 @@ def test_people_may_write_about_bounces(raw: bytes) -> None:
 
 
 def test_one_that_does_not_name_our_mail_is_there_to_be_read() -> None:
-    words = b"From: MAILER-DAEMON@a.example\nReturn-Path: <>\nSubject: failure notice\n\n<ann@example.net>: no such user\n"
+    words = (
+        b"From: MAILER-DAEMON@a.example\nReturn-Path: <>\nSubject: failure notice\n\n"
+        b"<ann@example.net>: no such user\n"
+    )
     for raw in (words, _dsn(FAILED, "Subject: x\n")):
         (event,) = mime.read(raw, ACCOUNT, AT).events
         assert isinstance(event, MessageReceived)

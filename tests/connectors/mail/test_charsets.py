@@ -48,7 +48,8 @@ WORDS = {
     "x-mac-cyrillic": "Чай",
     "macintosh": "Café",
 }
-_PYTHON = {"iso-8859-8-i": "iso-8859-8", "ks_c_5601-1987": "cp949", "x-sjis": "cp932", "x-mac-cyrillic": "mac_cyrillic", "hz-gb-2312": "hz"}  # fmt: skip
+_PYTHON = {"iso-8859-8-i": "iso-8859-8", "ks_c_5601-1987": "cp949", "x-sjis": "cp932",
+           "x-mac-cyrillic": "mac_cyrillic", "hz-gb-2312": "hz"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WORDS)
@@ -59,7 +60,7 @@ def test_each_charset_under_the_name_that_mails_use(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said", "text"),
+    "data, said, text",
     [
         ("Grüße".encode(), "iso-8859-1", "Grüße"),
         ("Grüße".encode("cp1252"), "utf-8", "Grüße"),

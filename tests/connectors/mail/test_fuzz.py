@@ -12,8 +12,11 @@ from tests.connectors.mail.corpus import ACCOUNT, AT, samples
 from tests.connectors.mail.winmail import build
 
 MAILS = [sample.raw for sample in samples()]
-TOKENS = [b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"--", b"--=_cut", b"=?utf-8?q?", b"?=", b"\0", b"\xff\xfe", b"Content-Type: ", b"multipart/mixed; boundary=",
-          b"message/rfc822", b"charset=", b"text/html", b"From: ", b"begin 644 a", b"\nend", b"base64", b"<", b">", b"%", b"(", b'"', b";", b"*0*="]  # fmt: skip
+TOKENS = [
+    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"--", b"--=_cut", b"=?utf-8?q?", b"?=", b"\0", b"\xff\xfe", b"Content-Type: ",
+    b"multipart/mixed; boundary=", b"message/rfc822", b"charset=", b"text/html", b"From: ", b"begin 644 a", b"\nend",
+    b"base64", b"<", b">", b"%", b"(", b'"', b";", b"*0*=",
+]  # fmt: skip
 
 
 def _read(raw: bytes) -> None:

@@ -14,7 +14,7 @@ from connectors.mail.headers import Mailbox
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    "value, shown",
     [
         ("plain", "plain"),
         ("=?utf-8?q?caf=C3=A9_au_lait?=", "café au lait"),
@@ -40,11 +40,12 @@ def test_words_for_people(value: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "found"),
+    "value, found",
     [
         ("ann@example.net", [Mailbox("", "ann@example.net")]),
         ("Ann <ann@example.net>", [Mailbox("Ann", "ann@example.net")]),
-        ('"Berger, Ann" <ann@example.net>, c@d.example', [Mailbox("Berger, Ann", "ann@example.net"), Mailbox("", "c@d.example")]),
+        ('"Berger, Ann" <ann@example.net>, c@d.example', [Mailbox("Berger, Ann", "ann@example.net"),
+                                                          Mailbox("", "c@d.example")]),
         ("ann@example.net (Ann)", [Mailbox("Ann", "ann@example.net")]),
         ("(a (b, c) d) ann@example.net", [Mailbox("a (b, c) d", "ann@example.net")]),
         ("Team: a@x.example, b@x.example;", [Mailbox("", "a@x.example"), Mailbox("", "b@x.example")]),
@@ -67,13 +68,16 @@ def test_raw_bytes_are_read_in_the_mails_own_charset() -> None:
     for charset in ("koi8-r", "windows-1251", "utf-8"):
         data = f"Subject: Чайник\nContent-Type: text/plain; charset={charset}\n\n".encode(charset)
         assert headers.words(message_from_bytes(data, policy=headers.POLICY), "Subject") == "Чайник"
-    inner = "Subject: Чайник\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain; charset=koi8-r\n\nx\n--b--\n"
+    inner = (
+        "Subject: Чайник\nContent-Type: multipart/mixed; boundary=b\n\n"
+        "--b\nContent-Type: text/plain; charset=koi8-r\n\nx\n--b--\n"
+    )
     message = message_from_bytes(inner.encode("koi8-r"), policy=headers.POLICY)
     assert headers.words(message, "Subject") == "Чайник"
 
 
 @pytest.mark.parametrize(
-    ("value", "ids"),
+    "value, ids",
     [
         ("<a@b> <c@d>", ["<a@b>", "<c@d>"]),
         ("<a@b><c@d>\r\n\t<a@b>", ["<a@b>", "<c@d>"]),
@@ -88,7 +92,7 @@ def test_message_ids(value: str, ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "at"),
+    "value, at",
     [
         ("Mon, 04 Mar 2024 10:15:00 +0100", datetime(2024, 3, 4, 9, 15, tzinfo=UTC)),
         ("4 Mar 2024 10:15 GMT", datetime(2024, 3, 4, 10, 15, tzinfo=UTC)),

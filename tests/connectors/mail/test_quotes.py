@@ -95,7 +95,8 @@ def test_where_it_is_in_doubt_all_stays_visible(text: str) -> None:
 
 @pytest.mark.parametrize(
     "signature",
-    ["-- \nAnn\n+44 20 7946 0000", "--\nAnn", "Sent from my iPhone", "Von meinem iPhone gesendet", "Get Outlook for iOS", "iPhoneから送信"],
+    ["-- \nAnn\n+44 20 7946 0000", "--\nAnn", "Sent from my iPhone", "Von meinem iPhone gesendet",
+     "Get Outlook for iOS", "iPhoneから送信"],
 )  # fmt: skip
 def test_signatures_are_folded(signature: str) -> None:
     assert quotes.split(f"Hello.\n\n{signature}") == Split("Hello.", signature)
@@ -110,8 +111,10 @@ def test_what_markup_marks_as_below_is_folded() -> None:
 
 _LINES = st.lists(
     st.sampled_from(
-        ["> a", ">> b", "mine", "", "-- ", "On Fri, Mar 1, 2024 Bo wrote:", "From: Bo", "To: Ann", "Subject: x", "Sent: y",
-         "________________", "Sent from my iPhone", "---------- Forwarded message ---------", quotes.BOUNDARY, "a:", ":"]
+        ["> a", ">> b", "mine", "", "-- ", "On Fri, Mar 1, 2024 Bo wrote:", "From: Bo", "To: Ann", "Subject: x",
+         "Sent: y",
+         "________________", "Sent from my iPhone",
+         "---------- Forwarded message ---------", quotes.BOUNDARY, "a:", ":"]
     ),
     max_size=25,
 )  # fmt: skip

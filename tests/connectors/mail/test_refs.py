@@ -12,7 +12,7 @@ from connectors.mail import headers, mime, refs
 from hub.model import MessageReceived
 from tests.connectors.mail.corpus import ACCOUNT, AT
 
-SECRET = "a-secret"  # noqa: S105 - of this test
+SECRET = "a-secret"
 TOKEN = refs.token(4711, SECRET)
 
 
