@@ -368,3 +368,12 @@ def test_anything_but_the_known_form_is_not_shown(form: str, monkeypatch: pytest
     monkeypatch.setattr(nh3, "clean", lambda *args, **kwargs: form)
     with pytest.raises(sanitise.TooMuch):
         sanitise.clean("x", {}, pictures=False)
+
+
+CORPUS = sorted((Path(__file__).parents[1] / "connectors" / "payloads" / "mail").glob("*.eml"))
+
+
+def test_every_mail_of_the_corpus_can_be_asked_for() -> None:
+    shown = [html_of(path.read_bytes(), pictures=True) for path in CORPUS]
+    assert all(bool(one.html) is not bool(one.why) for one in shown)
+    assert sum(bool(one.html) for one in shown) > 10
