@@ -237,7 +237,9 @@ class _Reader:
             tag == "div" and _OUTLOOK_RULE.search((attributes.get("style") or "")[:500])
         ):
             self._end()
-            self.lines.append(BOUNDARY)
+            if self.lines and not self.lines[-1]:
+                self.lines.pop()  # one blank line will do, below it
+            self.lines += [BOUNDARY, ""]
         self.quote += quotes
         preserves = tag in ("pre", "textarea")
         self.pre += preserves
@@ -279,6 +281,8 @@ class _Reader:
         named = tag == "blockquote" or (tag == "div" and attributes.get("name") == "quote")  # GMX and WEB.DE
         if not named and not _QUOTE_CLASS.intersection(names):
             return False
+        if tag != "blockquote" and _answered_within(node):
+            return False
         return not _FORWARD.search(_beginning(node))  # what was sent on is what the mail says
 
     def _words(self, text: str) -> None:
@@ -310,6 +314,20 @@ class _Reader:
 
     def _put(self, text: str) -> None:
         self.lines.append("> " * min(self.quote, 5) + text if self.quote else text)
+
+
+def _answered_within(node: LexborNode) -> bool:
+    """Do words stand below a quotation in it? Gmail keeps answers between quotations inside what it calls a quote."""
+    child, below = node.child, False
+    for _ in range(_LOOKED_AT):
+        if child is None:
+            break
+        if child.tag == "blockquote":
+            below = True
+        elif below and (child.text_content or "" if child.tag == "-text" else _beginning(child)).strip():
+            return True
+        child = child.next
+    return False
 
 
 def _beginning(node: LexborNode) -> str:
