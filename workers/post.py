@@ -209,10 +209,11 @@ class Poster:
                 await asyncio.sleep(self._tuning.poll_s)
             if not busy:
                 self._to_redraw.clear()
-                if rest_s := self._rests.left_s(_REDRAW):
+                if self._refused:
+                    await asyncio.sleep(self._tuning.poll_s)
+                elif rest_s := self._rests.left_s(_REDRAW):
                     await asyncio.sleep(rest_s)
-                    continue
-                if not self._stale:
+                elif not self._stale:
                     await self._to_redraw.wait()
 
     # ----------------------------------------------------------------------------------------------------- one step

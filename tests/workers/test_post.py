@@ -595,6 +595,26 @@ async def test_a_revoked_token_loses_nothing(office: Office) -> None:
     office.once_each()
 
 
+@pytest.mark.timeout(20)  # a loop that never rests lets no other time limit fire
+async def test_a_card_that_waits_to_be_redrawn_does_not_stop_the_process_while_the_token_is_refused(
+    office: Office,
+) -> None:
+    poster = office.poster()
+    ann = office.writes()
+    running = asyncio.create_task(poster.run())
+    try:
+        await office.slack.until(lambda: office.cards(office.general))
+        office.slack.revoke()
+        office.room.actions.claim(ann, "bo")
+        await office.slack.until(lambda: office.slack.calls[-1].error == "token_revoked")
+        await asyncio.sleep(0.1)
+        office.slack.mend()
+        await office.slack.until(lambda: "Bo" in office.said(office.general)[0])
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_slack_is_down_for_a_while_and_then_everything_comes_in_order(small: Office) -> None:
     """F25."""
     poster = small.poster()
