@@ -118,7 +118,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
             "MAINSTEM_SLACK_API": slack.api,
             "MAINSTEM_UNDO_S": "0",
         }
-        with hub:
+        with hub:  # where a test fails, what the process said stands in slack.log
             yield Office(hub, slack, bo, cleo, places)
 
 
@@ -147,6 +147,7 @@ async def test_f25_slack_down_limited_archived_and_revoked_while_customers_write
     said = hub.answer()  # in the web desk
     await hub.sent()
     assert len(said) == 4, "agents answer from the web desk meanwhile"
+    await office.comes(lambda: "posting waits" in hub.log("slack"))
     slack.do(slack.mend)
     slack.do(lambda: slack.fail("chat.postMessage", "ratelimited", times=3, retry_after=2))
     slack.do(lambda: slack.fail("chat.postMessage", "lost", times=2))
