@@ -34,7 +34,7 @@ test: setup-dev ## all tests but the slow ones, with PostgreSQL and Chromium whe
 	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 test-faults: setup-dev ## real processes killed, frozen and starved; takes minutes
-	@$(PY) -m pytest tests/faults $(ARGS)
+	@$(PY) -m pytest tests/faults tests/connectors/mail/test_imap_faults.py $(ARGS)
 
 bench: setup-dev ## every benchmark, with its figures
 	@$(PY) -m benchmarks $(ARGS)
