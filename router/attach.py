@@ -233,7 +233,7 @@ class _Pass:
         sender = self.known.identities.get((account.brand, event.sender))
         sought = self.threads.seek(event, account, sender)
         if sought.sealed and sought.owner and not event.verified and self.threads.proves(sought, sender):
-            event = dataclasses.replace(event, verified=True)
+            event = dataclasses.replace(event, verified=True, proof=f"token=pass {event.proof}".strip())
         guarded = not event.verified and not sought.sealed
         identity = self.people.identity(event, account.brand, received, guarded=guarded)
         if sender is not None and identity.id != sender.id:
