@@ -20,9 +20,12 @@ from workers.slack_repair import repair
 
 
 @pytest.fixture
-async def office(tmp_path: Path, store: Store, valkey: str) -> AsyncIterator[SlackWorld]:
+async def office(tmp_path: Path, sqlite_url: str, valkey: str) -> AsyncIterator[SlackWorld]:
+    """Over SQLite alone: what fails here is Slack, not the store."""
+    store = Store.open(sqlite_url)
     async with slack_world(tmp_path, store, valkey) as opened:
         yield opened
+    store.close()
 
 
 async def test_16_guests_outsiders_and_the_unlinked_can_do_nothing(office: SlackWorld) -> None:
