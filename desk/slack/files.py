@@ -121,9 +121,7 @@ async def _download(desk: SlackDesk, url: str, name: str, *, markup: bool) -> by
     session = shared or aiohttp.ClientSession()
     timeout = aiohttp.ClientTimeout(total=FETCH_S, sock_connect=5.0)
     try:
-        async with session.get(
-            URL(url), headers=headers, timeout=timeout, allow_redirects=False
-        ) as answer:
+        async with session.get(URL(url), headers=headers, timeout=timeout, allow_redirects=False) as answer:
             if answer.status != 200:
                 if answer.status in (404, 410):
                     raise Refused(f"{name!r} is not there any more.")

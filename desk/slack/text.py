@@ -222,7 +222,9 @@ def _sign(name: str) -> str:
 _ANGLE = re.compile(r"<([^<>\n]{1,3000})>")
 _SHORT = re.compile(r":([a-z0-9_+'-]{1,60}(?:::skin-tone-[2-6])?):")
 _KEPT = re.compile(r"\x00(\d+)\x00")
-_MESSAGE_CHARS = 40_000  # what Slack keeps of one: https://api.slack.com/changelog/2018-04-truncating-really-long-messages
+_MESSAGE_CHARS = (
+    40_000  # what Slack keeps of one: https://api.slack.com/changelog/2018-04-truncating-really-long-messages
+)
 _FENCE = re.compile(r"```\n?(.*?)\n?```", re.DOTALL)
 _CODE = re.compile(r"`([^`\n]+)`")
 _STYLES = tuple(
