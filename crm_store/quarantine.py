@@ -98,7 +98,9 @@ def listed(store: Store, *, state: str | None = WAITING, limit: int = 100) -> li
     """What waits, newest first; in any state with None."""
     query = select(quarantine).order_by(_q.id.desc()).limit(limit)
     with store.read() as tx:
-        return [read_row(row) for row in tx.execute(query if state is None else query.where(_q.state == state))]
+        return [
+            read_row(row) for row in tx.execute(query if state is None else query.where(_q.state == state))
+        ]
 
 
 def count(store: Store) -> int:
