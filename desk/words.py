@@ -94,6 +94,7 @@ PRESENCE = {
 PROOFS = {
     "token=pass": "proved by our own reply address",
     "dmarc=pass": "proved by DMARC",
+    "aligned=pass": "proved by its own domain (DKIM or SPF)",
 }
 NOT_PROVED = "not proved"
 

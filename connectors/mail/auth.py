@@ -57,6 +57,8 @@ def proof(message: Message, sender: str, authserv_id: str | None, hops: int = HO
         verified = False
     if found.get("dmarc") == "pass" and not verified:
         said += ", of another domain than the sender's"
+    elif verified and found.get("dmarc") != "pass":
+        said += " aligned=pass"  # by a signature or a server of the sender's very domain
     return Proof(verified, said or "nothing was checked")
 
 

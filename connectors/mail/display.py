@@ -17,12 +17,12 @@ import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from email import message_from_bytes, policy
+from email import message_from_bytes
 from email.message import Message
 from html import escape
 from typing import Any
 
-from connectors.mail import body, charsets, headers, mime, sanitise, tnef
+from connectors.mail import body, charsets, headers, markup, mime, sanitise, tnef
 from hub import log
 
 CPU_S = 6  # a person waits; the largest mails of the corpus take 0.1 s
@@ -118,7 +118,7 @@ def html_of(raw: bytes, *, pictures: bool = False) -> Display:
     """Pure. Raises nothing but what limits do (MemoryError, RecursionError)."""
     if mime.too_much(raw):
         return Display(why=NO_HTML)
-    message = message_from_bytes(raw, policy=policy.compat32)
+    message = message_from_bytes(raw, policy=headers.POLICY)
     try:
         found = _Reader().read(message)
         if not found.marked:
@@ -165,7 +165,8 @@ class _Reader:
         if body.disposition_of(part) == "attachment":
             return Found()
         if kind == "text/html":
-            return Found([charsets.decode(data, body.charset_of(part))], True)
+            charset = body.charset_of(part) or markup.charset(data)
+            return Found([charsets.decode(data, charset)], True)
         if kind == "text/plain" and not body.filename(part):
             text = body.flowed(part, charsets.decode(data, body.charset_of(part))).strip()
             return Found([f'<div style="white-space:pre-wrap">{escape(text)}</div>'] if text else [])

@@ -119,7 +119,10 @@ BAD_WITH_A_HUB = [
     (["say", ""], "TEXT is empty"),
     (["say", "hi", "--account", "console/two"], "no console account 'console/two'; there is console/main"),
     (["say", "hi"], "no web process answers at"),
-    (["mail", "import", "a.eml", "--account", "mail/other"], "there is no mailbox mail/other; there are mail/support"),
+    (
+        ["mail", "import", "a.eml", "--account", "mail/other"],
+        "there is no mailbox mail/other; there are mail/support",
+    ),
     (["mail", "import", "nowhere.eml"], "there is no nowhere.eml"),
     (["explain", "4711"], "there is no conversation #4711"),
     (["config", "show", "secrets.yaml"], "has no file 'secrets.yaml'; it has agents.yaml"),
