@@ -31,10 +31,11 @@ run: setup-run ## set up, then start everything (mainstem up) on PORT, 8080 unle
 setup: setup-dev ## only set up: .venv with all that running and testing needs
 
 test: setup-dev ## all tests but the slow ones, with PostgreSQL and Chromium where they are
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadfile -m "not slow" $(ARGS)
 
 test-faults: setup-dev ## real processes killed, frozen and starved; takes minutes
-	@$(PY) -m pytest tests/faults tests/connectors/mail/test_imap_faults.py $(ARGS)
+	@$(PY) -m pytest tests/faults $(ARGS)
+	@$(PY) -m pytest tests -m slow --ignore tests/faults $(ARGS)
 
 bench: setup-dev ## every benchmark, with its figures
 	@$(PY) -m benchmarks $(ARGS)

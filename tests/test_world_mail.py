@@ -189,8 +189,9 @@ async def test_ann_writes_bo_answers_from_slack_and_her_program_shows_one_thread
     await post.brings(again)
     assert len(office.cards(office.support)) == 1, "the same conversation"
     entries = office.hub.bo.sees(office.conversation()).history.entries
-    assert [one.text for one in entries if one.direction == "in"] == ["My kettle is broken.", "Thank you!"]
-    assert "> We send" in entries[-1].quoted
+    said = [one for one in entries if one.direction == "in"]
+    assert [one.text for one in said] == ["My kettle is broken.", "Thank you!"]
+    assert "> We send" in said[-1].quoted
     second = await _answers(post, "You are welcome.")
     assert [first["Message-ID"], reply["Message-ID"], again["Message-ID"]] == second["References"].split()
 

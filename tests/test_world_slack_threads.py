@@ -17,9 +17,12 @@ ANN = {"email": "ann@example.com", "name": "Ann"}
 
 
 @pytest.fixture
-async def office(tmp_path: Path, store: Store, valkey: str) -> AsyncIterator[SlackWorld]:
+async def office(tmp_path: Path, sqlite_url: str, valkey: str) -> AsyncIterator[SlackWorld]:
+    """Over SQLite alone: what fails here is Slack, not the store."""
+    store = Store.open(sqlite_url)
     async with slack_world(tmp_path, store, valkey) as opened:
         yield opened
+    store.close()
 
 
 async def test_9_what_was_sent_is_edited_and_taken_back_where_the_channel_can(office: SlackWorld) -> None:

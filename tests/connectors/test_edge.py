@@ -191,7 +191,7 @@ async def _raw(
 
 
 async def test_slow_clients_are_let_go_and_others_are_served_meanwhile(tmp_path: Path, valkey: str) -> None:
-    async with gate(tmp_path, valkey, header_s=0.4, body_s=0.4) as g:
+    async with gate(tmp_path, valkey, header_s=1.5, body_s=0.4) as g:
         head = b"POST /in/webhook/demo HTTP/1.1\r\nHost: x\r\n"
         slow = [
             asyncio.create_task(_raw(g.port, b"")),  # says nothing at all

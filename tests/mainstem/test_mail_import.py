@@ -50,6 +50,7 @@ def stored(hub: Installation) -> int:
         return int(tx.scalar(count) or 0)
 
 
+@pytest.mark.slow
 def test_from_the_mailbox_and_from_files_to_the_store_each_once(hub: Installation, tmp_path: Path) -> None:
     server: Pymap = hub.server  # type: ignore[attr-defined]
     server.put("INBOX", mail(1), mail(2))

@@ -291,6 +291,7 @@ def test_without_a_token_it_waits_and_costs_little(tmp_path: Path) -> None:
         ends(idle, 2.0)
 
 
+@pytest.mark.slow
 def test_up_with_slack_from_the_first_word_to_the_answer(office: Office) -> None:
     slack, general = office.slack, office.channels["general"]
     with running(office.files, **office.env, MAINSTEM_UNDO_S="1") as hub:

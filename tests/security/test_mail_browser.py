@@ -180,6 +180,7 @@ def test_the_sanitiser_alone_holds(page: Any, sink: Sink) -> None:
     assert all(frame.url in ("about:blank", "about:srcdoc") for frame in page.frames)
 
 
+@pytest.mark.slow
 def test_the_frame_and_the_policy_alone_hold(
     sqlite_url: str, tmp_path: Path, page: Any, sink: Sink, request: pytest.FixtureRequest, room: Room
 ) -> None:
