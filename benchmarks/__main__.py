@@ -89,7 +89,7 @@ def page(results: dict[str, Any]) -> str:
             "Two aims are missed. `accept`: later runs gave 2.1 to 2.4; beside them the version of the table's figure"
             " gave 2.02 and 2.03, so about 2 µs a request are new, of which reading a message with five more fields is"
             " 0.7. `route`: beside its interaction a message has a row of intake, a decision, its conversation and"
-            " their look-ups. On SQLite 0.25 allows about 43 µs for all of it, and Python's part and SQLite's own take 50,"
+            " their look-ups. On SQLite 0.25 allows about 43 µs for all of it, and Python and SQLite take 50,"
             " though they overlap; on PostgreSQL the server alone needs as much as 0.25 allows (docs/decisions/0008).",
             "",
             *(table(name, result) for name, result in ordered.items()),
