@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from connectors import CONNECTORS
-from connectors.base import Connector, MayHave
+from connectors.base import Connector, MayHave, Polls, Shared
 from hub.config import Account, Config
 from hub.secrets import derive
 
@@ -36,12 +36,32 @@ def resolve(
             troubles[account.key] = "; ".join(wrong)
         else:
             good[account.key] = dataclasses.replace(account, secrets=secrets)
-    return good, troubles
+    return _with_siblings(good), troubles
 
 
 def pulled(account: Account) -> bool:
-    """Does nobody bring what comes in, so that it is fetched?"""
+    """Is what comes in fetched by us: a mailbox, long polling, a list of what a webhook missed?"""
+    connector: object = CONNECTORS.get(account.connector)
+    if isinstance(connector, Polls):
+        return connector.polls(account)
     return account.connector == "mail" and "imap" in account.settings
+
+
+def _with_siblings(good: dict[str, Account]) -> dict[str, Account]:
+    """Each account of a connector that is `Shared` with those that have a secret in common with it."""
+    found = dict(good)
+    for key, account in good.items():
+        connector = CONNECTORS[account.connector]
+        if isinstance(connector, Shared):
+            mine = {value for purpose in connector.secrets for value in account.secrets[purpose]}
+            siblings = {
+                connector.own_id(other): other.key
+                for other in good.values()
+                if other.connector == account.connector
+                and mine & {value for purpose in connector.secrets for value in other.secrets[purpose]}
+            }
+            found[key] = dataclasses.replace(account, siblings=siblings)
+    return found
 
 
 def derived(account_key: str, purpose: str, key: bytes) -> str:

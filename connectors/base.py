@@ -6,7 +6,7 @@ with payloads and one docs page. verify and parse are pure; send is the only pla
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -14,8 +14,9 @@ from typing import Any, Protocol, runtime_checkable
 import aiohttp
 
 from hub.config import Account
+from hub.errors import MainstemError, SendCode, SendError
 from hub.limits import Limits
-from hub.model import Event, Outgoing, Revision, Sent
+from hub.model import Attachment, Event, Media, Outgoing, Revision, Sent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,15 +98,24 @@ class BlobReader(Protocol):
     async def read(self, sha256: str) -> bytes: ...
 
 
+def no_link(attachment: Attachment) -> str:
+    """Where nobody serves files to the world. Raises SendError(CHANNEL_CONFIG)."""
+    raise SendError(SendCode.CHANNEL_CONFIG, "files cannot be sent as links here", whole_account=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """What a `send` may use: one shared guarded HTTP session, Redis, the blobs and the time."""
+    """What a `send` may use: one shared guarded HTTP session, Redis, the blobs and the time.
+
+    link: an address at which a provider or a customer gets this file for some time; it ends by itself.
+    """
 
     http: aiohttp.ClientSession
     redis: Any
     blobs: BlobReader
     public_url: str
     now: datetime
+    link: Callable[[Attachment], str] = no_link
 
 
 class Connector(Protocol):
@@ -182,4 +192,105 @@ class Changes(Protocol):
         so a message that is gone already counts as taken back, and one that reads so already as changed. Raises
         SendError as `send` does; UNKNOWN is tried again, too. Called only for what the limits say.
         """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """A file's bytes, and what its source said of it. Who asked looks at the bytes themselves (connectors/media.py)."""
+
+    data: bytes = field(repr=False)
+    content_type: str = ""
+    name: str = ""
+
+
+@dataclass(eq=False)
+class FetchError(MainstemError):
+    """A file did not come. retry: it may yet; after_s: not before. The text is one sentence, without secrets."""
+
+    why: str
+    retry: bool = False
+    after_s: float | None = None
+
+    def __str__(self) -> str:
+        return self.why
+
+
+@runtime_checkable
+class Fetches(Protocol):
+    """A connector whose messages name files at the provider (`MessageReceived.media`)."""
+
+    async def fetch(self, media: Media, account: Account, wire: Wire) -> Fetched:
+        """The bytes, by connectors/fetching.py and with the provider's credentials, which never follow a redirect to
+        another host. Raises FetchError. Called again after a failure or a crash."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Polled:
+    """What a look at a provider brought. cursor: how far that was, kept with the events; None: where it was.
+
+    again_s: when to look next, 0 for at once.
+    """
+
+    events: tuple[Event, ...] = ()
+    blobs: tuple[bytes, ...] = ()
+    cursor: str | None = None
+    again_s: float = 0.0
+
+
+@runtime_checkable
+class Polls(Protocol):
+    """A connector whose provider can be asked for what came in: long polling, or the list of what a webhook missed.
+
+    What it brings has the same event keys as what the webhook brings, so the two may overlap.
+    """
+
+    def polls(self, account: Account) -> bool:
+        """Is this account asked for? By its settings; pure."""
+        ...
+
+    async def poll(self, account: Account, cursor: str | None, wire: Wire) -> Polled:
+        """One look, from `cursor` on (None: the first). Raises SendError, whose `after_s` and `retry` are followed.
+
+        The next look is only made when what this one brought is on disk.
+        """
+        ...
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """A connector whose provider sends what concerns several accounts to one address, in one body.
+
+    Accounts of it with a common secret see each other in `account.siblings`: own id -> key.
+    """
+
+    def own_id(self, account: Account) -> str:
+        """What the provider calls this account in what it sends. Pure."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What a look at an account's state at the provider showed. `wrong` says how to cure it, in a sentence or two."""
+
+    what: str
+    wrong: str = ""
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """A connector that can look, for `mainstem doctor`, whether an account stands at the provider as it should."""
+
+    async def examine(self, account: Account, wire: Wire) -> tuple[Finding, ...]:
+        """Its token, its webhook, what is subscribed. Changes nothing. Raises SendError where nobody answers."""
+        ...
+
+
+@runtime_checkable
+class Hooks(Protocol):
+    """A connector that can tell its provider where to send what comes in (`mainstem channel hook ACCOUNT`)."""
+
+    async def hook(self, account: Account, wire: Wire) -> str:
+        """Set it; what was done, in a sentence. Twice is harmless. Raises SendError."""
         ...

@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeDecorator
 
 from hub.clock import from_us, to_us
 
-VERSION = 5  # of this schema
+VERSION = 6  # of this schema
 MIN_CODE = 1  # the oldest code version that can live with it
 
 metadata = MetaData(
@@ -446,6 +446,45 @@ interaction_attachments = Table(
 )
 Index("ix_interaction_attachments_sha256", interaction_attachments.c.sha256)
 
+media = Table(
+    "media",  # files that are still at their provider, or were; what has come is an interaction_attachments row too
+    metadata,
+    Column("interaction_id", Id, nullable=False),
+    Column("position", SmallInteger, nullable=False),  # the same as its attachment's
+    Column("account", String(80), nullable=False),
+    _words("ref"),
+    Column("kind", String(12), nullable=False),  # image, video, audio, voice, sticker, file
+    _words("name", default=""),
+    Column("content_type", String(120), nullable=False, server_default=""),  # what the provider says
+    Column("size_bytes", BigInteger),
+    Column("state", String(10), nullable=False),  # waiting, fetching, done, failed, refused
+    Column("tries", SmallInteger, nullable=False, server_default="0"),
+    _at("due_at"),
+    Column("lease_owner", String(80)),
+    _at("lease_until", null=True),
+    _words("why", default=""),
+    _at("at"),
+    PrimaryKeyConstraint("interaction_id", "position"),
+)
+MEDIA_UNFINISHED = "state IN ('waiting', 'fetching')"
+Index(
+    "ix_media_due",
+    media.c.due_at,
+    sqlite_where=text(MEDIA_UNFINISHED),
+    postgresql_where=text(MEDIA_UNFINISHED),
+)
+
+albums = Table(
+    "albums",  # messages that a provider sends in pieces: which interaction the first piece became
+    metadata,
+    Column("account", String(80), nullable=False),
+    Column("album", String(200), nullable=False),
+    Column("interaction_id", Id, nullable=False),
+    _at("at"),
+    PrimaryKeyConstraint("account", "album"),
+)
+Index("ix_albums_at", albums.c.at)
+
 interaction_changes = Table(
     "interaction_changes",  # edits, deletes, reactions; the first text stays where it was
     metadata,
@@ -687,6 +726,7 @@ deliveries = Table(
     _at("sent_at", null=True),
     _at("updated_at"),
     Column("by", String(80), nullable=False),
+    Column("extra", Text),  # JSON: template, choices, public; NULL when empty
 )
 _UNFINISHED = "state IN ('held', 'queued', 'sending', 'unknown')"
 Index(

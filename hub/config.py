@@ -34,6 +34,8 @@ class Account:
     (two while a secret is rotated); resolved from the environment by the process that needs them, never from YAML,
     where `secret_names` gives the variables. rate_per_s and burst: the token bucket of its sends.
     reopen_within_s: a message after closing, within this time, reopens the conversation.
+    siblings: the provider's id -> key of the accounts whose events may come in one body with this one's, itself among
+    them (connectors.base.Shared).
     """
 
     key: str
@@ -50,6 +52,7 @@ class Account:
     settings: dict[str, Any] = field(default_factory=dict)
     secret_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     secrets: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    siblings: dict[str, str] = field(default_factory=dict, repr=False)
     setting_lines: dict[str, int] = field(default_factory=dict, repr=False)
     file: str = "config/channels.yaml"
     line: int = 0

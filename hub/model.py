@@ -23,6 +23,21 @@ class Attachment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Media:
+    """A file that a message has at its provider and whose bytes are not here yet; a worker fetches it at once.
+
+    ref: the connector's own words for where it is (a URL, a file's id). kind: image, video, audio, voice, sticker or
+    file. content_type, size_bytes, name: what the provider says of it, where it says anything; the bytes decide.
+    """
+
+    ref: str
+    kind: str = "file"
+    content_type: str = ""
+    size_bytes: int | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MessageReceived:
     """A customer said something: a message, a post, a form, a letter, a visit.
 
@@ -40,6 +55,9 @@ class MessageReceived:
     participants: addresses (URNs) of the others it went to, without us and without the sender.
     proof: what vouches for `sender`, or why nothing does, in a few words ("spf=pass dkim=pass dmarc=pass").
     quoted: what the text quoted, and its signature, folded away from `text`.
+    media: files that are still at the provider.
+    album: messages with the same one (and sender) are one; the provider sends it in pieces.
+    ours: the address of ours (URN) that it was written to, where the account has several; answers go out from it.
     """
 
     account: str
@@ -66,6 +84,9 @@ class MessageReceived:
     participants: tuple[str, ...] = ()
     proof: str = ""
     quoted: str = ""
+    media: tuple[Media, ...] = ()
+    album: str = ""
+    ours: str = ""
 
 
 class Change(StrEnum):
@@ -222,6 +243,18 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Template:
+    """A text that the provider has approved, for where free text is not allowed. `name`: its name or id there.
+
+    language: as the provider writes it ("en", "pt_BR"). parameters: what fills its places, in order.
+    """
+
+    name: str
+    language: str = ""
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outgoing:
     """What `send` is given: one message of ours to one address.
 
@@ -235,6 +268,12 @@ class Outgoing:
     cc: addresses (URNs) of the others who take part.
     automatic: no person wrote it; it says so where the channel can, and asks for no answer.
     bulk: one of many alike; it carries a way out (List-Unsubscribe) where the channel has one.
+    ours: the address of ours (URN) that the customer wrote to, where the account has several.
+    heard_at, heard_id: when the newest message of `to` came to this account, and the provider's id of it.
+    answers: the form of what is answered: message, comment or mention.
+    public: say it where everybody reads it (below the comment), not to the customer alone.
+    template: what goes out instead of `text` where the window is closed; `text` is what people read of it.
+    choices: what the customer may answer with a tap (buttons, quick replies, a list), in their words.
     """
 
     delivery_id: int
@@ -255,6 +294,13 @@ class Outgoing:
     cc: tuple[str, ...] = ()
     automatic: bool = False
     bulk: bool = False
+    ours: str = ""
+    heard_at: datetime | None = None
+    heard_id: str | None = None
+    answers: str = "message"
+    public: bool = False
+    template: Template | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

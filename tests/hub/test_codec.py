@@ -37,6 +37,9 @@ events = st.one_of(
         participants=st.lists(words, max_size=3).map(tuple),
         proof=words,
         quoted=words,
+        media=st.lists(st.builds(model.Media, ref=words, kind=words, name=words), max_size=2).map(tuple),
+        album=words,
+        ours=words,
     ),
     st.builds(
         model.MessageChanged,
@@ -95,12 +98,28 @@ def test_the_bytes_of_version_1() -> None:
     assert codec.decode(data) == (PINNED, PINNED_CURSOR)
 
 
+def test_the_bytes_of_before_messaging_are_read() -> None:
+    """`media` and what follows came with SMS and the messengers."""
+    assert codec.decode(bytes.fromhex(V1_BEFORE_MESSAGING)) == (PINNED, PINNED_CURSOR)
+
+
 def test_the_bytes_of_before_mail_are_read() -> None:
     """`references` and what follows came with mail."""
     assert codec.decode(bytes.fromhex(V1_BEFORE_MAIL)) == (PINNED, PINNED_CURSOR)
 
 
 V1 = (
+    "84a46b696e64a76d657373616765a56576656e74de001ba76163636f756e74ac776562686f6f6b2f6d61696ea96576656e74"
+    "5f6b6579a26b31ab72656365697665645f6174d7ffa1dcd420695735a5a673656e646572b074656c3a2b3135353531323334"
+    "353637a474657874ab4772c3bcc39f20476f7474ab73656e6465725f6e616d65a0ab65787465726e616c5f6964c0a7737562"
+    "6a656374c0a4666f726da76d657373616765a6746872656164c0ab696e5f7265706c795f746fc0a87665726966696564c2a6"
+    "636c61696d7390a773656e745f6174c0ab6174746163686d656e74739184a6736861323536a26162ac636f6e74656e745f74"
+    "797065a9696d6167652f706e67aa73697a655f627974657303a46e616d65a178a86c616e6775616765c0a66669656c647390"
+    "a96175746f6d61746963c2a4626c6f62c0aa7265666572656e63657390ac636f6e766572736174696f6ec0ac706172746963"
+    "6970616e747390a570726f6f66a0a671756f746564a0a56d6564696190a5616c62756da0a46f757273a0a17601a663757273"
+    "6f7283a76163636f756e74ac776562686f6f6b2f6d61696ea46e616d65a163a576616c7565a139"
+)
+V1_BEFORE_MESSAGING = (
     "84a46b696e64a76d657373616765a56576656e74de0018a76163636f756e74ac776562686f6f6b2f6d61696ea9657665"
     "6e745f6b6579a26b31ab72656365697665645f6174d7ffa1dcd420695735a5a673656e646572b074656c3a2b31353535"
     "31323334353637a474657874ab4772c3bcc39f20476f7474ab73656e6465725f6e616d65a0ab65787465726e616c5f69"
