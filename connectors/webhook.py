@@ -5,16 +5,14 @@ The page for those who send is docs/channels/webhook.md; this module and that pa
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import aiohttp
 import msgspec
 
-from connectors import http, signing
+from connectors import calling, signing
 from connectors.base import Answer, Parsed, Raw, Wire
 from connectors.webhook_body import events
 from hub.config import Account
@@ -22,7 +20,6 @@ from hub.errors import SendCode, SendError
 from hub.limits import Limits
 from hub.model import Change, Event, Outgoing, Revision, Sent, Unreadable
 
-ANSWER_BYTES = 64 * 1024  # more than {"id": …} is nothing of ours
 SENT_AT_ONCE_BYTES = 5 * 1024 * 1024  # of all attachments of a message together, before base64
 _SETTINGS = {"url": str, "find_url": str, "region": str, "vouches": bool}
 
@@ -92,7 +89,7 @@ class Webhook:
             "Content-Type": "application/json",
             "Idempotency-Key": str(message.delivery_id),
         }
-        status, said, after_s = await _ask(wire, "POST", url, headers, body)
+        status, said, after_s = await calling.ask(wire, "POST", url, headers, body)
         if 200 <= status < 300 or status == 409:  # 409: they have had it under this Idempotency-Key
             return Sent(external_ids=(_their_id(said) or str(message.delivery_id),))
         raise _failure(status, said, after_s)
@@ -131,7 +128,7 @@ class Webhook:
             signing.HEADER: signing.sign(account.secrets["signing"][0], b"", int(wire.now.timestamp()))
         }
         try:
-            status, said, _ = await _ask(wire, "GET", target, headers, None)
+            status, said, _ = await calling.ask(wire, "GET", target, headers, None)
         except SendError as error:
             raise SendError(SendCode.UNKNOWN, f"find_url could not be asked: {error.detail}") from None
         if status == 404:
@@ -211,50 +208,7 @@ async def _post(account: Account, wire: Wire, body: bytes, key: str) -> tuple[in
         "Content-Type": "application/json",
         "Idempotency-Key": key,
     }
-    return await _ask(wire, "POST", _setting(account, "url"), headers, body)
-
-
-async def _ask(
-    wire: Wire, method: str, url: str, headers: dict[str, str], body: bytes | None
-) -> tuple[int, bytes, float | None]:
-    """(status, body, Retry-After in seconds). Raises SendError where no whole answer came."""
-    left = False  # has anything of the request reached them?
-    data = (
-        None if body is None else aiohttp.BytesPayload(body)
-    )  # else every kind of payload is asked for its own
-    try:
-        async with wire.http.request(
-            method, url, data=data, headers=headers, allow_redirects=False
-        ) as response:
-            left = True
-            try:
-                said = await http.read_capped(response, ANSWER_BYTES)
-            except http.TooLarge:
-                said = b""
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                if response.status >= 300:  # a refusal stays one, whatever its page would have said
-                    return response.status, b"", _patience(response)
-                raise
-            return response.status, said, _patience(response)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, http.TargetRefused) as error:
-        if refused := http.refusal(error):
-            raise SendError(SendCode.CHANNEL_CONFIG, str(refused), whole_account=True) from None
-        raise SendError(
-            SendCode.CONNECTION_FAILED, f"no connection: {type(error).__name__}", retry=True
-        ) from None
-    except aiohttp.InvalidURL:
-        raise SendError(SendCode.CHANNEL_CONFIG, "the address is not a URL", whole_account=True) from None
-    except (TimeoutError, aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-        what = "the answer broke off" if left else "no answer came"
-        raise SendError(SendCode.UNKNOWN, f"{what}: {type(error).__name__}") from None
-
-
-def _patience(response: aiohttp.ClientResponse) -> float | None:
-    """Retry-After in seconds (RFC 9110, 10.2.3); a date there is rare from APIs and left to our own back-off."""
-    value = response.headers.get("Retry-After", "")
-    return (
-        float(min(int(value), 24 * 3600)) if value.isascii() and value.isdigit() and len(value) < 9 else None
-    )
+    return await calling.ask(wire, "POST", _setting(account, "url"), headers, body)
 
 
 def _their_id(body: bytes) -> str | None:

@@ -1,0 +1,64 @@
+"""One request to a provider, and what is known of it when no whole answer comes. Every `send` over HTTP goes here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import aiohttp
+
+from connectors import http
+from connectors.base import Wire
+from hub.errors import SendCode, SendError
+
+ANSWER_BYTES = 256 * 1024  # of a provider's answer; more is not read
+
+
+async def ask(
+    wire: Wire,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | aiohttp.FormData | None = None,
+) -> tuple[int, bytes, float | None]:
+    """(status, body, Retry-After in seconds). Redirects are not followed; an answer that is too long reads as empty.
+
+    Raises SendError where no whole answer came: CONNECTION_FAILED if nothing can have left, else UNKNOWN; CHANNEL_CONFIG
+    where the address is none that we call.
+    """
+    left = False  # has anything of the request reached them?
+    # A payload of its own kind, or every kind that aiohttp has is asked whether it is one of theirs.
+    data = aiohttp.BytesPayload(body) if isinstance(body, bytes) else body
+    try:
+        async with wire.http.request(
+            method, url, data=data, headers=headers, allow_redirects=False
+        ) as response:
+            left = True
+            try:
+                said = await http.read_capped(response, ANSWER_BYTES)
+            except http.TooLarge:
+                said = b""
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                if response.status >= 300:  # a refusal stays one, whatever its page would have said
+                    return response.status, b"", patience(response)
+                raise
+            return response.status, said, patience(response)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, http.TargetRefused) as error:
+        if refused := http.refusal(error):
+            raise SendError(SendCode.CHANNEL_CONFIG, str(refused), whole_account=True) from None
+        raise SendError(
+            SendCode.CONNECTION_FAILED, f"no connection: {type(error).__name__}", retry=True
+        ) from None
+    except aiohttp.InvalidURL:
+        raise SendError(SendCode.CHANNEL_CONFIG, "the address is not a URL", whole_account=True) from None
+    except (TimeoutError, aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+        what = "the answer broke off" if left else "no answer came"
+        raise SendError(SendCode.UNKNOWN, f"{what}: {type(error).__name__}") from None
+
+
+def patience(response: aiohttp.ClientResponse) -> float | None:
+    """Retry-After in seconds (RFC 9110, 10.2.3); a date there is rare from APIs and left to our own back-off."""
+    value = response.headers.get("Retry-After", "")
+    return (
+        float(min(int(value), 24 * 3600)) if value.isascii() and value.isdigit() and len(value) < 9 else None
+    )
