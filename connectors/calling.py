@@ -23,7 +23,8 @@ async def ask(
 ) -> tuple[int, bytes, float | None]:
     """(status, body, Retry-After in seconds). Redirects are not followed; an answer that is too long reads as empty.
 
-    Raises SendError where no whole answer came: CONNECTION_FAILED if nothing can have left, else UNKNOWN; CHANNEL_CONFIG
+    Raises SendError where no whole answer came: CONNECTION_FAILED if nothing can have left, else UNKNOWN; and
+    CHANNEL_CONFIG
     where the address is none that we call.
     """
     left = False  # has anything of the request reached them?

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from connectors import calling, signing
+from connectors import calling, http, signing
 from connectors.base import Answer, Parsed, Raw, Wire
 from connectors.webhook_body import events
 from hub.config import Account
