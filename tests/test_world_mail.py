@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from connectors.mail import mime
 from connectors.mail.oauth import Tokens
-from connectors.mail.pull import Mailbox, Taker
+from connectors.mail.pull import Mailbox
+from connectors.mail.taking import Taker
 from crm_store import schema
 from crm_store.db import Store
 from desk.slack import names
-from hub.config import Account
 from mainstem import ports
+from tests.connectors.mail.reading import Reads
 from tests.servers.imap import PASSWORD, USER, Pymap
 from tests.servers.smtp import SmtpServer
 from tests.slackworld import SlackWorld, slack_world
@@ -78,13 +78,6 @@ class Post:
         return [message_from_bytes(one.data, policy=policy.default) for one in self.smtp.mails]
 
 
-class Reads:
-    """The parser, in this process: these mails are ours."""
-
-    async def parse(self, raw: bytes, account: Account, received_at: object) -> object:
-        return mime.read(raw, account, received_at)  # type: ignore[arg-type]
-
-
 @asynccontextmanager
 async def posting(
     folder: Path, store: Store, valkey: str, imap: Pymap, more: str = ""
@@ -99,7 +92,7 @@ async def posting(
         async with slack_world(folder, store, valkey, more=config, environ=environ) as office:
             hub = office.hub
             taker = Taker(
-                reads=Reads(),  # type: ignore[arg-type]
+                reads=Reads(),
                 blobs=hub.blobs,
                 accept=hub.inlet.accept,
                 stored=ports.StoreStored(store, hub.pool),

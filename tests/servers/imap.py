@@ -108,12 +108,20 @@ class Pymap(Imap):
 
 
 class Dovecot(Imap):
-    """What most mailboxes of the world stand on. Any user name, the one password."""
+    """What most mailboxes of the world stand on. Any user name, the one password; mailboxes are maildirs in `home`.
+
+    pem: a certificate, with which it takes TLS on `tls_port` and STARTTLS on `port`. introspection: a URL (RFC 7662)
+    that knows whose an access token is; then it takes XOAUTH2 as well. `sasl`: where a Postfix asks about logins.
+    """
 
     name = "Dovecot"
 
-    def __init__(self) -> None:
+    def __init__(self, *, pem: Path | None = None, introspection: str = "") -> None:
         super().__init__()
+        self.pem, self.introspection = pem, introspection
+        self.tls_port = free_port() if pem else 0
+        self.home = self.folder / "home"
+        self.sasl = self.folder / "sasl"
         self.program = shutil.which("dovecot") or shutil.which("dovecot", path="/usr/sbin:/usr/local/sbin")
         if self.program is None:
             raise NotAvailable("dovecot was not found (Debian: apt-get install dovecot-imapd)")
@@ -121,7 +129,7 @@ class Dovecot(Imap):
     def command(self) -> list[str]:
         root = os.geteuid() == 0
         me = "root" if root else str(psutil.Process().username())
-        home = self.folder / "home"
+        home = self.home
         home.mkdir(exist_ok=True)
         self.folder.chmod(0o755)
         home.chmod(0o777)
@@ -133,15 +141,17 @@ class Dovecot(Imap):
 base_dir = {self.folder}/run
 state_dir = {self.folder}/state
 log_path = {self.folder}/log
-{internal}ssl = no
-disable_plaintext_auth = no
+{internal}{self._tls()}disable_plaintext_auth = no
 listen = 127.0.0.1
 mail_location = maildir:{home}/%u
 mail_fsync = never
 mail_max_userip_connections = 100
 mailbox_list_index = no
-passdb {{
+auth_mechanisms = plain login{" xoauth2 oauthbearer" if self.introspection else ""}
+auth_failure_delay = 0
+{self._oauth()}passdb {{
   driver = static
+  mechanisms = plain login
   args = password={PASSWORD}
 }}
 userdb {{
@@ -153,12 +163,34 @@ service imap-login {{
     port = {self.port}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {self.tls_port}
+    ssl = yes
+  }}
+}}
+service auth {{
+  unix_listener {self.sasl} {{
+    mode = 0666
   }}
 }}
 {free}"""
         )
         return [self.program or "dovecot", "-F", "-c", str(self.folder / "conf")]
+
+    def _tls(self) -> str:
+        if self.pem is None:
+            return "ssl = no\n"
+        return f"ssl = yes\nssl_cert = <{self.pem}\nssl_key = <{self.pem}\n"
+
+    def _oauth(self) -> str:
+        """The token decides, and whose it is: the user who is named must be its owner."""
+        if not self.introspection:
+            return ""
+        about = self.folder / "oauth"
+        about.write_text(
+            f"introspection_mode = post\nintrospection_url = {self.introspection}\nforce_introspection = yes\n"
+            "active_attribute = active\nactive_value = true\nusername_attribute = username\nusername_format = %u\n"
+        )
+        return f"passdb {{\n  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {about}\n}}\n"
 
     def workers(self) -> list[psutil.Process]:
         """The processes that speak to clients who are logged in."""

@@ -120,6 +120,8 @@ class Postfix(Server):
     """`with Postfix({"shop.example": ("support",)}) as server`. Mail to these addresses lands in `boxes`/address, a
     maildir; every other recipient of these domains is unknown, and every other domain is relayed for nobody.
 
+    boxes: where they lie. sasl: a Dovecot's socket; who logs in through it may send everywhere that it knows a way to.
+    strips: fields that it takes out of every mail, as bad relays do.
     proves: sender domains for which it writes that DMARC passed, as `mx.example`. relays: domain -> port of 127.0.0.1.
     pem: a certificate, with which it offers STARTTLS. size: the largest mail, in bytes.
     """
@@ -129,6 +131,8 @@ class Postfix(Server):
         domains: Mapping[str, Sequence[str]],
         *,
         boxes: Path | None = None,
+        sasl: Path | None = None,
+        strips: Sequence[str] = (),
         proves: Sequence[str] = (),
         relays: Mapping[str, int] | None = None,
         pem: Path | None = None,
@@ -139,7 +143,7 @@ class Postfix(Server):
         self.port = free_port()
         self.domains, self.proves, self.relays = domains, proves, dict(relays or {})
         self.boxes = boxes or self.folder / "boxes"
-        self.pem, self.size = pem, size
+        self.pem, self.size, self.sasl, self.strips = pem, size, sasl, strips
         self.policy = Policy()
         self._service = _Service(self.policy)
 
@@ -193,11 +197,18 @@ class Postfix(Server):
             for domain in self.proves
         ]
         (conf / "proves").write_text("\n".join(proves) + "\n")
+        strips = [f"/^{name}:/ IGNORE" for name in self.strips]
+        (conf / "strips").write_text("\n".join(strips) + "\n")
         ways = [f"{domain} smtp:[127.0.0.1]:{port}" for domain, port in self.relays.items()]
         (conf / "ways").write_text("\n".join(ways) + "\n")
 
     def _main(self, conf: Path, queue: Path, data: Path) -> str:
         asks = f"check_policy_service inet:127.0.0.1:{self.policy.port}"
+        sasl = (
+            f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {self.sasl}\n"
+            if self.sasl
+            else ""
+        )
         tls = f"smtpd_tls_chain_files = {self.pem}\n" if self.pem else ""
         return f"""compatibility_level = 3.6
 queue_directory = {queue}
@@ -224,7 +235,8 @@ virtual_uid_maps = static:{pwd.getpwnam("nobody").pw_uid}
 virtual_gid_maps = static:{_group("nogroup")}
 relay_domains = {" ".join(self.relays)}
 transport_maps = texthash:{conf}/ways
-smtpd_relay_restrictions = permit_auth_destination, reject
+header_checks = regexp:{conf}/strips
+smtpd_relay_restrictions = permit_sasl_authenticated, permit_auth_destination, reject
 smtpd_recipient_restrictions = {asks}, reject_unlisted_recipient
 smtpd_data_restrictions = check_sender_access texthash:{conf}/proves
 smtpd_end_of_data_restrictions = {asks}
@@ -234,7 +246,7 @@ smtpd_client_connection_count_limit = 0
 in_flow_delay = 0
 minimal_backoff_time = 5s
 queue_run_delay = 5s
-{tls}"""
+{sasl}{tls}"""
 
     def _answers(self) -> bool:
         try:

@@ -33,7 +33,14 @@ def mail(
     return raw + (b"x" * 70 + b"\r\n") * (max(0, size - len(raw)) // 72)
 
 
-class Hub:
+class Reads:
+    """The parser, in this process: these mails are ours."""
+
+    async def parse(self, raw: bytes, account: Account, received_at: datetime) -> Parsed:
+        return mime.read(raw, account, received_at)
+
+
+class Hub(Reads):
     """The ports of a mailbox. `store_has`: whether the store has what was accepted. `down`: what refuses, and how."""
 
     def __init__(self) -> None:
@@ -45,9 +52,6 @@ class Hub:
         self.disk_full = False
         self.asked_tokens: list[bool] = []
         self.taker = Taker(reads=self, blobs=self, accept=self.accept, stored=self)
-
-    async def parse(self, raw: bytes, account: Account, received_at: datetime) -> Parsed:
-        return mime.read(raw, account, received_at)
 
     async def aput(self, data: bytes) -> str:
         self.blobs.append(data)
