@@ -6,15 +6,15 @@ Giving "all" again does not give a withheld "marketing" again: that takes a word
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from crm_store.schema import consent_changes, consents
+from crm_store.schema import consent_changes, consents, identities
 from crm_store.statements import rows as rows_of
 from hub.ids import Ids
 from hub.model import ConsentChanged
@@ -81,6 +81,19 @@ def apply(
         ),
         [latest[key] for key in sorted(latest)],
     )
+    _unblock(tx, latest)
+
+
+def _unblock(tx: Connection, latest: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> None:
+    """Who starts again is not blocked any more: that was what the provider said after they had stopped us."""
+    i = identities.c
+    again: dict[str, list[str]] = {}
+    for (brand, urn, scope), values in sorted(latest.items()):
+        if scope == "all" and values["granted"]:
+            again.setdefault(brand, []).append(urn)
+    for brand, urns in again.items():
+        mine = (i.brand_id == brand, i.urn.in_(urns), i.trouble == "blocked")
+        tx.execute(update(identities).where(*mine).values(trouble=None))
 
 
 def _order(values: dict[str, Any]) -> tuple[datetime, bool]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import delivery_states as states
+from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import Happened, Moved, note
 from crm_store.receipts import apply_reports
 from crm_store.schema import deliveries, delivery_parts
@@ -48,6 +49,7 @@ def create(
     state: Literal["held", "queued"] = "held",
     code: str | None = None,
     bulk: bool = False,
+    carries: Carried = NOTHING,
 ) -> int:
     """A new delivery's id; with an `idem_key` that is known, the existing one's, and nothing is written.
 
@@ -69,6 +71,7 @@ def create(
         "created_at": now,
         "updated_at": now,
         "by": by,
+        "extra": carries.packed(),
     }
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     made = tx.execute(

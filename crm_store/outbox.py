@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
+from crm_store import carried, threads
 from crm_store import delivery_states as states
-from crm_store import threads
 from crm_store.delivery_states import CODE_CHARS, PROVIDER_CODE_CHARS, Moved, put, put_events
 from crm_store.pauses import paused
 from crm_store.receipts import Name, lock, name_of, take_parked
@@ -83,7 +83,7 @@ _LOAD = """
     SELECT d.id, d.conversation_id, d.interaction_id, i.identity_id, c.brand_id, d.account, d.to_urn, d.idem_key,
            d.bulk, d.attempts, d.due_at, COALESCE(d.tries_from, d.created_at), d.updated_at, i.text, i.subject,
            c.thread, COALESCE(NULLIF(i.in_reply_to, ''), CASE WHEN l.account = d.account THEN l.external_id END),
-           i.sender_name, i.at, i.attachments, d.by = 'system'
+           i.sender_name, i.at, i.attachments, d.by = 'system', d.extra
     FROM deliveries d
     JOIN interactions i ON i.id = d.interaction_id
     JOIN conversations c ON c.id = d.conversation_id
@@ -145,9 +145,14 @@ class Claimed(msgspec.Struct, frozen=True):
     written_us: int
     files: int  # how many attachments it has
     automatic: bool  # 0 or 1: no person wrote it
+    extra: str | None  # crm_store.carried.Carried
     attachments: tuple[Attachment, ...] = ()
     references: tuple[str, ...] = ()  # of a mail: what was said before, the newest first
     cc: tuple[str, ...] = ()
+    heard: carried.Heard | None = (
+        None  # what the customer said last over this account; not asked of plain channels
+    )
+    answers: str = "message"  # the form of what `in_reply_to` names
 
     @property
     def due_at(self) -> datetime:
@@ -240,6 +245,9 @@ def load(tx: Connection, delivery_ids: Sequence[int]) -> list[Claimed]:
     if mails := [claimed for claimed in found if claimed.account.startswith(threads.MAIL_ACCOUNTS)]:
         threaded = _threaded(tx, mails)
         found = [threaded.get(claimed.id, claimed) for claimed in found]
+    if talks := [claimed for claimed in found if not claimed.account.startswith(carried.PLAIN)]:
+        known = _with_heard(tx, talks)
+        found = [known.get(claimed.id, claimed) for claimed in found]
     files = _attachments(tx, [claimed.interaction_id for claimed in found if claimed.files])
     if not files:
         return found
@@ -268,6 +276,23 @@ def _threaded(tx: Connection, mails: Sequence[Claimed]) -> dict[int, Claimed]:
         )
         for mail in mails
     }
+
+
+def _with_heard(tx: Connection, talks: Sequence[Claimed]) -> dict[int, Claimed]:
+    """Messages over a provider's channel with what the customer said last there, and the form of what they answer."""
+    last = carried.heard(tx, [talk.identity_id for talk in talks])
+    others: dict[str, set[str]] = defaultdict(set)
+    for talk in talks:
+        heard = last.get((talk.identity_id, talk.account))
+        if talk.in_reply_to and not (heard and heard.external_id == talk.in_reply_to):
+            others[talk.account].add(talk.in_reply_to)
+    forms = carried.forms(tx, others)
+    found = {}
+    for talk in talks:
+        heard = last.get((talk.identity_id, talk.account))
+        form = forms.get((talk.account, talk.in_reply_to or ""), heard.form if heard else "message")
+        found[talk.id] = msgspec.structs.replace(talk, heard=heard, answers=form)
+    return found
 
 
 def _attachments(tx: Connection, interactions: Sequence[int]) -> dict[int, tuple[Attachment, ...]]:

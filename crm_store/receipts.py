@@ -17,8 +17,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, tuple_, update
 
+from crm_store import consents, threads
 from crm_store import delivery_states as states
-from crm_store import threads
 from crm_store.delivery_states import Happened, Moved, note
 from crm_store.schema import conversations, deliveries, delivery_parts, identities, parked_reports
 from crm_store.statements import run
@@ -26,7 +26,7 @@ from crm_store.traces import log, touch
 from hub import urn as urns
 from hub.clock import from_us, to_us
 from hub.ids import Ids
-from hub.model import DeliveryReported, DeliveryStatus
+from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus
 
 TROUBLES = ("dead", "full")  # codes of a failure that say something of the address
 KIND = "report"  # the table also holds edits and reactions that came too early
@@ -318,6 +318,9 @@ def _addresses(tx: Connection, ids: Ids, changed: Sequence[_Delivery], now: date
     marks: dict[tuple[int, str], str] = {}
     for delivery in changed:
         told = delivery.told
+        if told is not None and told.status is DeliveryStatus.OPTED_OUT:
+            marks[delivery.conversation_id, delivery.to_urn] = "blocked"
+            _opted_out(tx, ids, delivery, told, now)
         if told is not None and told.status is DeliveryStatus.FAILED and told.code in TROUBLES:
             marks[delivery.conversation_id, delivery.to_urn] = told.code
         for report in delivery.copies:
@@ -330,6 +333,21 @@ def _addresses(tx: Connection, ids: Ids, changed: Sequence[_Delivery], now: date
     c = conversations.c
     for (conversation_id, urn), trouble in sorted(marks.items()):
         mark(tx, select(c.brand_id).where(c.id == conversation_id).scalar_subquery(), urn, trouble)
+
+
+def _opted_out(tx: Connection, ids: Ids, delivery: _Delivery, told: DeliveryReported, now: datetime) -> None:
+    """The provider says that the recipient has stopped us: as good as their own word, and kept like it."""
+    c = conversations.c
+    brand: str = tx.execute(select(c.brand_id).where(c.id == delivery.conversation_id)).scalar_one()
+    said = ConsentChanged(
+        account=delivery.account,
+        event_key=told.event_key,
+        received_at=told.received_at,
+        urn=delivery.to_urn,
+        granted=False,
+        wording=told.detail,
+    )
+    consents.apply(tx, ids, [said], lambda _account: brand, "system", now)
 
 
 def mark(tx: Connection, brand: Any, urn: str, trouble: str) -> None:

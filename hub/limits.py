@@ -18,8 +18,8 @@ class Limits:
     human_window_s: the window where a person answers, if the account's setting `human_agent` says that we may use it.
     templates: approved texts can be sent outside the window. choices, choice_chars: how many answers to tap may go with
     a message, and how long each may be; 0: none. media: what attachments may be, as types or beginnings of them
-    ("image/"); empty: anything. What does not fit goes out as a link. segments: a text is counted in SMS. public: what
-    was said in public can be answered there or in private.
+    ("image/"); empty: anything. links: what does not fit goes out as a link. segments: a text is counted in SMS.
+    public: what was said in public can be answered there or in private.
     """
 
     text_chars: int
@@ -39,6 +39,7 @@ class Limits:
     choices: int = 0
     choice_chars: int = 0
     media: tuple[str, ...] = ()
+    links: bool = False
     segments: bool = False
     public: bool = False
 

@@ -362,7 +362,7 @@ def _extra_json(event: MessageReceived, sender: Identity, shadow: bool) -> str |
     claimed = shadow or (sender.verified and not event.verified)
     if not (
         claimed or event.fields or event.language or event.automatic or event.claims or event.thread
-    ) and not (event.proof or event.quoted):
+    ) and not (event.proof or event.quoted or event.ours):
         return None
     extra: dict[str, Any] = {}
     if claimed:
@@ -383,6 +383,8 @@ def _extra_json(event: MessageReceived, sender: Identity, shadow: bool) -> str |
         extra["quoted"] = clean(event.quoted)
     if event.participants:
         extra["participants"] = event.participants
+    if event.ours:
+        extra["ours"] = event.ours
     return compact(extra)
 
 

@@ -15,10 +15,12 @@ from enum import StrEnum
 import msgspec
 
 from connectors.base import Connector, Wire
+from crm_store import carried
 from crm_store import delivery_states as states
 from crm_store.doubts import FIRST_LOOK
 from crm_store.outbox import Claimed, Outcome
 from hub import log
+from hub.clock import from_us
 from hub.config import Account
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
@@ -91,6 +93,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def outgoing(delivery: Claimed, *, tries: int) -> Outgoing:
+    carries, heard = carried.unpack(delivery.extra), delivery.heard
     return Outgoing(
         delivery_id=delivery.id,
         interaction_id=delivery.interaction_id,
@@ -110,13 +113,21 @@ def outgoing(delivery: Claimed, *, tries: int) -> Outgoing:
         cc=delivery.cc,
         automatic=bool(delivery.automatic),
         bulk=bool(delivery.bulk),
+        ours=heard.ours if heard else "",
+        heard_at=from_us(heard.at_us) if heard else None,
+        heard_id=heard.external_id if heard else None,
+        answers=delivery.answers,
+        public=carries.public,
+        template=carries.template,
+        choices=carries.choices,
     )
 
 
-def refusal(
-    delivery: Claimed, limits: Limits, last_inbound: datetime | None, now: datetime
-) -> Outcome | None:
-    """Why this must not go out at all, known without asking the provider; None where nothing speaks against it."""
+def refusal(delivery: Claimed, limits: Limits, now: datetime) -> Outcome | None:
+    """Why this must not go out at all, known without asking the provider; None where nothing speaks against it.
+
+    Of two windows the longer one counts here: whether this account may use it, its connector knows.
+    """
 
     def no(code: SendCode, why: str) -> Outcome:
         return Outcome(delivery=delivery, state=states.FAILED, at=now, code=code.value, detail=why)
@@ -124,18 +135,23 @@ def refusal(
     if len(delivery.text) > limits.text_chars:
         have, most = len(delivery.text), limits.text_chars
         return no(SendCode.MESSAGE_INVALID, f"{have} characters; this channel takes {most}")
+    if not limits.links and (why := _too_much(delivery, limits)):
+        return no(SendCode.MESSAGE_INVALID, why)
+    window_s = limits.human_window_s or limits.window_s
+    if window_s is not None and carried.unpack(delivery.extra).template is None:
+        heard = delivery.heard
+        if heard is None or now - from_us(heard.at_us) > timedelta(seconds=window_s):
+            hours = window_s / 3600
+            return no(SendCode.WINDOW_CLOSED, f"the customer has not written for {hours:g} hours")
+    return None
+
+
+def _too_much(delivery: Claimed, limits: Limits) -> str | None:
     if len(delivery.attachments) > limits.attachments:
-        have, most = len(delivery.attachments), limits.attachments
-        return no(SendCode.MESSAGE_INVALID, f"{have} attachments; this channel takes {most}")
+        return f"{len(delivery.attachments)} attachments; this channel takes {limits.attachments}"
     for file in delivery.attachments:
         if file.size_bytes > limits.attachment_bytes:
-            most = limits.attachment_bytes
-            return no(SendCode.MESSAGE_INVALID, f"{file.name or 'a file'} is larger than {most} bytes")
-    if limits.window_s is not None:
-        opened = timedelta(seconds=limits.window_s)
-        if last_inbound is None or now - last_inbound > opened:
-            hours = limits.window_s / 3600
-            return no(SendCode.WINDOW_CLOSED, f"the customer has not written for {hours:g} hours")
+            return f"{file.name or 'a file'} is larger than {limits.attachment_bytes} bytes"
     return None
 
 

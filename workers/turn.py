@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 
 from crm_store import consents, doubts, outbox, pauses, receipts
 from crm_store import delivery_states as states
 from crm_store.db import Store
 from crm_store.delivery_states import Moved
 from crm_store.outbox import Claimed, Outcome
-from crm_store.schema import identities, interactions
+from crm_store.schema import identities
 from crm_store.threads import MAIL_ACCOUNTS
 from hub import log
 from hub.errors import Unavailable
@@ -204,8 +204,7 @@ def _refusals(
         of_channel = limits.get(delivery.account.partition("/")[0])
         if of_channel is None:
             continue
-        windowed = of_channel.window_s is not None
-        no = refusal(delivery, of_channel, _last_inbound(tx, delivery) if windowed else None, now)
+        no = refusal(delivery, of_channel, now)
         if no is not None:
             refused.append(no)
     return refused
@@ -220,14 +219,3 @@ def _opted_out(tx: Connection, starts: Sequence[Claimed]) -> set[int]:
         blocked = consents.blocked(tx, brand, sorted({d.to_urn for d in mine}), scope=scope)
         found |= {delivery.id for delivery in mine if delivery.to_urn in blocked}
     return found
-
-
-def _last_inbound(tx: Connection, delivery: Claimed) -> datetime | None:
-    """When the owner of the address last wrote over this account."""
-    i = interactions.c
-    return tx.execute(
-        select(i.received_at)
-        .where(i.identity_id == delivery.identity_id, i.direction == "in", i.account == delivery.account)
-        .order_by(i.id.desc())
-        .limit(1)
-    ).scalar()

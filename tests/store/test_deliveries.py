@@ -8,12 +8,13 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from crm_store import deliveries, doubts, outbox, receipts
+from crm_store import carried, consents, deliveries, doubts, outbox, receipts
 from crm_store.db import Store
-from crm_store.schema import parked_reports
+from crm_store.schema import identities, parked_reports
 from hub.errors import NotFound
-from hub.model import DeliveryReported, DeliveryStatus
+from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus, Template
 from tests.workers.office import START, Office
+from workers.sending import outgoing
 
 LEASE = timedelta(seconds=90)
 ACCOUNT = "webhook/main"
@@ -312,3 +313,51 @@ def test_of_many_who_claim_at_once_each_delivery_has_one(office: Office) -> None
     for thread in threads:
         thread.join()
     assert sorted(itertools.chain(*won)) == sorted(replies)
+
+
+def test_a_provider_s_word_that_they_stopped_us_is_kept_as_consent_until_they_start_again(
+    office: Office,
+) -> None:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    commit(office, claimed)
+    tell(office, report("opted_out", code="21610", detail="they sent STOP"))
+    row = office.row(delivery)
+    assert (row.state, row.code) == ("opted_out", "opted_out")
+    with office.store.read() as tx:
+        assert consents.blocked(tx, "acme", [row.to_urn]) == {row.to_urn}
+        assert [c.wording for c in consents.history(tx, "acme", row.to_urn)] == ["they sent STOP"]
+    assert trouble(office, row.to_urn) == "blocked"
+    start = ConsentChanged(
+        account=ACCOUNT, event_key="s", received_at=office.now, urn=row.to_urn, granted=True
+    )
+    office.store.run(
+        lambda tx: consents.apply(tx, office.store.ids, [start], lambda _: "acme", "customer", office.now)
+    )
+    assert trouble(office, row.to_urn) is None
+
+
+def trouble(office: Office, urn: str) -> str | None:
+    with office.store.read() as tx:
+        return tx.execute(sa.select(identities.c.trouble).where(identities.c.urn == urn)).scalar_one()
+
+
+def test_what_a_delivery_carries_comes_with_what_the_customer_said_last_there(office: Office) -> None:
+    """Over a provider's channel: the template, the choices, where to say it, and the newest word of the address."""
+    account, person = "sms_twilio/main", "tel:+15550001111"
+    first = office.conversation(person, account)
+    extra = '{"ours":"tel:+15559990000"}'
+    office.inbound(first, account, external_id="c9", form="comment", extra=extra)
+    asked = carried.Carried(
+        template=Template(name="HX1", language="en", parameters=("4711",)), choices=("Yes", "No"), public=True
+    )
+    delivery = office.reply(first, account=account, to=person, carries=asked)
+    with office.store.read() as tx:
+        [claimed] = outbox.load(tx, [delivery])
+    assert carried.unpack(claimed.extra) == asked
+    assert claimed.heard is not None
+    assert (claimed.heard.external_id, claimed.heard.ours) == ("c9", "tel:+15559990000")
+    sent = outgoing(claimed, tries=1)
+    assert (sent.template, sent.choices, sent.public) == (asked.template, ("Yes", "No"), True)
+    assert (sent.ours, sent.heard_id, sent.heard_at) == ("tel:+15559990000", "c9", office.now)
+    assert sent.answers == "message"  # what it answers is the conversation's newest, not the comment

@@ -148,6 +148,31 @@ class Office:
 
         return self.store.run(work)
 
+    def inbound(self, conversation_id: int, account: str, **more: Any) -> int:
+        """The customer of a conversation says something more; it is not made the conversation's newest."""
+
+        def work(tx: sa.Connection) -> int:
+            identity_id = tx.execute(
+                sa.select(conversations.c.identity_id).where(conversations.c.id == conversation_id)
+            ).scalar_one()
+            values = {
+                "id": self.store.ids(),
+                "conversation_id": conversation_id,
+                "identity_id": identity_id,
+                "account": account,
+                "direction": "in",
+                "form": "message",
+                "text": "and",
+                "by": "customer",
+                "at": self.now,
+                "received_at": self.now,
+                **more,
+            }
+            tx.execute(sa.insert(interactions).values(values))
+            return int(values["id"])
+
+        return self.store.run(work)
+
     def reply(
         self,
         conversation_id: int | None = None,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crm_store import consents, deliveries
+from crm_store import carried, consents, deliveries
 from crm_store.db import Store
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
@@ -375,7 +375,10 @@ async def test_an_opt_out_that_the_provider_tells_stops_the_next_send(office: Of
     assert office.state(third) == "sent"
 
 
-async def test_what_the_channel_cannot_take_is_refused_before_the_call(office: Office) -> None:
+async def test_what_the_channel_cannot_take_is_refused_before_the_call(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carried, "PLAIN", ())  # this one has a window
     connector = says(office)
     long = office.reply(text="x" * 21)
     await office.send()
