@@ -37,6 +37,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "quarantine": ("records", "What could not be read: list, show, replay."),
         "customers": ("records", "Find, show, merge and unmerge customers."),
         "mail": ("mail", "Mailboxes: check, import .eml and mbox files."),
+        "channel": ("channel", "Channels: what each can; check one of your own."),
         "slack": ("slack", "Agents on Slack: run, check, repair, manifest, preview."),
     },
     "Processes (the Procfile's)": {

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
-import types
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,8 @@ import pytest
 from connectors import CONNECTORS, signing
 from hub.model import MessageReceived
 from tests.conftest import absent
-from tests.connectors import conformance, samples
 from tests.connectors.gate import gate
-from tests.connectors.samples import Sample, account
+from tests.connectors.samples import account
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -64,42 +65,33 @@ def test_the_python_of_the_page_signs_as_we_do() -> None:
 
 
 @pytest.fixture
-def pager() -> tuple[Any, Sample]:
-    """The connector that the page builds, and its sample as the page states it."""
-    module_code, sample_code = blocks("adding-a-channel.md", "python")
-    (capture,) = blocks("adding-a-channel.md", "http")
-    module = types.ModuleType("connectors.pager")
-    exec(compile(module_code, "docs/adding-a-channel.md", "exec", dont_inherit=True), module.__dict__)
-    stated = eval("{" + sample_code + "}", {**vars(samples)})["pager"]
-    sample = Sample(
-        account=stated.account,
-        proof=stated.proof,
-        signs_body=stated.signs_body,
-        timed=stated.timed,
-        captures=(("message", capture.rstrip("\n")),),
+def page(tmp_path: Path) -> Path:
+    """A folder with every file that the page builds, as it stands there."""
+    text = (DOCS / "adding-a-channel.md").read_text("utf-8")
+    for found in re.finditer(r"^```\w+ (\S+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        file = tmp_path / found[1]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(found[2].rstrip("\n") if file.suffix == ".http" else found[2], "utf-8")
+    return tmp_path
+
+
+def checked(folder: Path) -> tuple[int, dict[str, str]]:
+    """What `mainstem channel check` says there: its exit code, and what is wrong by check."""
+    told = subprocess.run(
+        [sys.executable, "-m", "mainstem", "channel", "check", "pager", "--json"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    return module.CONNECTOR, sample
+    assert told.stderr == ""
+    checks = json.loads(told.stdout)["checks"]
+    return told.returncode, {c["check"]: c["detail"] for c in checks if c["outcome"] == "failed"}
 
 
-@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
-def test_the_channel_of_the_page_conforms(check: conformance.Check, pager: tuple[Any, Sample]) -> None:
-    check(*pager)
-
-
-def test_the_channel_of_the_page_takes_whatever_comes(pager: tuple[Any, Sample]) -> None:
-    connector, sample = pager
-    for body in conformance.nearly(sample.good().body):
-        conformance.nothing_but_forged_and_malformed(connector, sample, body, "x")
-
-
-def test_the_channel_of_the_page_reads_its_capture(pager: tuple[Any, Sample]) -> None:
-    connector, sample = pager
-    (event,) = connector.parse(sample.good(), sample.account).events
-    assert (event.event_key, event.sender, event.text) == (
-        "88121",
-        "tel:+14155552671",
-        "The lift is stuck again",
-    )
+def test_the_channel_of_the_page_passes_every_check(page: Path) -> None:
+    assert checked(page) == (0, {})
 
 
 def test_the_pages_name_every_setting_secret_and_status() -> None:

@@ -1,0 +1,174 @@
+"""Bodies made from a good one: with a field more, an element twice, a bad entry among good ones, and hostile."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from connectors.base import Raw
+
+EXTRA = "mainstem_check"  # no provider sends a field of this name
+Path = tuple[str | int, ...]
+
+
+def json_of(raw: Raw) -> Any:
+    """The body as JSON; None where it is none (or is `null`)."""
+    try:
+        return msgspec.json.decode(raw.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def is_form(raw: Raw) -> bool:
+    return (raw.header("content-type") or "").partition(";")[0].strip() == "application/x-www-form-urlencoded"
+
+
+def with_a_field_more(raw: Raw, open_fields: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """(where, the body with one field more there), for every object of JSON, a form's parameters, or a part more."""
+    whole = json_of(raw)
+    for path, found in walk(whole):
+        if isinstance(found, dict) and not any(key in open_fields for key in path):
+            changed = copy.deepcopy(whole)
+            at(changed, path)[EXTRA] = {"of": ["next", 1, None, True]}
+            yield spelled(path), msgspec.json.encode(changed)
+    if is_form(raw):
+        yield "the end", raw.body + b"&Mainstem%43heck=1&" + EXTRA.encode() + b"="
+        yield "the beginning", EXTRA.encode() + b"=%C3%A4&" + raw.body
+    kind = raw.header("content-type") or ""
+    if kind.startswith("multipart/form-data") and "boundary=" in kind:
+        boundary = kind.partition("boundary=")[2].partition(";")[0].strip('"').encode()
+        part = b'--%b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n1\r\n' % (boundary, EXTRA.encode())
+        yield "the beginning", part + raw.body
+
+
+def doubled(raw: Raw) -> Iterator[tuple[str, bytes]]:
+    """(where, the body with every element of that list twice)."""
+    whole = json_of(raw)
+    for path, found in walk(whole):
+        if isinstance(found, list) and found:
+            changed = put(whole, path, [one for one in found for _ in range(2)])
+            yield spelled(path), msgspec.json.encode(changed)
+
+
+def lists_of_objects(whole: Any) -> Iterator[tuple[Path, list[Any]]]:
+    for path, found in walk(whole):
+        if isinstance(found, list) and found and all(isinstance(one, dict) for one in found):
+            yield path, found
+
+
+def bad_entries(good: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(what it is, an entry that cannot be read), some of them made from a good one."""
+    yield "null", None
+    yield "a number", 7
+    yield "a text", "x"
+    yield "an empty object", {}
+    yield "a list", []
+    yield "an object of a kind that nobody knows", {EXTRA: {"type": "telepathy"}, "type": "telepathy"}
+    for key in good:
+        yield f"one without {key!r}", {k: v for k, v in good.items() if k != key}
+        for value in (None, 7, [], {}, "x"):
+            yield f"one whose {key!r} is {value!r}", {**good, key: value}
+
+
+def walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every object and list in it, from the outside in, with its path."""
+    if isinstance(value, dict):
+        yield path, value
+        for key, inner in value.items():
+            yield from walk(inner, (*path, key))
+    elif isinstance(value, list):
+        yield path, value
+        for place, inner in enumerate(value):
+            yield from walk(inner, (*path, place))
+
+
+def at(value: Any, path: Path) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+def put(whole: Any, path: Path, value: Any) -> Any:
+    """A copy of `whole` with `value` at `path`."""
+    if not path:
+        return value
+    changed = copy.deepcopy(whole)
+    at(changed, path[:-1])[path[-1]] = value
+    return changed
+
+
+def spelled(path: Path) -> str:
+    """("entry", 0, "changes") -> entry[0].changes"""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".") or "the outermost level"
+
+
+ODD: tuple[Any, ...] = (
+    None, "", 0, -1, 1e400, True, [], {}, "\x00", "a" * 10_000, 10**400, "٣", ["x"] * 300, {"a": {"b": []}},
+    "\u202e\u0000\ufeff", -(1 << 63), 1e300, [[]], [None],
+)  # fmt: skip
+
+
+def nearly(good: bytes) -> list[bytes]:
+    """Bodies that a parser is likely to trip over, made from one that it takes."""
+    out = [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\x00",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b"=" * 1000,
+        b"&" * 10_000,
+        b"%ZZ%00%FF=%ED%A0%80",
+        b"--\r\n" * 1000,
+        good[:-1],
+        good[: len(good) // 2],
+        good[1:],
+        good * 2,
+        good.replace(b"=", b"=%00%ED%A0%80", 3),
+        good.replace(b"&", b"&&", 3),
+        good.replace(b"\r\n", b"\n"),
+    ]
+    try:
+        whole = msgspec.json.decode(good)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return out
+    for path, found in walk(whole):
+        keys = list(found) if isinstance(found, dict) else range(min(len(found), 2))
+        for key in keys:
+            out += _odd(whole, (*path, key), good)
+    out.append(good.replace(b'"', b'"\\ud800', 3))
+    return out
+
+
+def _odd(whole: Any, path: Path, good: bytes) -> Iterator[bytes]:
+    for value in ODD:
+        try:
+            yield msgspec.json.encode(put(whole, path, value))
+        except (OverflowError, ValueError, TypeError):
+            key = f'"{path[-1]}":'.encode()
+            yield good.replace(key, key + b'1e999,"_":')
+
+
+def long(raw: Raw, times: int) -> bytes | None:
+    """The same request with every list of it `times` as long, for counting what reading it takes."""
+    whole = json_of(raw)
+    if whole is None:
+        return raw.body + b"".join(b"&extra%d=%d" % (n, n) for n in range(times)) if is_form(raw) else None
+    longer = copy.deepcopy(whole)
+    for path, found in list(walk(whole)):
+        if isinstance(found, list) and found and not any(isinstance(step, int) for step in path):
+            at(longer, path)[:] = [copy.deepcopy(found[n % len(found)]) for n in range(len(found) * times)]
+    return _lengthened(longer, times)
+
+
+def _lengthened(value: Any, times: int) -> bytes:
+    if isinstance(value, dict):
+        value = {**value, EXTRA: ["x"] * times, f"{EXTRA}_text": "x" * 10 * times}
+    return msgspec.json.encode(value)
