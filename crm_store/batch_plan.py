@@ -30,6 +30,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "interaction_attachments": (
         "interaction_id", "position", "sha256", "name", "content_type", "size_bytes",
     ),
+    "media": (
+        "interaction_id", "position", "account", "ref", "kind", "name", "content_type", "size_bytes", "state", "due_at",
+        "at",
+    ),
+    "albums": ("account", "album", "interaction_id", "at"),
     "decisions": (
         "id", "conversation_id", "interaction_id", "config_hash", "rule", "facts_version", "facts", "outcome", "at",
     ),
@@ -68,12 +73,13 @@ Row = tuple[Any, ...]
 @dataclass(slots=True)
 class Keys:
     """What the entries of a batch are looked up by: `seqs` and `events` one an entry, in step; `urns` are (brand, urn),
-    `calls` (account, external id)."""
+    `calls` (account, external id), `albums` (account, key of an album)."""
 
     seqs: list[tuple[str, int]] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
     urns: list[tuple[str, str]] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
+    albums: list[tuple[str, str]] = field(default_factory=list)
     threads: Wanted = field(default_factory=Wanted)
 
 
@@ -153,6 +159,16 @@ class Call:
 
 
 @dataclass(slots=True)
+class Album:
+    """A message that comes in pieces, as far as it is remembered. files: those it has, the next one's position."""
+
+    id: int
+    conversation_id: int
+    text: str
+    files: int
+
+
+@dataclass(slots=True)
 class First:
     """Who came first with an event key: the interaction that was made of it, where one was."""
 
@@ -169,6 +185,7 @@ class Known:
     events: dict[tuple[str, str], First] = field(default_factory=dict)
     identities: dict[tuple[str, str], Identity] = field(default_factory=dict)
     calls: dict[tuple[str, str], Call] = field(default_factory=dict)
+    albums: dict[tuple[str, str], Album] = field(default_factory=dict)
     homes: dict[str, Conversation] = field(default_factory=dict)
     conversations: dict[int, Conversation] = field(default_factory=dict)
     threads: Threads = field(default_factory=Threads)
@@ -194,6 +211,7 @@ class Plan:
     seen: identity -> (last_seen_at, verified) ; named: customer -> name, taken where there is none yet
     taken: identity that was only claimed -> the customer who wrote from it, and their name
     calls: interaction -> (text, extra, attachments) ; proposals: (id, one, other, evidence, score, at)
+    pieces: interaction of an album -> (caption where it had none, how many files came with later pieces)
     people: (conversation, urn) -> since ; names: (account, name of a thread) -> (conversation, since)
     links: conversations of which one answers words of the other
     cursors: (account, name) -> (value, at) ; arrived: what was said, as (account, external id)
@@ -208,6 +226,7 @@ class Plan:
     named: dict[int, str] = field(default_factory=dict)
     taken: dict[int, tuple[int, str]] = field(default_factory=dict)
     calls: dict[int, tuple[str, str | None, int]] = field(default_factory=dict)
+    pieces: dict[int, tuple[str, int]] = field(default_factory=dict)
     proposals: list[Row] = field(default_factory=list)
     cursors: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     arrived: list[tuple[str, str]] = field(default_factory=list)

@@ -31,7 +31,7 @@ from hub.model import (
     MessageReceived,
     Unreadable,
 )
-from router import autos, threads, turns
+from router import autos, pieces, threads, turns
 from router.people import People
 from router.places import Places, home_of, thread_of
 from router.setting import Setting, Wish, clean, compact
@@ -68,6 +68,8 @@ def keys(entries: Sequence[Entry], setting: Setting) -> Keys:
                 threads.keys(event, account, setting.mailboxes, wanted)
             if event.claims:
                 wanted.urns += [(brand, urn) for urn in event.claims]
+            if event.album:
+                wanted.albums.append((event.account, pieces.key_of(event)))
         elif isinstance(event, CallEvent):
             wanted.urns.append((setting.account(event.account).brand, event.sender))
             wanted.calls.append((event.account, event.external_id))
@@ -210,7 +212,7 @@ class _Pass:
         """A duplicate ends here. One that says something else under the same key is put on record."""
         if not isinstance(event, MessageReceived) or first.conversation_id is None:
             return
-        if first.text != clean(event.text):
+        if first.text != clean(event.text) and not event.album:
             self.places.log(
                 first.conversation_id, "conflict", "system", "the same message came again with another text",
                 interaction=first.interaction_id, event_key=event.event_key, blob=event.blob,
@@ -223,7 +225,25 @@ class _Pass:
         said = to_us(event.received_at)
         received = min(said, self.now)
         identity = self.people.identity(event, account.brand, received)
+        if event.album:
+            return self.piece(event, account, identity, said, received)
         return self.stored(event, account, identity, said, received)
+
+    def piece(
+        self, event: MessageReceived, account: Account, identity: Identity, said: int, received: int
+    ) -> First:
+        """One of several messages that are one: the first makes the interaction, the others add to it."""
+        album = self.known.albums.get((event.account, pieces.key_of(event)))
+        if album is None:
+            first = self.stored(event, account, identity, said, received)
+            pieces.begin(self.known, self.plan, event, first, self.now)
+            return first
+        self.attach(album.id, event.attachments, album.files)
+        first = pieces.add(self.plan, event, album, self.now)
+        conversation = self.known.conversations[album.conversation_id]
+        conversation.last_at = max(conversation.last_at, received)
+        self.places.touch(conversation)
+        return first
 
     def mail(self, event: MessageReceived, account: Account) -> First:
         """Whose it is depends on what it answers, and where it goes on whose it is."""
@@ -279,6 +299,8 @@ class _Pass:
         )  # fmt: skip
         if event.attachments:
             self.attach(interaction, event.attachments, 0)
+        if event.media:
+            pieces.expect(self.plan, event, interaction, len(event.attachments), self.now)
         if event.external_id is not None:
             self.plan.arrived.append((account.key, event.external_id))
         first = First(interaction, conversation.id, text)

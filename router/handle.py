@@ -30,6 +30,7 @@ from crm_store import (
     customers,
     intake,
     interactions,
+    media,
     quarantine,
     receipts,
     threads,
@@ -85,6 +86,7 @@ class Handled:
     entries: int = 0
     duplicates: int = 0
     quarantined: int = 0
+    files: bool = False  # some are to be fetched
 
     def add(self, other: Handled) -> None:
         self.conversations |= other.conversations
@@ -93,6 +95,7 @@ class Handled:
         self.entries += other.entries
         self.duplicates += other.duplicates
         self.quarantined += other.quarantined
+        self.files |= other.files
 
 
 class Handler:
@@ -141,8 +144,11 @@ class Handler:
         known = batch.look_up(tx, wanted)
         if wanted.threads:
             known.threads = threads.look_up(tx, wanted.threads, attach.claimed(known, wanted))
+        if wanted.albums:
+            known.albums = media.known_albums(tx, wanted.albums)
         homes = attach.homes(known, entries, setting)
         talks = [call.conversation_id for call in known.calls.values()]
+        talks += [album.conversation_id for album in known.albums.values()]
         talks += attach.answered(known, wanted)
         if homes or talks:
             batch.look_up_homes(tx, known, homes, talks)
@@ -169,6 +175,8 @@ class Handler:
 
         if plan.people or plan.names:
             threads.write(tx, plan.people, plan.names)
+        if plan.pieces:
+            media.add_pieces(tx, plan)
         if plan.links:
             traces.link(tx, plan.links, "reference", now)
         if plan.learned:
@@ -365,6 +373,7 @@ def _told(plan: Plan) -> Handled:
         entries=plan.entries,
         duplicates=plan.duplicates,
         quarantined=plan.quarantined,
+        files=bool(plan.rows["media"]),
     )
 
 
