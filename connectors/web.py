@@ -11,7 +11,7 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from http import HTTPStatus
@@ -25,7 +25,7 @@ from multidict import CIMultiDictProxy
 
 from connectors import CONNECTORS, chat
 from connectors.base import Answer, Connector, Parsed, Raw
-from connectors.edge import Buckets, Edge, NotTaken, bucket_key, client_address, read_body
+from connectors.edge import Buckets, Edge, NotTaken, bucket_key, client_address, read_body, read_whole
 from hub import log
 from hub.config import Account
 from hub.errors import Forged, Malformed, Unavailable
@@ -125,7 +125,9 @@ class Inbox:
                 405, "this address takes no such request", {"Allow": ", ".join(connector.methods)}
             )
         try:
-            body = await read_body(request, edge.body_limit_bytes, edge.body_s)
+            body = read_whole(request, edge.body_limit_bytes)
+            if body is None:
+                body = await read_body(request, edge.body_limit_bytes, edge.body_s)
         except NotTaken as refused:
             edge.count("too_large" if refused.status == 413 else "slow", key)
             return _refusal(refused.status, refused.why, close=True)
@@ -175,12 +177,10 @@ class Inbox:
 
     def _addressee(self, path: str) -> tuple[Connector | None, Account | None, str]:
         """(connector, account, account's key) of /in/{connector}/{account}; anything after is the connector's own."""
-        parts = path.partition("?")[0].split("/")
-        if len(parts) < 4 or parts[1] != "in":
+        name, key = _named(path.partition("?")[0])
+        if not key:
             return None, None, ""
-        connector = CONNECTORS.get(parts[2])
-        key = f"{parts[2]}/{unquote(parts[3]) if '%' in parts[3] else parts[3]}"
-        return connector, self._edge.accounts().get(key), key
+        return CONNECTORS.get(name), self._edge.accounts().get(key), key
 
     def _no_account(
         self, connector: Connector, key: str, counted_by: str, request: web.BaseRequest
@@ -193,6 +193,15 @@ class Inbox:
         self._edge.count("unknown", "")
         _log.warning("unknown account", connector=connector.name)
         return _refusal(connector.unknown_account, "there is no such account")
+
+
+@lru_cache(maxsize=1024)
+def _named(path: str) -> tuple[str, str]:
+    """(connector's name, account's key) in a path; empty where it is not ours. The same few all the time."""
+    parts = path.split("/")
+    if len(parts) < 4 or parts[1] != "in":
+        return "", ""
+    return parts[2], f"{parts[2]}/{unquote(parts[3]) if '%' in parts[3] else parts[3]}"
 
 
 def unreadable(raw: Raw, account: Account, reason: str) -> Parsed:
@@ -219,6 +228,9 @@ class _Headers(Mapping[str, Sequence[str]]):
 
     def __getitem__(self, name: str) -> Sequence[str]:
         return self._given.getall(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._given.getall(name, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(name.lower() for name in self._given))
@@ -302,6 +314,11 @@ class _Connection(web.RequestHandler):
         super().connection_made(transport)
         self._loop.call_later(self._header_s, self._first_request_due)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Called for every body that was read, held up or not: the parser is then asked for what it does not have."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     def _first_request_due(self) -> None:
         if self._request_count == 0:
             self.force_close()
@@ -328,10 +345,10 @@ class _Server(web.Server):
         inbox = app[INBOX]
         through_router = app._handle
 
-        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        def handle(request: web.BaseRequest) -> Coroutine[Any, Any, web.StreamResponse]:
             if request.raw_path.startswith("/in/") and "Expect" not in request.headers:
-                return await inbox.take(request)
-            return await through_router(cast(web.Request, request))
+                return inbox.take(request)
+            return through_router(cast(web.Request, request))
 
         super().__init__(handle, request_factory=app._make_request, **kwargs)
         self._header_s = header_s

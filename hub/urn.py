@@ -58,6 +58,7 @@ def channel_of(account_key: str) -> str:
     return account_key.partition("/")[0]
 
 
+@lru_cache(maxsize=16384)  # the same people write again
 def normalise(urn: str) -> str:
     """The one spelling of an address. Raises ValueError with one sentence where it is none.
 
