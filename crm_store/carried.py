@@ -15,7 +15,7 @@ PLAIN = ("mail/", "webchat/", "console/", "webhook/")
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """As in `hub.model.Outgoing`. In deliveries.extra as JSON; NULL where all are as they are without it."""
+    """As in `hub.model.Outgoing`. In deliveries.carries as JSON; NULL where all are as they are without it."""
 
     template: Template | None = None
     choices: tuple[str, ...] = ()
@@ -29,8 +29,8 @@ NOTHING = Carried()
 _decoder = msgspec.json.Decoder(Carried)
 
 
-def unpack(extra: str | None) -> Carried:
-    return NOTHING if extra is None else _decoder.decode(extra)
+def unpack(carries: str | None) -> Carried:
+    return NOTHING if carries is None else _decoder.decode(carries)
 
 
 class Heard(msgspec.Struct, frozen=True):

@@ -71,7 +71,7 @@ def create(
         "created_at": now,
         "updated_at": now,
         "by": by,
-        "extra": carries.packed(),
+        "carries": carries.packed(),
     }
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     made = tx.execute(

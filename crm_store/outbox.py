@@ -83,7 +83,7 @@ _LOAD = """
     SELECT d.id, d.conversation_id, d.interaction_id, i.identity_id, c.brand_id, d.account, d.to_urn, d.idem_key,
            d.bulk, d.attempts, d.due_at, COALESCE(d.tries_from, d.created_at), d.updated_at, i.text, i.subject,
            c.thread, COALESCE(NULLIF(i.in_reply_to, ''), CASE WHEN l.account = d.account THEN l.external_id END),
-           i.sender_name, i.at, i.attachments, d.by = 'system', d.extra
+           i.sender_name, i.at, i.attachments, d.by = 'system', d.carries
     FROM deliveries d
     JOIN interactions i ON i.id = d.interaction_id
     JOIN conversations c ON c.id = d.conversation_id
@@ -145,7 +145,7 @@ class Claimed(msgspec.Struct, frozen=True):
     written_us: int
     files: int  # how many attachments it has
     automatic: bool  # 0 or 1: no person wrote it
-    extra: str | None  # crm_store.carried.Carried
+    carries: str | None  # crm_store.carried.Carried
     attachments: tuple[Attachment, ...] = ()
     references: tuple[str, ...] = ()  # of a mail: what was said before, the newest first
     cc: tuple[str, ...] = ()

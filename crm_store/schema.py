@@ -726,7 +726,7 @@ deliveries = Table(
     _at("sent_at", null=True),
     _at("updated_at"),
     Column("by", String(80), nullable=False),
-    Column("extra", Text),  # JSON: template, choices, public; NULL when empty
+    Column("carries", Text),  # JSON: template, choices, public (crm_store/carried.py); NULL when empty
 )
 _UNFINISHED = "state IN ('held', 'queued', 'sending', 'unknown')"
 Index(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, select
 
 from crm_store import conversations, deliveries, notes, revisions
+from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import interactions as interactions_table
@@ -45,13 +46,16 @@ class Answering(Base):
         seen_inbound: int | None = None,
         then: Then = "leave",
         disposition: str | None = None,
+        carries: Carried = NOTHING,
     ) -> ReplyResult:
         """Answer the customer. It goes out after `undo_s`, until when `undo` takes it back.
 
         account, to: from where to where; by default back the way the customer came last. seen_inbound: the newest
         inbound interaction the agent had before their eyes; if the customer wrote since, the reply waits for `confirm`.
-        then: the conversation stays as it is, waits for the customer, or is closed. The same `idem_key` again gives the
-        first reply's result. Raises Refused before anything is written: not theirs, opted out, window closed, too long.
+        then: the conversation stays as it is, waits for the customer, or is closed. carries: a template instead of the
+        text where the window is closed, answers to tap, whether to say it in public. The same `idem_key` again gives
+        the first reply's result. Raises Refused before anything is written: not theirs, opted out, window closed,
+        too long.
         """
         rights = self._rights(agent)
         order = Order(
@@ -64,6 +68,7 @@ class Answering(Base):
             seen_inbound=seen_inbound,
             then=then,
             disposition=replying.checked_disposition(disposition),
+            carries=carries,
         )
         terms = Terms(limits=self._limits, schemes=self._schemes, undo_s=self._undo_s, now=self._clock())
         result, queue = self._store.run(

@@ -103,9 +103,8 @@ def _address(
     live: bool,
     paused: bool,
 ) -> Address:
-    window_until = None
-    if limits.window_s is not None and used is not None:
-        window_until = used.at + timedelta(seconds=limits.window_s)
+    window_s = limits.window(account.settings)
+    window_until = None if window_s is None or used is None else used.at + timedelta(seconds=window_s)
     return Address(
         account=account.key,
         urn=identity.urn,
@@ -117,7 +116,8 @@ def _address(
         verified=identity.verified,
         opted_out="all" in identity.opted_out,
         window_until=window_until,
-        has_window=limits.window_s is not None,
+        has_window=window_s is not None,
+        templates=limits.templates,
         trouble=identity.trouble,
         paused=paused,
         enabled=account.enabled,

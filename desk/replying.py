@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, select
 
 from crm_store import consents, conversations, deliveries, interactions
+from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import identities
@@ -68,6 +69,7 @@ class Order:
     then: Then
     disposition: str | None
     note_id: int | None = None  # the note that becomes this reply
+    carries: Carried = NOTHING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +131,7 @@ def write(tx: Connection, ids: Ids, rights: Rights, terms: Terms, order: Order) 
         by=rights.by,
         now=terms.now,
         code=CUSTOMER_WROTE if wrote else None,
+        carries=order.carries,
     )
     if wrote:
         conversations.touch(tx, [row.id])
@@ -250,8 +253,10 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
     urn = urns.bare(identity.urn)
     if consents.blocked(tx, row.brand_id, [urn]):
         raise Refused(f"{urns.display(identity.urn)} has opted out of messages from us.")
-    _check_window(tx, terms, account, identity)
+    if order.carries.template is None:
+        _check_window(tx, terms, account, identity)
     check_message(order.text, order.attachments, limits, account)
+    _check_carried(order.carries, limits, account)
     return Target(account=account.key, identity_id=identity.id, urn=urn)
 
 
@@ -281,13 +286,15 @@ def _check_reach(tx: Connection, terms: Terms, account: Account, identity: Row[A
 
 def _check_window(tx: Connection, terms: Terms, account: Account, identity: Row[Any]) -> None:
     limits = terms.limits.get(account.connector)
-    if limits is None or limits.window_s is None:
+    window_s = None if limits is None else limits.window(account.settings)
+    if limits is None or window_s is None:
         return
     last = _last_inbound_at(tx, account.key, identity.id)
-    if last is None or terms.now - last > timedelta(seconds=limits.window_s):
-        hours = round(limits.window_s / 3600, 1)
+    if last is None or terms.now - last > timedelta(seconds=window_s):
+        hours = round(window_s / 3600, 1)
         raise Refused(
-            f"{account.title} takes a reply only within {hours:g} hours of the customer's last message."
+            f"{account.title} takes a reply only within {hours:g} hours of the customer's last message"
+            f"{'; after that an approved template' if limits.templates else ''}."
         )
 
 
@@ -331,17 +338,31 @@ def check_message(
         raise Refused(
             f"The reply has {len(text):,} characters; {account.title} takes {limits.text_chars:,} at most."
         )
-    if len(attachments) > limits.attachments:
+    if len(attachments) > limits.attachments and not limits.links:
         takes = f"takes {limits.attachments} at most" if limits.attachments else "takes none"
         raise Refused(f"The reply has {len(attachments)} attachments; {account.title} {takes}.")
     for file in attachments:
         if len(file.sha256) != 64 or not file.content_type or len(file.content_type) > 120:
             raise Refused(f"The attachment {file.name[:80]!r} cannot be sent.")
-        if not 0 < file.size_bytes <= limits.attachment_bytes:
+        if file.size_bytes <= 0 or (file.size_bytes > limits.attachment_bytes and not limits.links):
             megabytes = limits.attachment_bytes / 1_000_000
             raise Refused(
                 f"{file.name[:80]!r} is empty or larger than the {megabytes:g} MB {account.title} takes."
             )
+
+
+def _check_carried(carries: Carried, limits: Limits | None, account: Account) -> None:
+    """Raises Refused for what this channel has not: templates, answers to tap, a public place."""
+    if limits is None or carries == NOTHING:
+        return
+    if carries.template is not None and not limits.templates:
+        raise Refused(f"{account.title} has no templates.")
+    if carries.public and not limits.public:
+        raise Refused(f"{account.title} has no public place to answer in.")
+    if any(not choice.strip() for choice in carries.choices):
+        raise Refused("An answer to tap needs words.")
+    if len(set(carries.choices)) != len(carries.choices):
+        raise Refused("Two of the answers to tap are the same.")
 
 
 def checked_text(text: str, at_most: int) -> str:

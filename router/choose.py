@@ -38,6 +38,7 @@ class Address:
     opted_out: bool = False
     window_until: datetime | None = None
     has_window: bool = False
+    templates: bool = False  # after the window an approved template may still go out
     quiet_until: datetime | None = None
     trouble: str | None = None
     paused: bool = False
@@ -54,6 +55,8 @@ class Option:
     title: str
     speaks_for: tuple[str, ...]
     blocked_by: tuple[str, ...]
+    window_until: datetime | None = None  # free text goes until then; None: for ever, or not at all
+    template: bool = False  # nothing but the closed window blocks it, and a template would go
 
     @property
     def usable(self) -> bool:
@@ -69,6 +72,8 @@ class Choice:
     reasons: tuple[str, ...]
 
 
+_OVER = "the time in which this channel lets us answer is over"
+_OVER_BUT = f"{_OVER}; an approved template can still go"
 _TROUBLES = {
     "dead": "this address does not exist any more",
     "full": "their mailbox is full",
@@ -104,12 +109,15 @@ def _option(address: Address, now: datetime, last: datetime | None) -> Option:
     speaks = [words for name, words in _FOR if getattr(address, name)]
     if last is not None and address.last_used_at == last:
         speaks.append("they used it last")
+    blocks = tuple(_blocks(address, now))
     return Option(
         account=address.account,
         urn=address.urn,
         title=address.title,
         speaks_for=tuple(speaks),
-        blocked_by=tuple(_blocks(address, now)),
+        blocked_by=blocks,
+        window_until=address.window_until if address.has_window else None,
+        template=address.templates and blocks == (_OVER_BUT,),
     )
 
 
@@ -122,7 +130,7 @@ def _blocks(address: Address, now: datetime) -> list[str]:
     if address.trouble:
         blocks.append(_TROUBLES.get(address.trouble, f"this address has a problem ({address.trouble})"))
     if address.has_window and (address.window_until is None or address.window_until <= now):
-        blocks.append("the time in which this channel lets us answer is over")
+        blocks.append(_OVER_BUT if address.templates else _OVER)
     if address.needs_verified and not address.verified:
         blocks.append("it is not certain that this address is theirs")
     if not address.enabled:

@@ -93,7 +93,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def outgoing(delivery: Claimed, *, tries: int) -> Outgoing:
-    carries, heard = carried.unpack(delivery.extra), delivery.heard
+    carries, heard = carried.unpack(delivery.carries), delivery.heard
     return Outgoing(
         delivery_id=delivery.id,
         interaction_id=delivery.interaction_id,
@@ -138,7 +138,7 @@ def refusal(delivery: Claimed, limits: Limits, now: datetime) -> Outcome | None:
     if not limits.links and (why := _too_much(delivery, limits)):
         return no(SendCode.MESSAGE_INVALID, why)
     window_s = limits.human_window_s or limits.window_s
-    if window_s is not None and carried.unpack(delivery.extra).template is None:
+    if window_s is not None and carried.unpack(delivery.carries).template is None:
         heard = delivery.heard
         if heard is None or now - from_us(heard.at_us) > timedelta(seconds=window_s):
             hours = window_s / 3600

@@ -354,7 +354,7 @@ def test_what_a_delivery_carries_comes_with_what_the_customer_said_last_there(of
     delivery = office.reply(first, account=account, to=person, carries=asked)
     with office.store.read() as tx:
         [claimed] = outbox.load(tx, [delivery])
-    assert carried.unpack(claimed.extra) == asked
+    assert carried.unpack(claimed.carries) == asked
     assert claimed.heard is not None
     assert (claimed.heard.external_id, claimed.heard.ours) == ("c9", "tel:+15559990000")
     sent = outgoing(claimed, tries=1)

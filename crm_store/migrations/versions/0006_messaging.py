@@ -15,7 +15,7 @@ UNFINISHED = "state IN ('waiting', 'fetching')"
 
 
 def upgrade() -> None:
-    op.add_column("deliveries", sa.Column("extra", sa.Text(), nullable=True))
+    op.add_column("deliveries", sa.Column("carries", sa.Text(), nullable=True))
     op.create_table(
         "media",
         sa.Column("interaction_id", ID, nullable=False),
