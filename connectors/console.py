@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from connectors import clean, visitor
+from connectors import clean, fits, visitor
 from connectors.base import Answer, Parsed, Raw, Wire
 from hub import urn
 from hub.config import Account
@@ -113,6 +113,7 @@ class Console:
         return Answer(body=b'{"accepted":true}', content_type="application/json")
 
     async def send(self, message: Outgoing, account: Account, wire: Wire) -> Sent:
+        fits.check(message, self.limits)
         return await visitor.append(wire.redis, message, _visitor(message))
 
     async def change(self, revision: Revision, account: Account, wire: Wire) -> Sent:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from connectors import clean, visitor
+from connectors import clean, fits, visitor
 from connectors.base import Answer, Parsed, Raw, Wire
 from hub import urn
 from hub.config import Account
@@ -142,10 +142,7 @@ class Webchat:
         return Answer()
 
     async def send(self, message: Outgoing, account: Account, wire: Wire) -> Sent:
-        if len(message.text) > self.limits.text_chars:
-            raise SendError(
-                SendCode.MESSAGE_INVALID, f"the text is longer than {self.limits.text_chars} characters"
-            )
+        fits.check(message, self.limits)
         return await visitor.append(wire.redis, message, _visitor(message))
 
     async def change(self, revision: Revision, account: Account, wire: Wire) -> Sent:

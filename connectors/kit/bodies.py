@@ -67,9 +67,10 @@ def bad_entries(good: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "an empty object", {}
     yield "a list", []
     yield "an object of a kind that nobody knows", {EXTRA: {"type": "telepathy"}, "type": "telepathy"}
+    odd: tuple[Any, ...] = (None, 7, [], {}, "x")
     for key in good:
         yield f"one without {key!r}", {k: v for k, v in good.items() if k != key}
-        for value in (None, 7, [], {}, "x"):
+        for value in odd:
             yield f"one whose {key!r} is {value!r}", {**good, key: value}
 
 

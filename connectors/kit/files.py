@@ -24,7 +24,7 @@ from hub.yamltree import Items, Keys, Node, Scalar
 _KINDS = {kind: event for event, kind in codec.KINDS.items()}
 _SAMPLE = {
     "account", "address", "settings", "secrets", "proof", "signs", "within_s", "sign", "good", "unknown", "batch",
-    "open_fields", "to", "answer", "ids", "skips",
+    "open_fields", "siblings", "to", "answer", "ids", "skips",
 }  # fmt: skip
 
 
@@ -94,6 +94,7 @@ def _account(text: dict[str, Any], settings: dict[str, Any]) -> Account:
         title=name.title(),
         address=text.get("address"),
         settings=settings,
+        siblings=dict(text.get("siblings") or {}),
         secrets={purpose: _texts(values) for purpose, values in (text.get("secrets") or {}).items()},
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.base import Answer, Connector, Parsed, Raw
+from connectors.base import Answer, Connector, Parsed, Raw, Shared
 from connectors.kit import bodies
 from connectors.kit.captures import Sample, with_proof
 from connectors.kit.files import Expected, expected
@@ -279,7 +279,8 @@ def events_are_whole(connector: Connector, sample: Sample) -> None:
     """Every event names its account, survives the journal, and its addresses are in their one spelling."""
     for name, raw in sample.captures.items():
         for event in parse(connector, raw, sample, name).events:
-            must(event.account == sample.account.key, f"{name}: an event of the account {event.account!r}")
+            known = {sample.account.key, *sample.account.siblings.values()}
+            must(event.account in known, f"{name}: an event of the account {event.account!r}")
             must(event.event_key, f"{name}: an event without a key")
             must(event.received_at == raw.received_at, f"{name}: received_at is not when the request came")
             must(
@@ -305,6 +306,26 @@ def _normal(address: str) -> str:
         return urn.normalise(urn.bare(address))
     except ValueError as error:
         return str(error)
+
+
+def what_is_anothers_is_not_ours(connector: Connector, sample: Sample) -> None:
+    """Where one address serves several accounts (Shared), a body that names another one says nothing to this one."""
+    if not isinstance(connector, Shared):
+        raise Skipped("each account has an address of its own (it is not Shared)")
+    own = connector.own_id(sample.account).encode()
+    must(own, "own_id() says nothing for the account of sample.yaml")
+    other = bytes(byte - 1 if byte in b"123456789" else byte + 1 for byte in own)
+    tried = 0
+    for name, raw in sample.captures.items():
+        if own not in raw.body:
+            continue
+        tried += 1
+        for event in parse(connector, replace(raw, body=raw.body.replace(own, other)), sample, name).events:
+            must(
+                event.account != sample.account.key or isinstance(event, Unreadable),
+                f"{name}: with another account's id in it, it still gives a {codec.KINDS[type(event)]} of this one",
+            )
+    must(tried, f"no capture names the account as own_id() does ({own.decode()})")
 
 
 def answers_are_given(connector: Connector, sample: Sample) -> None:
@@ -346,6 +367,7 @@ CHECKS: tuple[Check, ...] = (
     reading_takes_steps_in_proportion,
     verify_and_parse_change_nothing,
     events_are_whole,
+    what_is_anothers_is_not_ours,
     answers_are_given,
     events_are_frozen,
 )
