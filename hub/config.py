@@ -128,14 +128,29 @@ class Auto:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ApprovedText:
+    """A text that a provider has approved for us. name: its name or id there; language: as the provider writes it."""
+
+    name: str
+    language: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CannedReply:
-    """queues: of the conversations in which it is offered, or given; none: in all."""
+    """queues: of the conversations in which it is offered, or given; none: in all.
+
+    places: how many places the text has to be filled ({1}, {2}, ...). approved: account, or connector, -> what goes out
+    instead of the text where free text may not; its places are the text's. choices: answers to tap.
+    """
 
     key: str
     title: str
     text: str
     queues: tuple[str, ...] = ()
     auto: Auto | None = None
+    places: int = 0
+    approved: dict[str, ApprovedText] = field(default_factory=dict)
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,23 +15,20 @@ from hub import configrouting
 from hub.config import (
     Account,
     Agent,
-    Auto,
-    AutoWhen,
     Brand,
-    CannedReply,
     Config,
     ConversationPolicy,
     Queue,
     Role,
 )
 from hub.confighours import calendar
+from hub.configreplies import reply
 from hub.configrouting import NORMAL, Anything, Names
 from hub.errors import ConfigError, Fault
 from hub.yamlfile import Items, Keys, Node, Reader, Scalar, Section, clip, near
 
 FILES = ("channels.yaml", "queues.yaml", "routing.yaml", "agents.yaml", "calendars.yaml", "replies.yaml")
 REQUIRED = ("channels.yaml", "queues.yaml", "routing.yaml")
-REPLY_CHARS = 20_000
 
 _ACCOUNT = re.compile(r"[a-z][a-z0-9_]{0,31}/[a-z0-9][a-z0-9_-]{0,39}")
 _SLACK_CHANNEL = re.compile(r"[CG][A-Z0-9]{6,20}|#?[^\s#,A-Z]{1,80}")
@@ -133,7 +130,7 @@ def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list
             key: calendar(key, s) for key, s in roots["calendars.yaml"].entries("calendars", "calendar")
         },
         replies={
-            key: _reply(key, s, names, tuple(accounts))
+            key: reply(key, s, names, tuple(accounts))
             for key, s in roots["replies.yaml"].entries("replies", "reply")
         },
         priorities=_priorities(queues),
@@ -347,39 +344,3 @@ def _agent(key: str, section: Section, names: Names) -> Agent:
         section.fault("email", f'{section.what}: "email" must be a mail address such as bo@example.com')
     section.done()
     return agent
-
-
-# ----------------------------------------------------------------------------------------------------- replies.yaml
-
-
-def _reply(key: str, section: Section, names: Names, accounts: Collection[str]) -> CannedReply:
-    section.need("text")
-    reply = CannedReply(
-        key=key,
-        title=section.text("title", key),
-        text=section.text("text", limit=REPLY_CHARS).strip(),
-        queues=section.refers("queues", "queue", names.queues),
-        auto=_auto(section, names, accounts),
-    )
-    section.done()
-    return reply
-
-
-def _auto(section: Section, names: Names, accounts: Collection[str]) -> Auto | None:
-    below = section.section("auto")
-    if below is None:
-        return None
-    below.need("when")
-    below.need("accounts")
-    when = below.one_of("when", AutoWhen.FIRST_CONTACT, {str(one): one for one in AutoWhen})
-    auto = Auto(
-        when=when,
-        accounts=below.refers("accounts", "account", accounts),
-        calendar=below.refer("calendar", "calendar", names.calendars) or "",
-    )
-    if when is AutoWhen.OUT_OF_HOURS:
-        below.need("calendar")
-    elif auto.calendar:
-        below.fault("calendar", f'{below.what}: "calendar" belongs to {AutoWhen.OUT_OF_HOURS} alone')
-    below.done()
-    return auto

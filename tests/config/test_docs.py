@@ -21,7 +21,9 @@ EXAMPLES = re.findall(r"^\| `(\w+)` \|.*\| `(\w+: .*)` \|$", DOC, re.MULTILINE)
 def keys_read() -> set[str]:
     """Every key that the readers ask for, as their code names them."""
     here = Path(configfiles.__file__).parent
-    sources = [here / f"{name}.py" for name in ("configfiles", "configrouting", "confighours")]
+    sources = [
+        here / f"{name}.py" for name in ("configfiles", "configrouting", "confighours", "configreplies")
+    ]
     getters = "text|flag|whole|number|duration|days|items|words|one_of|refers?|section|entries|get|need"
     asked = rf"\.(?:{getters})\(\s*\"(\w+)\""
     return {key for source in sources for key in re.findall(asked, source.read_text())}
@@ -52,7 +54,7 @@ def test_every_condition_has_its_row_and_example() -> None:
 
 # What the examples speak of.
 BASE = having(
-    channels="brands:\n  main:\naccounts:\n  webchat/main:\n  mail/support:\n",
+    channels="brands:\n  main:\naccounts:\n  webchat/main:\n  mail/support:\n  whatsapp/main:\n  whatsapp_twilio/main:\n",
     queues="priorities: {urgent: 1h, high: 10m, normal: 0, low: -30m}\nqueues: {general: , billing: , sales: }\n",
     routing="default: {queue: general}\n",
     agents="agents:\n  bo: {queues: all, skills: [german]}\n",

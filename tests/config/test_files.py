@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from crm_store.carried import Carried
+from desk import prepared
 from hub import configfiles
-from hub.config import Auto, AutoWhen, ConversationPolicy, Outcome, Role
-from hub.errors import ConfigError
+from hub.config import ApprovedText, Auto, AutoWhen, ConversationPolicy, Outcome, Role
+from hub.errors import ConfigError, Refused
+from hub.model import Template
 from hub.yamlfile import seconds
 from router.rules import compile_rules
 from tests.config.samples import AGENTS, CALENDARS, CHANNELS, FILES, QUEUES, REPLIES, ROUTING, having
@@ -246,6 +249,50 @@ def test_a_reply_may_be_given_by_itself() -> None:
     assert config.replies["shut"].auto == Auto(
         when=AutoWhen.OUT_OF_HOURS, accounts=("webchat/main",), calendar="office"
     )
+
+
+def test_a_reply_may_have_places_approved_texts_and_answers_to_tap() -> None:
+    config = configfiles.load(
+        having(
+            replies="replies:\n  sent:\n    text: Your order {1} comes on {2}.\n    choices: [Thanks, 'Too late']\n"
+            "    templates:\n      webchat: {name: order_sent, language: en}\n      mail/support: HX1\n"
+        )
+    )
+    sent = config.replies["sent"]
+    assert (sent.places, sent.choices) == (2, ("Thanks", "Too late"))
+    assert sent.approved == {
+        "webchat": ApprovedText(name="order_sent", language="en"),
+        "mail/support": ApprovedText(name="HX1"),
+    }
+    assert prepared.filled(sent, [" 4711 ", "Friday"]) == "Your order 4711 comes on Friday."
+    with pytest.raises(Refused, match="2 places"):
+        prepared.filled(sent, ["4711"])
+    template = Template(name="order_sent", language="en", parameters=("4711", "Friday"))
+    assert prepared.approved(sent, "webchat/main", ["4711", "Friday"]) == template
+    assert prepared.carried(sent, "webchat/main", ["4711", "Friday"], as_template=True) == Carried(
+        template=template
+    )
+    assert prepared.carried(sent, "webchat/main", [], as_template=False).choices == ("Thanks", "Too late")
+    with pytest.raises(Refused, match="no approved text for console/x"):
+        prepared.carried(sent, "console/x", [], as_template=True)
+
+
+@pytest.mark.parametrize(
+    "reply, complaint",
+    [
+        ("{text: 'to {2}'}", "none left out"),
+        ("{text: Hi, templates: {webchta: x}}", 'no account or channel "webchta"; did you mean "webchat"?'),
+        ("{text: Hi, templates: {webchat: {language: en}}}", 'needs "name"'),
+        (
+            "{text: 'to {1}', auto: {when: first_contact, accounts: [webchat/main]}}",
+            "nobody is there to fill the places",
+        ),
+    ],
+)
+def test_what_is_wrong_with_what_it_carries(reply: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configfiles.load(having(replies=f"replies:\n  hi: {reply}\n"))
+    assert complaint in str(caught.value)
 
 
 @pytest.mark.parametrize(
