@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from connectors import CONNECTORS, signing
 from hub.model import MessageReceived
 from tests.conftest import absent
+from tests.connectors import page
 from tests.connectors.gate import gate
 from tests.connectors.samples import account
 
@@ -64,21 +63,10 @@ def test_the_python_of_the_page_signs_as_we_do() -> None:
     assert value == signing.sign("secret", body, stamp)
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Path:
-    """A folder with every file that the page builds, as it stands there."""
-    text = (DOCS / "adding-a-channel.md").read_text("utf-8")
-    for found in re.finditer(r"^```\w+ (\S+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-        file = tmp_path / found[1]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(found[2].rstrip("\n") if file.suffix == ".http" else found[2], "utf-8")
-    return tmp_path
-
-
 def checked(folder: Path) -> tuple[int, dict[str, str]]:
     """What `mainstem channel check` says there: its exit code, and what is wrong by check."""
     told = subprocess.run(
-        [sys.executable, "-m", "mainstem", "channel", "check", "pager", "--json"],
+        [sys.executable, "-m", "mainstem", "channel", "check", "viber", "--json"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
         capture_output=True,
@@ -90,8 +78,27 @@ def checked(folder: Path) -> tuple[int, dict[str, str]]:
     return told.returncode, {c["check"]: c["detail"] for c in checks if c["outcome"] == "failed"}
 
 
-def test_the_channel_of_the_page_passes_every_check(page: Path) -> None:
-    assert checked(page) == (0, {})
+def test_the_channel_of_the_page_passes_every_check(tmp_path: Path) -> None:
+    assert checked(page.write(tmp_path)) == (0, {})
+
+
+def test_a_spoilt_copy_of_it_does_not(tmp_path: Path) -> None:
+    """tests/connectors/test_kit.py spoils more of it, a line at a time."""
+    spoilt = {"external_id=str(callback.message_token),": "external_id=callback.user_id,"}
+    code, wrong = checked(page.write(tmp_path, spoilt))
+    assert code == 1
+    assert list(wrong) == ["captures say what was sent"]
+    assert wrong["captures say what was sent"].startswith("message, event 1: external_id is ''")
+
+
+def test_the_code_of_the_page_is_as_tidy_as_ours(tmp_path: Path) -> None:
+    page.write(tmp_path)
+    settings = ["--config", str(DOCS.parent / "pyproject.toml")]
+    for tool in (["ruff", "format", "--diff"], ["ruff", "check", "--ignore", "I001"]):
+        told = subprocess.run(
+            [sys.executable, "-m", *tool, *settings, "viber.py"], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert told.returncode == 0, told.stdout
 
 
 def test_the_pages_name_every_setting_secret_and_status() -> None:
