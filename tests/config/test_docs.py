@@ -54,7 +54,8 @@ def test_every_condition_has_its_row_and_example() -> None:
 
 # What the examples speak of.
 BASE = having(
-    channels="brands:\n  main:\naccounts:\n  webchat/main:\n  mail/support:\n  whatsapp/main:\n  whatsapp_twilio/main:\n",
+    channels="brands:\n  main:\naccounts:\n  webchat/main:\n  mail/support:\n"
+    "  whatsapp/main:\n  whatsapp_twilio/main:\n",
     queues="priorities: {urgent: 1h, high: 10m, normal: 0, low: -30m}\nqueues: {general: , billing: , sales: }\n",
     routing="default: {queue: general}\n",
     agents="agents:\n  bo: {queues: all, skills: [german]}\n",
