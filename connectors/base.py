@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import aiohttp
 
+from connectors.kept import Kept
 from hub.config import Account
 from hub.errors import MainstemError, SendCode, SendError
 from hub.limits import Limits
@@ -108,6 +109,7 @@ class Wire:
     """What a `send` may use: one shared guarded HTTP session, Redis, the blobs and the time.
 
     link: an address at which a provider or a customer gets this file for some time; it ends by itself.
+    kept: where tokens that a provider hands out as we go outlive the process; None where nothing does.
     """
 
     http: aiohttp.ClientSession
@@ -116,6 +118,7 @@ class Wire:
     public_url: str
     now: datetime
     link: Callable[[Attachment], str] = no_link
+    kept: Kept | None = None
 
 
 class Connector(Protocol):

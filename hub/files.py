@@ -13,10 +13,11 @@ class InUse(MainstemError):
     """Another process has this folder."""
 
 
-def replace(path: Path, data: bytes) -> None:
-    """`path` holds `data`, durably, when this returns; the old bytes, whole, if it does not. Raises OSError."""
+def replace(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """`path` holds `data`, durably, when this returns; the old bytes, whole, if it does not. mode: of a new file, less
+    the umask. Raises OSError."""
     mine = path.with_name(f".{path.name}")
-    with mine.open("wb") as file:
+    with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

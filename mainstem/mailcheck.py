@@ -101,7 +101,8 @@ def _abilities(account: Account, where: Place, session: Session) -> Iterator[Fin
 
 async def _token(settings: Settings, account: Account) -> str:
     from connectors.http import guarded_session
+    from connectors.kept import FOLDER, Kept
     from connectors.mail.oauth import Tokens
 
     async with guarded_session(allow_private=settings.allow_private_targets) as http:
-        return await Tokens(http).access(account)
+        return await Tokens(http, Kept(settings.data / FOLDER)).access(account)

@@ -14,6 +14,8 @@ import uvloop
 
 from connectors import accounts
 from connectors.http import guarded_session
+from connectors.kept import FOLDER as KEPT
+from connectors.kept import Kept
 from connectors.mail.child import Parser
 from connectors.mail.oauth import Tokens
 from connectors.mail.pull import Mailbox
@@ -79,7 +81,8 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
     )
     pump = asyncio.create_task(inlet.run(), name="inlet")
     async with guarded_session(allow_private=settings.allow_private_targets) as http:
-        threads = Threads(taker, ports.StoreCursors(store, looks), Tokens(http), store)
+        tokens = Tokens(http, Kept(settings.data / KEPT))
+        threads = Threads(taker, ports.StoreCursors(store, looks), tokens, store)
         _log.info("ready", mailboxes=len(follower.get()))
         processes.settle()
         try:

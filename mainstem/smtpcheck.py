@@ -41,12 +41,14 @@ def examine(settings: Settings, account: Account) -> Iterator[Finding]:
 async def _look(settings: Settings, account: Account) -> None:
     from connectors.base import Wire
     from connectors.http import guarded_session
+    from connectors.kept import FOLDER, Kept
     from connectors.mail import lines
     from hub.blobs import Blobs, Reader
 
     async with guarded_session(allow_private=settings.allow_private_targets) as session:
         blobs = Reader(Blobs(settings.blob_folder))
         wire = Wire(
-            http=session, redis=None, blobs=blobs, public_url=settings.public_address, now=clock.system()
-        )
+            http=session, redis=None, blobs=blobs, public_url=settings.public_address, now=clock.system(),
+            kept=Kept(settings.data / FOLDER),
+        )  # fmt: skip
         await lines.check(account, wire)

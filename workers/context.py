@@ -23,6 +23,7 @@ from redis.retry import Retry
 from connectors import CONNECTORS, accounts
 from connectors.base import Wire
 from connectors.http import guarded_session
+from connectors.kept import FOLDER, Kept
 from crm_store.configs import Follower
 from crm_store.db import Store
 from hub import clock
@@ -73,6 +74,7 @@ class Context:
             blobs=self.blobs,
             public_url=self.settings.public_address,
             now=clock.system(),
+            kept=Kept(self.settings.data / FOLDER),
         )
 
     def close(self) -> None:

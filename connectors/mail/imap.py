@@ -146,6 +146,8 @@ class Session:
             _keep_alive(client.socket())
             with _told():
                 if server.tls == settings.STARTTLS:
+                    if not client.has_capability("STARTTLS"):
+                        raise NotDone("the mail server offers no STARTTLS: nothing is sent in the clear")
                     client.starttls(context)
             session._login(password, token)
         except BaseException:
@@ -417,7 +419,16 @@ def _told() -> Iterator[None]:
         raise Unreachable(f"the connection broke: {_words(error)}") from error
     except IMAPClientError as error:
         raise NotDone(f"the server says: {_words(error)}") from error
-    except OSError as error:  # among them time-outs and every fault of TLS
+    except ssl.SSLCertVerificationError as error:
+        why = error.verify_message.rstrip(".")
+        raise Unreachable(f"the mail server's certificate is not trusted: {why}") from error
+    except ssl.SSLError as error:
+        if isinstance(
+            error, ssl.SSLEOFError | ssl.SSLZeroReturnError
+        ):  # in the middle, as any connection may end
+            raise Unreachable("the connection broke") from error
+        raise Unreachable("no TLS comes about with the mail server: are port and tls right?") from error
+    except OSError as error:  # among them time-outs
         raise Unreachable(f"the server does not answer: {_words(error)}") from error
     except (ValueError, KeyError, IndexError, AssertionError, TypeError) as error:
         raise NotDone(f"its answer cannot be read: {type(error).__name__}") from error

@@ -216,7 +216,7 @@ async def _log_in(client: aiosmtplib.SMTP, user: str, password: str, budget: Bud
 async def _token(account: Account, wire: Wire, *, fresh: bool) -> str:
     held = _tokens.get(wire.http)
     if held is None:
-        held = _tokens[wire.http] = Tokens(wire.http)
+        held = _tokens[wire.http] = Tokens(wire.http, wire.kept)
     try:
         return await held.access(account, fresh=fresh)
     except TokenRefused as error:

@@ -167,6 +167,11 @@ service imap-login {{
     ssl = yes
   }}
 }}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 service auth {{
   unix_listener {self.sasl} {{
     mode = 0666
@@ -198,6 +203,10 @@ service auth {{
         return [
             one for one in psutil.Process(self.process.pid).children(recursive=True) if one.name() == "imap"
         ]
+
+    def said(self) -> str:
+        """Its own log: who logged in and how."""
+        return (self.folder / "log").read_text(errors="replace")
 
     def kick(self) -> None:
         """What `doveadm kick` does, harder: every connection's process is gone."""
