@@ -177,6 +177,7 @@ def redirects_are_not_followed(connector: Connector, sample: Sample) -> None:
 
     async def go() -> None:
         async with serve() as other, serve() as provider:
+            other.act = Act(answer=_OK)
             for status in (301, 302, 307, 308):
                 provider.act = Act(answer=answer(status, b"", Location=f"{other.url}/elsewhere"))
                 await _send(
