@@ -2,12 +2,15 @@
 
 Two scopes, each with its own last word. A withheld "all" blocks every send; a withheld "marketing" blocks bulk alone.
 Giving "all" again does not give a withheld "marketing" again: that takes a word of its own.
+
+Where a brand honours a stop on all channels (`opt_outs: customer`), the word is kept with the scope "everywhere" too.
+It blocks every address that is the same customer's now, but for those whose owner has said "start" since.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +23,19 @@ from hub.ids import Ids
 from hub.model import ConsentChanged
 
 SCOPES = ("all", "marketing")
+EVERYWHERE = "everywhere"
 _WITHHELD = "SELECT urn FROM consents WHERE brand_id = :brand AND urn {texts} AND NOT granted AND scope"
-_BLOCKED = {"all": f"{_WITHHELD} = 'all'", "marketing": f"{_WITHHELD} IN ('all', 'marketing')"}
+_ELSEWHERE = """
+    UNION SELECT i.urn FROM identities i
+    JOIN identities o ON o.customer_id = i.customer_id AND o.brand_id = i.brand_id
+    JOIN consents k ON k.brand_id = o.brand_id AND k.urn = o.urn AND k.scope = 'everywhere' AND NOT k.granted
+    WHERE i.brand_id = :brand AND i.urn {texts} AND NOT EXISTS (SELECT 1 FROM consents m
+        WHERE m.brand_id = i.brand_id AND m.urn = i.urn AND m.scope = 'all' AND m.granted AND m.at > k.at)
+"""
+_BLOCKED = {
+    "all": f"{_WITHHELD} = 'all' {_ELSEWHERE}",
+    "marketing": f"{_WITHHELD} IN ('all', 'marketing') {_ELSEWHERE}",
+}
 
 _k = consents.c
 
@@ -39,6 +53,10 @@ class Change:
     by: str
 
 
+def _here_alone(_brand: str) -> bool:
+    return False
+
+
 def apply(
     tx: Connection,
     ids: Ids,
@@ -46,11 +64,23 @@ def apply(
     brand_of: Callable[[str], str],
     by: str,
     now: datetime,
+    everywhere: Callable[[str], bool] = _here_alone,
 ) -> None:
     """Take in changes, two statements for any number. The last word counts, by the time it was received; of two at
-    the same moment the withholding one. Every change is kept in consent_changes."""
+    the same moment the withholding one. Every change is kept in consent_changes.
+
+    everywhere: does this brand honour a stop on all of the customer's addresses?
+    """
     if not rows:
         return
+    rows = [
+        *rows,
+        *(
+            replace(row, scope=EVERYWHERE)
+            for row in rows
+            if row.scope == "all" and not row.granted and everywhere(brand_of(row.account))
+        ),
+    ]
     latest: dict[tuple[str, str, str], dict[str, Any]] = {}
     changes = []
     for row, row_id in zip(rows, ids.take(len(rows)), strict=True):
@@ -94,6 +124,8 @@ def _unblock(tx: Connection, latest: Mapping[tuple[str, str, str], Mapping[str, 
     for brand, urns in again.items():
         mine = (i.brand_id == brand, i.urn.in_(urns), i.trouble == "blocked")
         tx.execute(update(identities).where(*mine).values(trouble=None))
+        stops = (_k.brand_id == brand, _k.urn.in_(urns), _k.scope == EVERYWHERE, _k.granted.is_(False))
+        tx.execute(update(consents).where(*stops).values(granted=True))
 
 
 def _order(values: dict[str, Any]) -> tuple[datetime, bool]:

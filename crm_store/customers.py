@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from crm_store import consents as consent
 from crm_store import matching, merges
 from crm_store.batch_plan import NEVER_US
 from crm_store.schema import consents, conversations, customers, identities, interactions
@@ -136,15 +137,20 @@ def identities_of(tx: Connection, customer_id: int, limit: int = 100) -> tuple[I
     ).all()
     withheld: dict[tuple[str, str], list[str]] = {}
     if rows:
+        brand, addresses = rows[0].brand_id, [urns.bare(row.urn) for row in rows]
         found = tx.execute(
-            select(consents.c.brand_id, consents.c.urn, consents.c.scope).where(
-                consents.c.brand_id == rows[0].brand_id,
-                consents.c.urn.in_([urns.bare(row.urn) for row in rows]),
+            select(consents.c.urn, consents.c.scope).where(
+                consents.c.brand_id == brand,
+                consents.c.urn.in_(addresses),
                 consents.c.granted.is_(False),
+                consents.c.scope.in_(consent.SCOPES),
             )
         )
-        for brand, urn, scope in found:
+        for urn, scope in found:
             withheld.setdefault((brand, urn), []).append(scope)
+        for urn in consent.blocked(tx, brand, addresses):  # by what they said elsewhere, too
+            if "all" not in withheld.get((brand, urn), ()):
+                withheld.setdefault((brand, urn), []).append("all")
     return tuple(
         Identity(
             id=row.id,

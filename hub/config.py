@@ -22,8 +22,11 @@ class ConversationPolicy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Brand:
+    """opt_outs: where a "stop" is honoured: on the `address` that it came from, or on all of the `customer`."""
+
     key: str
     name: str
+    opt_outs: str = "address"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -183,7 +183,8 @@ def _names(roots: Mapping[str, Section]) -> Names:
 
 
 def _brand(key: str, section: Section) -> Brand:
-    brand = Brand(key=key, name=section.text("name", key))
+    reach = section.one_of("opt_outs", "address", {one: one for one in ("address", "customer")})
+    brand = Brand(key=key, name=section.text("name", key), opt_outs=reach)
     section.done()
     return brand
 

@@ -188,7 +188,11 @@ class Handler:
                 interactions.apply_changes(tx, ids, plan.changes, now).conversation_ids
             )
         if plan.consents:
-            consents.apply(tx, ids, plan.consents, brand_of, "customer", now)
+            brands = setting.config.brands
+            consents.apply(
+                tx, ids, plan.consents, brand_of, "customer", now,
+                everywhere=lambda brand: brand in brands and brands[brand].opt_outs == "customer",
+            )  # fmt: skip
         if plan.reports:
             for moved in receipts.apply_reports(tx, ids, plan.reports, now):
                 handled.deliveries.add(moved.delivery_id)

@@ -3,7 +3,7 @@
 CHANNELS = """\
 brands:
   main: {name: Example Ltd}
-  other:
+  other: {opt_outs: customer}
 accounts:
   webchat/main:
     brand: main

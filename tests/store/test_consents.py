@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from crm_store import consents, views
+from crm_store import consents, customers, views
 from hub.model import ConsentChanged
 from tests.store.people import START, Office
 
@@ -27,9 +27,17 @@ def said(
     )
 
 
-def apply(office: Office, *rows: ConsentChanged) -> None:
+def apply(office: Office, *rows: ConsentChanged, everywhere: bool = False) -> None:
     with office.store.begin() as tx:
-        consents.apply(tx, office.ids, rows, lambda account: "acme", "customer", START + timedelta(days=1))
+        consents.apply(
+            tx,
+            office.ids,
+            rows,
+            lambda account: "acme",
+            "customer",
+            START + timedelta(days=1),
+            everywhere=lambda brand: everywhere,
+        )
 
 
 def blocked(office: Office, *urns: str, scope: str = "all", brand: str = "acme") -> set[str]:
@@ -100,3 +108,23 @@ def test_it_is_shown_with_the_address_and_survives_merging(office: Office) -> No
     with office.store.read() as tx:
         shown = {one.urn: one.opted_out for one in views.customer(tx, ann).identities}
     assert shown == {"tel:+1": (), "tel:+2": ("all",)}
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_stop_counts_on_the_customers_other_addresses_where_the_brand_says_so(
+    office: Office, everywhere: bool
+) -> None:
+    ann = ("tel:+15551230001", "telegram:42", "mailto:ann@example.com")
+    customer = office.customer("Ann", *ann)
+    office.customer("Bea", "telegram:43")
+    apply(office, said(ann[0], False, 1), everywhere=everywhere)
+    stopped = set(ann) if everywhere else {ann[0]}
+    assert blocked(office, *ann, "telegram:43") == stopped
+    assert blocked(office, *ann, scope="marketing") == stopped
+    with office.store.read() as tx:
+        known = customers.identities_of(tx, customer)
+    assert {one.urn for one in known if "all" in one.opted_out} == stopped
+    apply(office, said(ann[1], True, 2), everywhere=everywhere)  # "start" on Telegram opens Telegram alone
+    assert blocked(office, *ann) == stopped - {ann[1]}
+    apply(office, said(ann[0], True, 3), everywhere=everywhere)  # and where she had said stop, all of it
+    assert blocked(office, *ann) == set()
