@@ -54,7 +54,8 @@ from tests.servers.graph.server import Graph
 from tests.servers.graph.social import Instagram, Page
 from tests.servers.graph.templates import Template
 from tests.servers.graph.visitor import Visitor
-from tests.servers.graph.whatsapp import Number, Waba
+from tests.servers.graph.waba import Waba
+from tests.servers.graph.whatsapp import Number
 
 __all__ = [
     "CODES",

@@ -60,6 +60,7 @@ class Account:
 
     platform: ClassVar[str]
     object: ClassVar[str]
+    scopes: ClassVar[list[str]] = []
 
     def __init__(self, graph: Graph, account_id: str, token: str = "") -> None:
         self.graph = graph
@@ -99,8 +100,13 @@ class Account:
 
     # ----------------------------------------------------------------------------------------------------- inside
 
+    @property
+    def told_as(self) -> str:
+        """The id under which a URL of its own may stand in `Door.callbacks`."""
+        return self.id
+
     async def tell(self, told_id: str, fieldname: str, entry: Json) -> Told:
-        told = Told(id=told_id, object=self.object, account=self.id, entry=entry)
+        told = Told(id=told_id, object=self.object, account=self.told_as, entry=entry)
         if self.fields is not None and fieldname not in self.fields:
             self.unsubscribed.append(entry)
             return told

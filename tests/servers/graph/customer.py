@@ -279,7 +279,7 @@ class Customer:
     def _context(self, wamid: str, forwarded: int, product: tuple[str, str] | None) -> Json:
         context: Json = {}
         if wamid:
-            ours = any(one.id == wamid for one in self.number.graph.sent)
+            ours = wamid in self.number.sends
             context = {"from": self.number.phone if ours or product else self.phone, "id": wamid}
             if self.hidden and not (ours or product):
                 del context["from"]

@@ -15,7 +15,7 @@ PAGE = "<html><head><title>Sorry, something went wrong.</title></head><body>Sorr
 class Failure:
     """What happens instead of an answer; `times` so often. See `Graph.fail`."""
 
-    code: int
+    code: int | None
     subcode: int | None
     status: int | None
     details: str

@@ -33,9 +33,10 @@ TYPES: dict[str, dict[str, int]] = {
         100 * MB,
     ),
     "image": dict.fromkeys(("image/jpeg", "image/png"), 5 * MB),
-    "sticker": {"image/webp": 500 * 1024},  # animated; a static one 100 KB
+    "sticker": {"image/webp": 500 * 1024},  # animated; a static one STATIC_STICKER
     "video": dict.fromkeys(("video/mp4", "video/3gpp"), 16 * MB),
 }
+STATIC_STICKER = 100 * 1024
 UPLOADS = {mime: most for types in TYPES.values() for mime, most in types.items()}
 HasMedia = Callable[[str, str], None]
 _PHONE = re.compile(r"^\+?[\d\-() ]{5,30}$")

@@ -10,29 +10,30 @@ import asyncio
 import hashlib
 import hmac
 import json
-import re
 import secrets
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
 from tests.servers.graph import cdn
-from tests.servers.graph.account import Account, Call, File
+from tests.servers.graph.account import Account, Call
 from tests.servers.graph.door import Door
 from tests.servers.graph.errors import GraphError, Json, missing
 from tests.servers.graph.failing import HOWS, Failure, broken
 from tests.servers.graph.model import Clock, Ids, Mark, Media, Refused, Request, Sent
 from tests.servers.graph.rates import Rates
+from tests.servers.graph.reading import read
 from tests.servers.graph.reports import Reports
 from tests.servers.graph.social import Instagram, Page
-from tests.servers.graph.whatsapp import Number, Waba
+from tests.servers.graph.waba import Waba
+from tests.servers.graph.whatsapp import Number
 
 T = TypeVar("T")
 OLDEST, NEWEST = 19.0, 26.0
-_RESERVED = ("access_token", "appsecret_proof", "fields", "format", "suppress_http_code")
 
 
 class Graph:
@@ -87,10 +88,11 @@ class Graph:
         name: str = "Acme",
         waba: Waba | None = None,
         id: str = "",  # noqa: A002
+        waba_id: str = "",
         token: str = "",
     ) -> Number:
         """A business number, in a WhatsApp Business Account of its own unless `waba` is given."""
-        return Number(self, waba or Waba(self, token=token), phone, name, id)
+        return Number(self, waba or Waba(self, id=waba_id, token=token), phone, name, id)
 
     def page(self, name: str = "Acme", *, id: str = "", token: str = "") -> Page:  # noqa: A002
         return Page(self, name, id, token)
@@ -122,7 +124,7 @@ class Graph:
 
     def fail(
         self,
-        code: int = 0,
+        code: int | None = None,
         *,
         subcode: int | None = None,
         status: int | None = None,
@@ -169,7 +171,7 @@ class Graph:
         self.failures.clear()
 
     def release(self) -> None:
-        """Let go of what hangs."""
+        """Let go of what hangs. From plain code: `graph.do(graph.release)`."""
         self._released.set()
         self._released = asyncio.Event()
 
@@ -191,7 +193,7 @@ class Graph:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=128 * 1024 * 1024)
-        app.router.add_get("/lookaside/{tail:.+}", lambda request: cdn.give(self, request))
+        app.router.add_get("/lookaside/{tail:.+}", partial(cdn.give, self))
         app.router.add_route("*", "/{path:.*}", self._take)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -243,10 +245,18 @@ class Graph:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
+    def do(self, work: Callable[[], T]) -> T:
+        """From a plain thread: a plain call (`graph.release`) in the server's loop."""
+
+        async def done() -> T:
+            return work()
+
+        return self.run(done())
+
     # ---------------------------------------------------------------------------------------------------- the door
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
-        call = await _read(request)
+        call = await read(request)
         account: Account | None = None
         failure: Failure | None = None
         error: GraphError | None = None
@@ -257,7 +267,7 @@ class Graph:
             if failure is not None and failure.after_s:
                 await asyncio.sleep(failure.after_s)
             if failure is None or failure.accepted or not _breaks(failure):
-                said = await account.call(call)
+                said = self._token(call) if call.node == "debug_token" else await account.call(call)
             if failure is not None and not failure.how and _breaks(failure):
                 error = _ordered(failure)
         except GraphError as refused:
@@ -287,12 +297,25 @@ class Graph:
         self._proof(call)
         if any(one.expired for one in holders):
             raise GraphError(190, subcode=next(one.expired for one in holders if one.expired))
-        if call.node == "me":
+        if call.node in ("me", "debug_token"):
             return next((one for one in holders if isinstance(one, Page | Instagram)), holders[0])
         owner = self.accounts.get(call.node) or self.objects.get(call.node)
         if owner is None or not owner.holds(call.token):
             raise missing(call.node, call.method.lower())
         return owner
+
+    def _token(self, call: Call) -> Json:
+        """docs/graph-api/reference/debug_token: what a token is good for."""
+        asked = str(call.query.get("input_token", ""))
+        holders = [one for one in self.accounts.values() if one.holds(asked)]
+        valid = bool(holders) and not any(one.expired for one in holders)
+        about: Json = {"app_id": self.app_id, "application": "Mainstem", "is_valid": valid, "expires_at": 0}
+        if valid:
+            about |= {
+                "type": "PAGE" if isinstance(holders[0], Page) else "SYSTEM_USER",
+                "scopes": holders[0].scopes,
+            }
+        return {"data": about}
 
     def _proof(self, call: Call) -> None:
         proof = str(call.query.get("appsecret_proof") or call.given.get("appsecret_proof") or "")
@@ -351,61 +374,10 @@ class Graph:
 
 def _breaks(failure: Failure) -> bool:
     """Whether anything but slowness was asked for."""
-    return bool(failure.code or failure.status or failure.how)
+    return failure.code is not None or bool(failure.status or failure.how)
 
 
 def _ordered(failure: Failure) -> GraphError:
-    code = failure.code or {429: 4}.get(failure.status or 0, 2 if (failure.status or 0) >= 500 else 1)
+    status = failure.status or 0
+    code = failure.code if failure.code is not None else {429: 4}.get(status, 2 if status >= 500 else 1)
     return GraphError(code, failure.details, subcode=failure.subcode, status=failure.status)
-
-
-async def _read(request: web.Request) -> Call:
-    """JSON, a form or multipart; in the latter two, values that are JSON are read as such."""
-    parts = [part for part in request.path.split("/") if part]
-    version = parts.pop(0) if parts and re.fullmatch(r"v\d+\.\d+", parts[0]) else ""
-    query = dict(request.query)
-    given: Json = {}
-    files: list[File] = []
-    if request.content_type == "application/json" and request.can_read_body:
-        try:
-            read = json.loads(await request.read())
-        except ValueError:
-            read = None
-        given = read if isinstance(read, dict) else {"": "not JSON"}
-    elif request.can_read_body:
-        for name, value in (await request.post()).items():
-            if isinstance(value, web.FileField):
-                files.append(
-                    File(
-                        name=name,
-                        filename=value.filename,
-                        mime=value.content_type,
-                        content=value.file.read(),
-                    )
-                )
-            else:
-                given[name] = _value(str(value))
-    given = {name: _value(value) for name, value in query.items() if name not in _RESERVED} | given
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    token = bearer if scheme in ("Bearer", "OAuth") else ""
-    token = token or str(query.get("access_token") or given.get("access_token") or "")
-    given.pop("access_token", None)
-    return Call(
-        method=request.method,
-        node=parts[0] if parts else "",
-        edge="/".join(parts[1:]),
-        version=version,
-        query=query,
-        given=given,
-        token=token,
-        files=files,
-    )
-
-
-def _value(text: str) -> Any:
-    if text[:1] in ("{", "["):
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return {"true": True, "false": False}.get(text, text)

@@ -8,10 +8,9 @@ Instagram user token, `me` or the account's id, on graph.instagram.com, which is
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, ClassVar
 
-from tests.servers.graph import social_send
+from tests.servers.graph import public, social_send
 from tests.servers.graph.account import Account, Call
 from tests.servers.graph.door import Told
 from tests.servers.graph.errors import GraphError, Json, missing
@@ -23,13 +22,20 @@ from tests.servers.graph.visitor import Visitor
 if TYPE_CHECKING:
     from tests.servers.graph.server import Graph
 
+# Instagram's names of webhook fields, where they are not Messenger's.
+_SINGULAR = {
+    "message_edits": "message_edit",
+    "messaging_referrals": "messaging_referral",
+    "messaging_handovers": "messaging_handover",
+}
 PAGE_INBOX = "263902037430900"  # the app id of Meta's own inbox, in echoes of what people write there
-_COUNT = {"instagram": 300}  # a comment's characters on Instagram; not documented for a Page: 8,000
 
 
 class Social(Account):
     """visitors: by PSID or IGSID. comments, posts: of it, by id. echoes: whether message_echoes come (Instagram:
     always). human_agent: whether the app has that permission."""
+
+    scopes: ClassVar[list[str]] = ["pages_messaging", "pages_manage_metadata", "pages_manage_engagement"]
 
     def __init__(self, graph: Graph, name: str, account_id: str, token: str) -> None:
         super().__init__(graph, account_id, token)
@@ -52,7 +58,7 @@ class Social(Account):
 
     async def call(self, call: Call) -> Json:
         if call.node in self.comments:
-            return await self._comment(call, self.comments[call.node])
+            return await public.asked(self, call, self.comments[call.node])
         if call.node in self.visitors and call.method == "GET" and not call.edge:
             return self.picked(self.visitors[call.node].node, call, ("name",))
         if call.node not in ("me", self.id, *self._others()):
@@ -78,7 +84,7 @@ class Social(Account):
             case ("GET", "conversations"):
                 return self._conversations(call)
             case ("POST", "mentions") if self.platform == "instagram":
-                return await self._mention(call)
+                return await public.mentioned(self, call)
         raise missing(call.node, call.method.lower())
 
     def _others(self) -> tuple[str, ...]:
@@ -207,63 +213,6 @@ class Social(Account):
         comment.private_reply = said["message_id"]
         return said
 
-    async def _comment(self, call: Call, comment: Comment) -> Json:
-        if comment.removed:
-            raise missing(comment.id, call.method.lower())
-        instagram = self.platform == "instagram"
-        match (call.method, call.edge):
-            case ("GET", ""):
-                return self.picked(
-                    self._shown(comment), call, ("text",) if instagram else ("message", "created_time")
-                )
-            case ("POST", "replies") if instagram:
-                return {"id": (await self._answer(comment, str(call.given.get("message", "")))).id}
-            case ("POST", "comments") if not instagram:
-                return {"id": (await self._answer(comment, str(call.given.get("message", "")))).id}
-            case ("POST", ""):
-                comment.hidden = bool(call.given.get("hide" if instagram else "is_hidden"))
-                return {"success": True}
-            case ("DELETE", ""):
-                comment.removed = True
-                return {"success": True}
-        raise missing(comment.id, call.method.lower())
-
-    def _shown(self, comment: Comment) -> Json:
-        return {
-            "id": comment.id,
-            "text": comment.text,
-            "message": comment.text,
-            "created_time": int(comment.at),
-            "timestamp": int(comment.at),
-            "from": {"id": comment.author, "name": comment.name},
-            "username": comment.name,
-            "can_reply_privately": not comment.private_reply,
-            "parent_id": comment.parent or None,
-            "hidden": comment.hidden,
-        }
-
-    async def _answer(self, comment: Comment, text: str) -> Comment:
-        """A public answer of ours below a comment; it is told as any comment is."""
-        instagram = self.platform == "instagram"
-        if not text.strip():
-            raise GraphError(100, message="The parameter message is required.")
-        if len(text) > _COUNT.get(self.platform, 8_000):
-            raise GraphError(100, message="The comment is too long.")
-        if instagram and (text.count("#") > 4 or len(re.findall(r"https?://", text)) > 1 or text.isupper()):
-            raise GraphError(
-                100, message="The comment has too many hashtags or links, or only capital letters."
-            )
-        made = self.new_comment(self.id, self.name, comment.post, text, parent=comment.id, ours=True)
-        comment.replies.append(made.id)
-        self.graph.door.later(self.tell_comment(made, "add"))
-        return made
-
-    async def _mention(self, call: Call) -> Json:
-        comment = self.comments.get(str(call.given.get("comment_id", "")))
-        if comment is None:
-            raise missing(str(call.given.get("comment_id", "")), "post")
-        return {"id": (await self._answer(comment, str(call.given.get("message", "")))).id}
-
     def _conversations(self, call: Call) -> Json:
         """docs/messenger-platform/conversations: what was said, newest first; filled from what was sent and told
         here."""
@@ -320,6 +269,8 @@ class Social(Account):
     async def tell_messaging(
         self, told_id: str, fieldname: str, event: Json, *, standby: bool = False
     ) -> Told:
+        if self.platform == "instagram":
+            fieldname = _SINGULAR.get(fieldname, fieldname)
         entry: Json = {"time": int(self.graph.clock.now() * 1_000), "id": self.id}
         entry["standby" if standby else "messaging"] = [event]
         return await self.tell(told_id, fieldname, entry)
@@ -407,6 +358,7 @@ class Instagram(Social):
 
     platform: ClassVar[str] = "instagram"
     object: ClassVar[str] = "instagram"
+    scopes: ClassVar[list[str]] = ["instagram_business_basic", "instagram_business_manage_messages"]
 
     def __init__(
         self, graph: Graph, username: str, page: Page | None = None, account_id: str = "", token: str = ""

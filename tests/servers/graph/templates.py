@@ -110,7 +110,17 @@ def _texts(parameters: list[Any]) -> list[tuple[str, str]]:
     for one in parameters:
         checks.known(
             checks.table(one, "parameters"),
-            ("type", "text", "parameter_name", "currency", "date_time"),
+            (
+                "type",
+                "text",
+                "parameter_name",
+                "currency",
+                "date_time",
+                "image",
+                "video",
+                "document",
+                "location",
+            ),
             "parameters",
         )
         kind = checks.one_of(one.get("type"), ("text", "currency", "date_time"), "parameters['type']", 132012)

@@ -83,7 +83,7 @@ class Visitor:
     ) -> Told:
         """quoting: a mid. quick_reply: the payload of the one that was tapped. story: the id of a story of ours that is
         replied to (Instagram). referral: of an ad (`AD`). standby: another app has the thread. oneself: the account
-        writes to itself (Instagram: is_self)."""
+        writes to itself (Instagram: is_self; who is sender and who recipient then is our reading)."""
         message: Json = {"text": text}
         if quoting:
             message["reply_to"] = {"mid": quoting}
@@ -330,7 +330,9 @@ class Visitor:
     async def _event(
         self, fieldname: str, event: Json, told_id: str = "", *, standby: bool = False, stamped: bool = True
     ) -> Told:
-        head: Json = {"sender": {"id": self.id}, "recipient": {"id": self.account.id}}
+        ids = {"id": self.id}, {"id": self.account.id}
+        own = event.get("message", {}).get("is_self", False)
+        head: Json = dict(zip(("recipient", "sender") if own else ("sender", "recipient"), ids, strict=True))
         if stamped:
             head["timestamp"] = int(self.account.graph.clock.now() * 1_000)
         return await self.account.tell_messaging(told_id, fieldname, {**head, **event}, standby=standby)

@@ -21,6 +21,7 @@ from tests.servers.graph.model import DAY_S, WINDOW_S, Mark, Media, Sent
 from tests.servers.graph.rates import NUMBER_PER_S, PAIR_BURST, PAIR_EVERY_S
 from tests.servers.graph.statuses import status_value
 from tests.servers.graph.templates import Template
+from tests.servers.graph.waba import SHOWN, Waba
 
 if TYPE_CHECKING:
     from tests.servers.graph.server import Graph
@@ -41,85 +42,6 @@ _TOP = (
 )
 
 
-class Waba(Account):
-    """A WhatsApp Business Account: its token acts for all its numbers."""
-
-    platform = "whatsapp"
-    object: ClassVar[str] = "whatsapp_business_account"
-
-    def __init__(self, graph: Graph, *, token: str = "") -> None:
-        super().__init__(graph, graph.ids.number(), token)
-        self.templates: list[Template] = []
-        self.numbers: list[Number] = []
-        self.apps = True
-
-    def template(
-        self,
-        name: str,
-        body: str,
-        *,
-        language: str = "en_US",
-        category: str = "UTILITY",
-        status: str = "APPROVED",
-        header: str = "",
-        footer: str = "",
-        buttons: tuple[tuple[str, str, str], ...] = (),
-    ) -> Template:
-        """See `templates.Template`."""
-        made = Template(
-            id=self.graph.ids.number(),
-            name=name,
-            language=language,
-            body=body,
-            category=category,
-            status=status,
-            header=header,
-            footer=footer,
-            buttons=buttons,
-        )
-        self.templates.append(made)
-        return made
-
-    async def call(self, call: Call) -> Json:
-        match (call.method, call.edge):
-            case ("GET", ""):
-                node: Json = {"id": self.id, "name": "Acme", "currency": "USD", "timezone_id": "1"}
-                return self.picked(node, call, ("name",))
-            case ("GET", "subscribed_apps"):
-                app = {"link": "https://www.example.com/", "name": "Mainstem", "id": self.graph.app_id}
-                return {"data": [{"whatsapp_business_api_data": app}] if self.apps else []}
-            case ("POST" | "DELETE", "subscribed_apps"):
-                self.apps = call.method == "POST"
-                return {"success": True}
-            case ("GET", "message_templates"):
-                found = [
-                    one.shown
-                    for one in self.templates
-                    if call.given.get("name") in (None, one.name)
-                    and call.given.get("status") in (None, one.status)
-                ]
-                return {"data": found, "paging": {"cursors": {"before": "MAZDZD", "after": "MjQZD"}}}
-            case ("GET", "phone_numbers"):
-                return {"data": [self.picked(one.node, call, _SHOWN) for one in self.numbers]}
-        raise missing(call.node, call.method.lower())
-
-    async def tell_account(self, fieldname: str, value: Json) -> Told:
-        """An event of the account itself: message_template_status_update, account_update,
-        phone_number_quality_update …"""
-        entry = {"id": self.id, "changes": [{"value": value, "field": fieldname}]}
-        return await self.tell("", fieldname, entry)
-
-
-_SHOWN = (
-    "verified_name",
-    "code_verification_status",
-    "display_phone_number",
-    "quality_rating",
-    "platform_type",
-    "throughput",
-)
-
-
 class Number(Account):
     """A business phone number. customers: by phone and by BSUID; a stranger's phone is on WhatsApp unless
     `graph.absent` names it. parent_bsuids: whether webhooks carry them. conversations: whether statuses do (Graph
@@ -135,7 +57,7 @@ class Number(Account):
         self.phone = re.sub(r"\D", "", phone)
         self.customers: dict[str, Customer] = {}
         self.seen: dict[str, str] = {}  # wamid -> the customer's BSUID, or a stranger's phone
-        self.failing: dict[str, Sent] = {}  # answered with 200; that they failed is told later
+        self.sends: dict[str, Sent] = {}  # all that were answered with 200, those too that fail later
         self.parent_bsuids = False
         self.conversations = False
         waba.numbers.append(self)
@@ -205,7 +127,7 @@ class Number(Account):
             return self._media(call, self.graph.media[call.node])
         match (call.method, call.edge):
             case ("GET", ""):
-                return self.picked(self.node, call, _SHOWN)
+                return self.picked(self.node, call, SHOWN)
             case ("POST", "messages"):
                 return await self._messages(call.given)
             case ("POST", "media"):
@@ -228,6 +150,8 @@ class Number(Account):
                 message=f"Param file must be a file with one of the following types: {allowed}. Received file of type "
                 f"'{file.mime}'.",
             )
+        if file.mime == "image/webp" and b"ANIM" not in file.content[:64]:
+            most = kinds.STATIC_STICKER
         if len(file.content) > most or not file.content:
             raise GraphError(131053, f"The file has {len(file.content)} bytes; 1 to {most} are allowed.")
         return {"id": self.keep(file.content, file.mime, file.filename).id}
@@ -288,11 +212,11 @@ class Number(Account):
             media=media,
         )
         self.seen[sent.id] = sent.user
+        self.sends[sent.id] = sent
         if failed is None:
             self.accept(sent)
         else:
             self.graph.objects[sent.id] = self
-            self.failing[sent.id] = sent
             self.refuse(failed, given, later=True)
         await self.graph.reports.follow(
             self, sent.id, failed.code if failed else 0, failed.details if failed else ""
@@ -415,8 +339,12 @@ class Number(Account):
         meta = {"display_phone_number": self.phone, "phone_number_id": self.id}
         full = {"messaging_product": "whatsapp", "metadata": meta, **value}
         entry = {"id": self.waba.id, "changes": [{"value": full, "field": fieldname}]}
-        self.fields = self.waba.fields
+        self.fields = self.waba.fields if self.waba.apps else set()
         return await self.tell(told_id, fieldname, entry)
+
+    @property
+    def told_as(self) -> str:
+        return self.id if self.id in self.graph.door.callbacks else self.waba.id
 
     async def tell_error(self, code: int, details: str = "") -> Told:
         """An account-level error: value.errors, with neither messages nor statuses."""
@@ -424,8 +352,7 @@ class Number(Account):
 
     async def report(self, sent_id: str, status: str, code: int = 0, details: str = "") -> Told:
         """ "sent", "delivered", "read", "played", "failed" (with a code), "deleted", "warning"."""
-        sent = self.failing.get(sent_id) or next(one for one in self.graph.sent if one.id == sent_id)
-        return await self.tell_value(sent_id, status_value(self, sent, status, code, details))
+        return await self.tell_value(sent_id, status_value(self, self.sends[sent_id], status, code, details))
 
     async def writes(self, customer: Customer, text: str) -> Told:
         """A person writes in the WhatsApp Business app (coexistence): field smb_message_echoes."""
