@@ -7,7 +7,8 @@
         assert await graph.subscribe("http://127.0.0.1:…/hook")     # handshake, then everything is delivered there
         graph.listen(url, page)                       # without a handshake, one account's (or "page"'s) elsewhere
 
-Calls go to `graph.base + "/v25.0/…"`, for graph.facebook.com and graph.instagram.com alike.
+Calls go to `graph.base + "/v25.0/…"`, for graph.facebook.com and graph.instagram.com alike. For a fixed world
+name the ids: number(id=, waba_id=, token=), page(id=, token=), instagram(id=, token=), Graph(app_id=, port=).
 
 The customer's side (all return `Told`: .id, .entry, .delivery.answers, .ok):
     ann = number.customer("Ann", "16505551234")       # hidden=True, username="ann": no phone in webhooks
@@ -40,6 +41,7 @@ Order and repetition:
     graph.reports.after = ("sent", "delivered", "read"); .early, .doubled; .shuffle(seed) then await .deliver()
     graph.door.holding = True … await graph.door.release(shuffled=1, batched=True, doubled=True)
     async with graph.door.batch(): …                  # one request, an entry each; more than 1,000 in several
+    await number.tell("", "messages", {"id": "17", "changes": "poison"})   # any entry at all, in a batch or alone
     await graph.door.post("whatsapp_business_account", url, [entry, poison], secret="wrong")
     await graph.door.redeliver(told.delivery, times=3); graph.door.doubled = True; await graph.settled()
 Echoes and reports that follow a send go out in the background: `await graph.settled()`.
