@@ -21,6 +21,12 @@ Driver = psycopg.Connection[Any]
 TOGETHER = 512  # rows in one COPY: begun and ended, one costs as much as 15 rows
 _KEEP_OUT = 0x6D657267  # advisory: batches share it, who moves identities between customers has it alone
 
+# A table that is young, or was not analysed lately, looks small to the planner, and an UPDATE of a thousand of its rows
+# then reads all of it. By their keys is what we always mean.
+_BEGIN = """
+    SELECT pg_advisory_xact_lock_shared(%s), set_config('enable_hashjoin', 'off', true),
+    set_config('enable_mergejoin', 'off', true)
+"""
 _SEQS = """
     SELECT i.producer, i.seq FROM unnest(%s::text[], %s::bigint[]) k(producer, seq) CROSS JOIN LATERAL (
         SELECT producer, seq FROM intake WHERE producer = k.producer AND seq = k.seq LIMIT 1) i
@@ -79,7 +85,7 @@ def look_up(driver: Driver, keys: Keys) -> dict[str, list[Row]]:
         ("calls", _CALLS, keys.calls),
     )
     with driver.pipeline():
-        driver.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_KEEP_OUT,))
+        driver.execute(_BEGIN, (_KEEP_OUT,))
         cursors = {
             name: driver.execute(question, _columns(values, 2)) for name, question, values in asked if values
         }
