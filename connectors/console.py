@@ -21,6 +21,7 @@ from hub.limits import Limits
 from hub.model import DeliveryReported, DeliveryStatus, MessageReceived, Outgoing, Revision, Sent, Unreadable
 
 _Key = Annotated[str, Meta(min_length=1, max_length=200)]
+_Seq = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Said(msgspec.Struct, gc=False):
@@ -36,7 +37,7 @@ class Receipt(msgspec.Struct, gc=False):
     """The terminal has shown the messages with these `seq`."""
 
     sender: Annotated[str, Meta(min_length=1, max_length=100)] = msgspec.field(name="from")
-    seqs: Annotated[list[int], Meta(max_length=500)]
+    seqs: Annotated[list[_Seq], Meta(max_length=500)]
     status: Literal["delivered", "read"] = "delivered"
 
 

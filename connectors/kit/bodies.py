@@ -53,6 +53,15 @@ def doubled(raw: Raw) -> Iterator[tuple[str, bytes]]:
             yield spelled(path), msgspec.json.encode(changed)
 
 
+def respelled(raw: Raw) -> bytes:
+    """The same JSON in other bytes; the body itself where it is none."""
+    whole = json_of(raw)
+    if whole is not None:
+        compact = msgspec.json.encode(whole)
+        return compact if compact != raw.body else msgspec.json.format(raw.body, indent=1)
+    return raw.body
+
+
 def lists_of_objects(whole: Any) -> Iterator[tuple[Path, list[Any]]]:
     for path, found in walk(whole):
         if isinstance(found, list) and found and all(isinstance(one, dict) for one in found):
@@ -139,12 +148,35 @@ def nearly(good: bytes) -> list[bytes]:
     try:
         whole = msgspec.json.decode(good)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return out
+        return out + _odd_parameters(good)
     for path, found in walk(whole):
         keys = list(found) if isinstance(found, dict) else range(min(len(found), 2))
         for key in keys:
             out += _odd(whole, (*path, key), good)
     out.append(good.replace(b'"', b'"\\ud800', 3))
+    return out
+
+
+def _odd_parameters(good: bytes) -> list[bytes]:
+    """Of a form: each parameter left out, given twice, and with values that nobody expects."""
+    pairs = [pair.partition(b"=")[::2] for pair in good.split(b"&") if b"=" in pair]
+    odd = (
+        b"",
+        b"%00",
+        b"-1",
+        b"9" * 400,
+        b"a" * 10_000,
+        b"%D9%A3",
+        b"%FF",
+        b"%ED%A0%80",
+        b"https://127.0.0.1/",
+        b"[]",
+    )
+    out = []
+    for place, (name, value) in enumerate(pairs[:60]):
+        rest = [*pairs[:place], *pairs[place + 1 :]]
+        changed = (rest, [*pairs, (name, value)], *([*rest, (name, other)] for other in odd))
+        out += [b"&".join(b"=".join(pair) for pair in one) for one in changed]
     return out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
+from datetime import datetime
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,11 @@ from hub.model import Event, MessageReceived, Unreadable
 # Steps (calls and lines of Python) that reading may take: some for any request, some more for each of its bytes.
 STEPS = 20_000
 STEPS_A_BYTE = 8
+# What the store's columns hold (crm_store/schema.py, which connectors may not import); an index takes 2,700 bytes.
+MOST_CHARS = {
+    "event_key": 600, "external_id": 400, "in_reply_to": 400, "thread": 200, "form": 20, "language": 12,
+    "sender": 400, "urn": 400, "other": 400, "recipient": 400,
+}  # fmt: skip
 LONG = 200  # times that lists are lengthened for counting
 _URNS = ("sender", "urn", "other", "recipient")  # fields that hold one address
 
@@ -215,7 +221,7 @@ def nothing_but_forged_and_malformed(
     """Whatever bytes come, verify says Forged and parse says Malformed, and nothing else ever."""
     name = name or sample.good
     raw = replace(sample.captures[name], body=body)
-    what = f"{name} with the body {body[:60]!r}{'…' if len(body) > 60 else ''}"
+    what = f"{name} with the body {_excerpt(body, sample.captures[name].body)}"
     try:
         connector.verify(with_proof(raw, sample, proof), sample.account)
     except Forged:
@@ -233,8 +239,34 @@ def nothing_but_forged_and_malformed(
             codec.encode(event)
         except Exception as error:
             raise Failed(f"{what}: its event cannot be journalled: {shown(error)}") from error
+        _fits_the_store(event, what)
     told = connector.answer(raw, sample.account, parsed)
     must(200 <= told.status < 300, f"{what} is kept and answered {told.status}")
+
+
+def _excerpt(body: bytes, good: bytes) -> str:
+    """As much of a changed body as shows what was changed."""
+    same = next((n for n, (one, other) in enumerate(zip(body, good, strict=False)) if one != other), 0)
+    start = max(0, same - 30) if len(body) > 80 else 0
+    return f"{'…' if start else ''}{body[start : start + 80]!r}{'…' if len(body) > start + 80 else ''}"
+
+
+def _fits_the_store(event: Event, what: str) -> None:
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, str):
+            must(
+                "\x00" not in value,
+                f"{what}: {field.name} holds a NUL, which no database takes (connectors.clean)",
+            )
+            most = MOST_CHARS.get(field.name)
+            must(
+                most is None or len(value) <= most,
+                f"{what}: {field.name} has {len(value):,} characters, more than {most}",
+            )
+        must(
+            not isinstance(value, datetime) or value.tzinfo, f"{what}: {field.name} is a time without a zone"
+        )
 
 
 def reading_takes_steps_in_proportion(connector: Connector, sample: Sample) -> None:

@@ -72,6 +72,12 @@ def find(name: str) -> Connector:
     found: Connector | None = getattr(module, "CONNECTOR", None)
     if found is None:
         raise NotFound(f"{name} has no CONNECTOR, which is what a connector's module is known by")
+    if isinstance(found, type):
+        raise NotFound(
+            f"the CONNECTOR of {name} is a class: make it one of the class, CONNECTOR = {found.__name__}()"
+        )
+    if not isinstance(getattr(found, "name", None), str):
+        raise NotFound(f"the CONNECTOR of {name} states no name")
     return found
 
 

@@ -1,4 +1,4 @@
-"""A channel like Graph's, for the checks themselves: a handshake by GET, a signature over the body, many in one body."""
+"""A channel like Graph's, for the checks themselves: a handshake, a signature over the body, many events in it."""
 
 import hashlib
 import hmac

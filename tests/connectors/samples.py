@@ -1,5 +1,7 @@
 """The samples and captures of our own connectors, and accounts for tests. What they say stands beside the captures."""
 
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,29 @@ __all__ = [
 ]
 
 PAYLOADS = Path(__file__).parent / "payloads"
-SAMPLES = {file.parent.name: load(file.parent) for file in sorted(PAYLOADS.glob("*/sample.yaml"))}
+
+
+class _Samples(Mapping[str, Sample]):
+    """Each is read when it is asked for: one that is broken spoils its own tests, and no other's."""
+
+    def __getitem__(self, name: str) -> Sample:
+        return _load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(file.parent.name for file in PAYLOADS.glob("*/sample.yaml")))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+@cache
+def _load(name: str) -> Sample:
+    if not (PAYLOADS / name / "sample.yaml").exists():
+        raise KeyError(name)
+    return load(PAYLOADS / name)
+
+
+SAMPLES = _Samples()
 
 
 def account(key: str, secrets: dict[str, tuple[str, ...]], **settings: Any) -> Account:

@@ -5,9 +5,9 @@ import pytest
 from connectors import CONNECTORS
 from connectors.kit import reading
 from connectors.kit.files import expected
-from tests.connectors.samples import SAMPLES
+from tests.connectors.samples import PAYLOADS, SAMPLES
 
-CAPTURES = [f"{name}/{stem}" for name, sample in SAMPLES.items() for stem in sample.captures]
+CAPTURES = [f"{file.parent.name}/{file.stem}" for file in sorted(PAYLOADS.glob("*/*.http"))]
 
 
 @pytest.mark.parametrize("capture", CAPTURES)
