@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors import console, mail, webchat, webhook
+from connectors import console, mail, sms_twilio, telegram, webchat, webhook, whatsapp_twilio
 from connectors.base import Connector
 
 CONNECTORS: dict[str, Connector] = {
@@ -10,7 +10,10 @@ CONNECTORS: dict[str, Connector] = {
     for connector in (
         console.CONNECTOR,
         mail.CONNECTOR,
+        telegram.CONNECTOR,
+        sms_twilio.CONNECTOR,
         webchat.CONNECTOR,
         webhook.CONNECTOR,
+        whatsapp_twilio.CONNECTOR,
     )
 }

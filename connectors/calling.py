@@ -20,6 +20,8 @@ async def ask(
     url: str,
     headers: Mapping[str, str],
     body: bytes | aiohttp.FormData | None = None,
+    *,
+    answer_bytes: int = ANSWER_BYTES,
 ) -> tuple[int, bytes, float | None]:
     """(status, body, Retry-After in seconds). Redirects are not followed; an answer that is too long reads as empty.
 
@@ -36,7 +38,7 @@ async def ask(
         ) as response:
             left = True
             try:
-                said = await http.read_capped(response, ANSWER_BYTES)
+                said = await http.read_capped(response, answer_bytes)
             except http.TooLarge:
                 said = b""
             except (aiohttp.ClientError, TimeoutError, OSError):

@@ -1,0 +1,401 @@
+"""A message of Telegram's: the fields that are read, and what it says in words, fields and files. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from connectors import clean, said
+from connectors.said import Fields, fields
+from hub.model import Media
+
+FILE_BYTES = 20 * 1024 * 1024  # "For the moment, bots can download files of up to 20MB in size" (#getfile)
+_COMMAND = re.compile(r"/([A-Za-z0-9_]{1,32})(@[A-Za-z0-9_]{1,64})?(?:\s+(\S.*))?\Z", re.DOTALL)
+_DEPTH = 12  # of a rich message's blocks within blocks
+
+
+# "at most 52 significant bits" (#user, #chat); what is longer is no id, and is kept unread.
+Id = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
+Number = Annotated[int, Meta(ge=0, le=1 << 53)]
+
+
+class User(msgspec.Struct, gc=False):
+    id: Id
+    is_bot: bool = False
+    first_name: str = ""
+    last_name: str = ""
+    username: str = ""
+    language_code: str = ""
+
+    @property
+    def name(self) -> str:
+        return clean.line(f"{self.first_name} {self.last_name}".strip())
+
+
+class Chat(msgspec.Struct, gc=False):
+    id: Id
+    type: str = "private"
+    title: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    username: str = ""
+
+
+class Entity(msgspec.Struct, gc=False):
+    type: str
+    offset: int = 0
+    length: int = 0
+    url: str = ""
+
+
+class File(msgspec.Struct, gc=False):
+    """Whatever is fetched by a file_id."""
+
+    file_id: str
+    file_size: int | None = None
+    mime_type: str = ""
+    file_name: str = ""
+    width: int = 0
+    height: int = 0
+    emoji: str = ""
+    is_animated: bool = False
+    is_video: bool = False
+    title: str = ""
+    performer: str = ""
+
+
+class Place(msgspec.Struct, gc=False):
+    latitude: float
+    longitude: float
+    live_period: int | None = None
+
+
+class Venue(msgspec.Struct, gc=False):
+    location: Place
+    title: str = ""
+    address: str = ""
+
+
+class Card(msgspec.Struct, gc=False):
+    phone_number: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    user_id: Id | None = None
+
+
+class Dice(msgspec.Struct, gc=False):
+    emoji: str = ""
+    value: int = 0
+
+
+class Option(msgspec.Struct, gc=False):
+    text: str = ""
+
+
+class Poll(msgspec.Struct, gc=False):
+    question: str = ""
+    options: list[Option] = []
+
+
+class Checklist(msgspec.Struct, gc=False):
+    title: str = ""
+    tasks: list[Option] = []
+
+
+class WebApp(msgspec.Struct, gc=False):
+    data: str = ""
+    button_text: str = ""
+
+
+class Titled(msgspec.Struct, gc=False):
+    title: str = ""
+
+
+class Origin(msgspec.Struct, gc=False):
+    """Of what was forwarded: #messageorigin."""
+
+    type: str = ""
+    sender_user: User | None = None
+    sender_user_name: str = ""
+    sender_chat: Chat | None = None
+    chat: Chat | None = None
+
+
+class Quote(msgspec.Struct, gc=False):
+    text: str = ""
+
+
+class Button(msgspec.Struct, gc=False):
+    text: str = ""
+    callback_data: str = ""
+
+
+class Markup(msgspec.Struct, gc=False):
+    inline_keyboard: list[list[Button]] = []
+
+
+class Replied(msgspec.Struct, gc=False):
+    message_id: Number
+    chat: Chat | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    message_id: Number
+    chat: Chat
+    date: int = 0
+    sender: User | None = msgspec.field(default=None, name="from")
+    edit_date: int | None = None
+    message_thread_id: Number | None = None
+    business_connection_id: str = ""
+    media_group_id: str = ""
+    reply_to_message: Replied | None = None
+    quote: Quote | None = None
+    forward_origin: Origin | None = None
+    reply_markup: Markup | None = None
+    caption: str | None = None
+    caption_entities: list[Entity] | None = None
+    text: str | None = None
+    entities: list[Entity] | None = None
+    rich_message: dict[str, Any] | None = None
+    live_photo: File | None = None
+    photo: list[File] | None = None
+    animation: File | None = None
+    document: File | None = None
+    audio: File | None = None
+    voice: File | None = None
+    video: File | None = None
+    video_note: File | None = None
+    sticker: File | None = None
+    venue: Venue | None = None
+    location: Place | None = None
+    contact: Card | None = None
+    dice: Dice | None = None
+    poll: Poll | None = None
+    checklist: Checklist | None = None
+    web_app_data: WebApp | None = None
+    game: Titled | None = None
+    story: dict[str, Any] | None = None
+
+
+class Content(msgspec.Struct, gc=False):
+    """What a message says. claims: numbers of the sender's own."""
+
+    text: str = ""
+    fields: Fields = ()
+    media: tuple[Media, ...] = ()
+    claims: tuple[str, ...] = ()
+
+
+def content(message: Message) -> Content | None:
+    """None where it is of a kind that is not read here."""
+    for name, read in _READ:
+        found = getattr(message, name)
+        if found is not None and found != []:
+            return read(message, found)
+    return None
+
+
+def origin(message: Message) -> Fields:
+    """Who said first what was forwarded."""
+    given = message.forward_origin
+    if given is None:
+        return ()
+    chat = given.sender_chat or given.chat
+    name = given.sender_user.name if given.sender_user else given.sender_user_name
+    return fields(("forwarded from", clean.line(name or (chat.title if chat else "") or given.type)))
+
+
+# --------------------------------------------------------------------------------------------------------- words
+
+
+def _text(message: Message, text: str) -> Content:
+    """A command loses the name of the bot that it was meant for; what a link carried into /start is a field."""
+    words = linked(text, message.entities)
+    if words[:1] == "/" and (command := _COMMAND.match(words)):
+        name, ours, rest = command[1], command[2], command[3] or ""
+        if name.lower() == "start" and rest:
+            return Content(
+                text="/start", fields=said.referral("a link to the bot", ref=clean.line(rest, 400))
+            )
+        if ours:
+            words = f"/{name} {rest}".rstrip()
+    return Content(text=clean.text(words))
+
+
+def linked(text: str, entities: Sequence[Entity] | None) -> str:
+    """The text, with the addresses behind its words in brackets. Entities count in UTF-16 (#messageentity)."""
+    behind = [e for e in entities or () if e.type == "text_link" and e.url]
+    if not behind:
+        return text
+    units = text.encode("utf-16-le", "surrogatepass")
+    out, at = [], 0
+    for entity in sorted(behind, key=lambda e: e.offset + e.length)[:100]:
+        end = min(max(2 * (entity.offset + entity.length), at), len(units))
+        shown = units[2 * max(entity.offset, 0) : end].decode("utf-16-le", "replace")
+        out.append(units[at:end].decode("utf-16-le", "replace"))
+        if entity.url.rstrip("/") != shown.rstrip("/"):
+            out.append(f" ({entity.url})")
+        at = end
+    out.append(units[at:].decode("utf-16-le", "replace"))
+    return "".join(out)
+
+
+def _caption(message: Message) -> str:
+    return clean.text(linked(message.caption or "", message.caption_entities))
+
+
+def _rich(message: Message, rich: dict[str, Any]) -> Content:
+    """Blocks within blocks (#richmessage): their texts, a line each. Pictures in it are not read."""
+    lines: list[str] = []
+    _lines(rich.get("blocks"), lines, 0)
+    return Content(
+        text=clean.text("\n".join(line for line in lines if line.strip())) or said.unsupported("rich message")
+    )
+
+
+def _lines(value: Any, lines: list[str], depth: int) -> None:
+    if depth > _DEPTH or len(lines) > 2000:
+        return
+    if isinstance(value, list):
+        for one in value:
+            _lines(one, lines, depth + 1)
+    elif isinstance(value, dict):
+        if "text" in value:
+            lines.append(_inline(value["text"], 0))
+        for key in ("blocks", "items", "cells", "rows", "caption", "summary"):
+            if key in value:
+                _lines(value[key], lines, depth + 1)
+
+
+def _inline(value: Any, depth: int) -> str:
+    """#richtext: a string, a list of them, or something around one."""
+    if isinstance(value, str):
+        return value
+    if depth > _DEPTH:
+        return ""
+    if isinstance(value, list):
+        return "".join(_inline(one, depth + 1) for one in value)
+    return _inline(value.get("text", ""), depth + 1) if isinstance(value, dict) else ""
+
+
+def _sticker(message: Message, file: File) -> Content:
+    kind = "application/x-tgsticker" if file.is_animated else "video/webm" if file.is_video else "image/webp"
+    return Content(text=said.sticker(clean.line(file.emoji, 20)), media=(_media(file, "sticker", kind),))
+
+
+def _venue(message: Message, venue: Venue) -> Content:
+    place = venue.location
+    title, address = clean.line(venue.title), clean.line(venue.address, 400)
+    words, more = said.location(place.latitude, place.longitude, title, address)
+    return Content(text=words, fields=more)
+
+
+def _location(message: Message, place: Place) -> Content:
+    words, more = said.location(place.latitude, place.longitude, live=bool(place.live_period))
+    return Content(text=words, fields=more)
+
+
+def _contact(message: Message, card: Card) -> Content:
+    """Telegram says whose number it is where it knows: the sender's own is a claim of theirs, any other is nobody's."""
+    number = clean.line(card.phone_number, 40)
+    if number[:1].isdigit():
+        number = f"+{number}"  # "phone_number" often comes without its plus
+    words, more = said.contact(
+        clean.line(f"{card.first_name} {card.last_name}".strip()), (number,) if number else ()
+    )
+    own = message.sender is not None and card.user_id == message.sender.id and number
+    return Content(text=words, fields=more, claims=(number,) if own else ())
+
+
+def _dice(message: Message, dice: Dice) -> Content:
+    return Content(text=clean.line(f"{dice.emoji} {dice.value}".strip(), 40))
+
+
+def _poll(message: Message, poll: Poll) -> Content:
+    options = [f"• {clean.line(option.text)}" for option in poll.options[:20]]
+    return Content(text="\n".join([f"📊 Poll: {clean.line(poll.question, 400)}", *options]))
+
+
+def _checklist(message: Message, checklist: Checklist) -> Content:
+    tasks = [f"• {clean.line(task.text)}" for task in checklist.tasks[:100]]
+    return Content(text="\n".join([f"☑ Checklist: {clean.line(checklist.title, 400)}", *tasks]))
+
+
+def _web_app(message: Message, app: WebApp) -> Content:
+    """What a web app gave, which the user's program sends and anybody may make up (#webappdata)."""
+    words, more = said.tapped(clean.line(app.button_text), clean.text(app.data[:4096]))
+    return Content(text=words, fields=more)
+
+
+def _game(message: Message, game: Titled) -> Content:
+    return Content(text=f"🎮 Game: {clean.line(game.title)}")
+
+
+def _story(message: Message, story: dict[str, Any]) -> Content:
+    return Content(text=said.story("forwarded a story"))
+
+
+# --------------------------------------------------------------------------------------------------------- files
+
+
+def _media(file: File, kind: str, content_type: str = "", name: str = "") -> Media:
+    size = file.file_size
+    return Media(
+        ref=clean.line(file.file_id, 400),
+        kind=kind,
+        content_type=clean.line(file.mime_type, 120) or content_type,
+        size_bytes=size if size is not None and 0 <= size < 1 << 53 else None,
+        name=clean.line(file.file_name, 400) or name,
+    )
+
+
+def _largest(sizes: Sequence[File]) -> File:
+    """Every size is the same picture."""
+    return max(sizes, key=lambda file: (file.width * file.height, file.file_size or 0))
+
+
+def _photo(message: Message, sizes: list[File]) -> Content:
+    return Content(text=_caption(message), media=(_media(_largest(sizes), "image", "image/jpeg"),))
+
+
+def _live_photo(message: Message, file: File) -> Content:
+    """Its moving part; the picture that it stands on comes in `photo`."""
+    still = [_media(_largest(message.photo), "image", "image/jpeg")] if message.photo else []
+    return Content(text=_caption(message), media=(*still, _media(file, "video", "video/mp4")))
+
+
+def _file(kind: str, content_type: str = "") -> Callable[[Message, File], Content]:
+    def read(message: Message, file: File) -> Content:
+        name = " - ".join(part for part in (clean.line(file.performer), clean.line(file.title)) if part)
+        return Content(text=_caption(message), media=(_media(file, kind, content_type, name),))
+
+    return read
+
+
+# In this order: an animation also comes as a document, a venue as a location, a live photo as a photo.
+_READ: tuple[tuple[str, Callable[[Message, Any], Content]], ...] = (
+    ("text", _text),
+    ("rich_message", _rich),
+    ("live_photo", _live_photo),
+    ("photo", _photo),
+    ("animation", _file("video", "video/mp4")),
+    ("document", _file("file")),
+    ("audio", _file("audio", "audio/mpeg")),
+    ("voice", _file("voice", "audio/ogg")),
+    ("video", _file("video", "video/mp4")),
+    ("video_note", _file("video", "video/mp4")),
+    ("sticker", _sticker),
+    ("venue", _venue),
+    ("location", _location),
+    ("contact", _contact),
+    ("dice", _dice),
+    ("poll", _poll),
+    ("checklist", _checklist),
+    ("web_app_data", _web_app),
+    ("game", _game),
+    ("story", _story),
+)
