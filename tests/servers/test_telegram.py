@@ -279,6 +279,11 @@ async def test_buttons_want_an_answer_in_time(telegram: Telegram, bot: Bot, ann:
     assert "query is too old" in await bot.refused("answerCallbackQuery", callback_query_id=query["id"])
 
 
+async def _polls(telegram: Telegram) -> None:
+    while telegram.updates.poll is None:
+        await asyncio.sleep(0)
+
+
 async def test_polling(telegram: Telegram, bot: Bot, ann: Person) -> None:
     await ann.says("one")
     first = await bot("getUpdates")
@@ -288,15 +293,13 @@ async def test_polling(telegram: Telegram, bot: Bot, ann: Person) -> None:
     assert await bot("getUpdates", offset=first[-1]["update_id"] + 1) == []
     assert await bot("getUpdates", offset=first[0]["update_id"]) == []
     waiting = asyncio.create_task(bot("getUpdates", timeout=30))
-    while telegram.updates.poll is None:
-        await asyncio.sleep(0)
+    await _polls(telegram)
     await ann.says("two")
     assert [one["message"]["text"] for one in await waiting] == ["two"]
     telegram.passes(24 * 3600 + 1)
     assert await bot("getUpdates") == []
     waiting = asyncio.create_task(bot.refused("getUpdates", timeout=30))
-    while telegram.updates.poll is None:
-        await asyncio.sleep(0)
+    await _polls(telegram)
     assert await bot("getUpdates") == []
     assert await waiting == (
         "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
