@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from connectors.base import Answer, Changes, Connector
+from connectors.base import Answer, Changes, Connector, Polls
 from connectors.kit.captures import Sample, with_proof
 from connectors.kit.tell import Check, must, parse, shown
 from hub.errors import Forged
@@ -177,7 +177,7 @@ def rows(connectors: dict[str, Connector]) -> list[dict[str, Any]]:
         {
             "name": name,
             "title": one.title,
-            "in": list(one.methods),
+            "in": [*one.methods, *(["polled"] if isinstance(one, Polls) else [])],
             "out": "" if not one.limits.needs else " and ".join(one.limits.needs),
             "text_chars": one.limits.text_chars,
             "attachments": one.limits.attachments,
@@ -186,8 +186,12 @@ def rows(connectors: dict[str, Connector]) -> list[dict[str, Any]]:
             "deletes": one.limits.deletes,
             "reads": one.limits.reads,
             "subject": one.limits.subject,
+            "media": list(one.limits.media) or (["any"] if one.limits.attachments else []),
+            "links": one.limits.links,
             "window_s": one.limits.window_s,
-            "templates": bool(getattr(one.limits, "templates", False)),
+            "human_window_s": one.limits.human_window_s,
+            "templates": one.limits.templates,
+            "choices": one.limits.choices,
             "source": one.limits.source,
         }
         for name, one in sorted(connectors.items())

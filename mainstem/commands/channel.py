@@ -12,6 +12,7 @@ import click
 
 from mainstem.commands import shared
 
+_GROUPS = {"any": "any", "image": "images", "audio": "audio", "video": "video"}
 _MARKS = {"ok": "[green]ok[/]     ", "failed": "[red]failed[/] ", "skipped": "[dim]skipped[/]"}
 
 
@@ -84,11 +85,12 @@ def list_(machine: bool) -> None:
 
     table = Table(box=None, header_style="bold", padding=(0, 2))
     for title in ("Name", "Channel", "in", "out needs"):
-        table.add_column(title)
+        table.add_column(title, no_wrap=True)
     for title in ("characters", "files"):
         table.add_column(title, justify="right")
-    for title in ("edits", "deletes", "reads", "window", "templates"):
+    for title in ("media", "edits", "deletes", "reads", "window", "templates"):
         table.add_column(title)
+    table.add_column("choices", justify="right")
     for row in rows:
         table.add_row(*_cells(row))
     shared.console().print(table)
@@ -107,7 +109,10 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["out"],
         f"{row['text_chars']:,}",
         files,
+        ", ".join(dict.fromkeys(_GROUPS.get(kind.partition("/")[0], "documents") for kind in row["media"]))
+        + (" (else links)" if row["links"] else ""),
         *("yes" if row[what] else "" for what in ("edits", "deletes", "reads")),
         spell(row["window_s"]) if row["window_s"] else "",
         "yes" if row["templates"] else "",
+        str(row["choices"] or ""),
     )

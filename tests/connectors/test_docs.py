@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors import CONNECTORS, signing
 from hub.model import MessageReceived
 from tests.conftest import absent
 from tests.connectors import page
 from tests.connectors.gate import gate
-from tests.connectors.samples import account
+from tests.connectors.samples import SAMPLES, account
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -84,11 +86,11 @@ def test_the_channel_of_the_page_passes_every_check(tmp_path: Path) -> None:
 
 def test_a_spoilt_copy_of_it_does_not(tmp_path: Path) -> None:
     """tests/connectors/test_kit.py spoils more of it, a line at a time."""
-    spoilt = {"external_id=str(callback.message_token),": "external_id=callback.user_id,"}
+    spoilt = {"sender_name=clean.line(sender.name)": "sender_name=clean.line(sender.id)"}
     code, wrong = checked(page.write(tmp_path, spoilt))
     assert code == 1
-    assert list(wrong) == ["captures say what was sent"]
-    assert wrong["captures say what was sent"].startswith("message, event 1: external_id is ''")
+    told = "message, event 1: sender_name is '01234567890A=', not 'Ann Lee'"
+    assert wrong == {"captures say what was sent": told}
 
 
 def test_the_code_of_the_page_is_as_tidy_as_ours(tmp_path: Path) -> None:
@@ -99,6 +101,16 @@ def test_the_code_of_the_page_is_as_tidy_as_ours(tmp_path: Path) -> None:
             [sys.executable, "-m", *tool, *settings, "viber.py"], cwd=tmp_path, capture_output=True, text=True
         )
         assert told.returncode == 0, told.stdout
+
+
+@pytest.mark.parametrize("name", CONNECTORS)
+def test_the_page_names_its_secrets_limits_and_settings(name: str) -> None:
+    """What the sample has been given, and what the limits say."""
+    page, sample = (DOCS / "channels" / f"{name}.md").read_text("utf-8"), SAMPLES[name]
+    limits = CONNECTORS[name].limits
+    for word in (*sample.account.secrets, *sample.account.settings, *limits.needs):
+        assert word in page, f"{name}.md does not name {word}"
+    assert f"{limits.text_chars:,}" in page, f"{name}.md does not say how long a text may be"
 
 
 def test_the_pages_name_every_setting_secret_and_status() -> None:
