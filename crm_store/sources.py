@@ -22,7 +22,8 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """why: empty while it goes well, as it did at `at`; next_at: when it is tried again."""
+    """why: empty while it goes well, as it did at `at`; otherwise `at` is since when it does not. next_at: when it is
+    tried again."""
 
     account: str
     at: datetime
@@ -58,12 +59,13 @@ def has(tx: Connection, account: str, event_keys: Sequence[str]) -> set[str]:
 
 
 def note(tx: Connection, account: str, at: datetime, why: str, next_at: datetime | None) -> None:
-    """How reading it goes, as of now."""
+    """How reading it goes, as of now. What goes wrong still keeps the time since which something did."""
     tx.execute(
         text(
             "INSERT INTO account_states (account, paused_until, why, at) VALUES (:account, :until, :why, :at)"
             " ON CONFLICT (account) DO UPDATE SET paused_until = excluded.paused_until, why = excluded.why,"
-            " at = excluded.at"
+            " at = CASE WHEN account_states.why <> '' AND excluded.why <> '' THEN account_states.at"
+            " ELSE excluded.at END"
         ),
         {
             "account": f"{account}{READING}",

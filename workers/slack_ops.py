@@ -1,4 +1,5 @@
-"""What the leads' channel is told: sends that failed, accounts that rest, quarantine, channels that take nothing.
+"""What the leads' channel is told: sends that failed, accounts that rest, mailboxes that are not read and are read
+again, quarantine, channels that take nothing.
 
 A notice is a row of desk_posts that hangs below no card (`thread_id` 0). Its `ref` holds a span of time, so a hundred
 failures of one kind are one notice; each of them stands in the Home tab and in the web desk.
@@ -16,11 +17,14 @@ from crm_store import desk_posts, views
 from crm_store.desk_posts import NO_THREAD, NOTICE, Post, Wanted
 from crm_store.quarantine import WAITING, read_row
 from crm_store.schema import account_states, desk_threads, quarantine
-from desk.slack import look, ops
+from crm_store.schema import desk_posts as desk_posts_table
+from desk import health
+from desk.health import Health
+from desk.slack import ops
 from desk.slack.blocks import Post as Drawing
 from desk.slack.context import SlackDesk
 from desk.slack.names import SURFACE
-from hub.clock import to_us
+from hub.clock import from_us, to_us
 from hub.config import Config
 
 SPAN_S = 600.0  # of one kind of trouble, one notice in this time
@@ -28,24 +32,16 @@ _SPANS_S = {"paused": 3600.0}
 _LOOKED_BACK = timedelta(seconds=SPAN_S)
 _FAILED = ("failed", "unknown")
 _AT_MOST = 50
+_PLACE, _UNREAD, _WELL = "place", "unread", "well"  # how a notice's ref begins: what it is about
 
-# Slack's code -> what it means, what to do about it.
-PLACES: Mapping[str, tuple[str, str]] = {
-    "is_archived": (
-        "the channel is archived.",
-        "Unarchive it, or name another in config/queues.yaml. Its cards go back there.",
-    ),
-    "not_in_channel": ("the app is not a member.", "Invite it there: /invite and the app's name."),
-    "channel_not_found": (
-        "there is no such channel, or it is private and the app is not in it.",
-        "Invite the app there, or name another in config/queues.yaml.",
-    ),
-}
-_NOT_ALLOWED = ("the app may not post there.", "A workspace admin can allow it in the channel's settings.")
+# So long something is not read before the leads hear of it: a server that restarts, or a connection that is cut, is
+# no news, and the Home tab shows it all the same.
+UNREAD_AFTER = timedelta(minutes=5)
+_TOLD_FOR = timedelta(days=30)
 
 
 def place_ref(place: str, at: datetime) -> str:
-    return f"place:{place}:{_span('place', at)}"
+    return f"{_PLACE}:{place}:{_span(_PLACE, at)}"
 
 
 def spotted(tx: Connection, desk: SlackDesk, now: datetime) -> list[Wanted]:
@@ -67,7 +63,34 @@ def spotted(tx: Connection, desk: SlackDesk, now: datetime) -> list[Wanted]:
         if row.account in config.accounts:
             ref = _ref("paused", row.account, row.at)
             found.setdefault(ref, Wanted(kind=NOTICE, ref=ref))
-    return list(found.values())
+    for one in health.accounts(tx, config, now):
+        if one.unread is not None and now - one.unread.since >= UNREAD_AFTER:
+            ref = f"{_UNREAD}:{_hash(one.account)}:{to_us(one.unread.since)}"
+            found[ref] = Wanted(kind=NOTICE, ref=ref)
+    return [*found.values(), *_well_again(tx, config, now)]
+
+
+def _well_again(tx: Connection, config: Config, now: datetime) -> list[Wanted]:
+    """Of what the leads were told last about each thing: that it is over, where it is."""
+    p = desk_posts_table.c
+    told = (
+        select(p.ref)
+        .where(
+            p.surface == SURFACE,
+            p.thread_id == NO_THREAD,
+            p.kind == NOTICE,
+            p.ref.startswith(f"{_UNREAD}:") | p.ref.startswith(f"{_PLACE}:"),
+            p.posted.is_not(None),
+            p.at > now - _TOLD_FOR,
+        )
+        .order_by(p.id)
+    )
+    last = {ref.rpartition(":")[0]: ref for ref in tx.execute(told).scalars()}
+    if not last:
+        return []
+    bad = {f"{_UNREAD}:{_hash(one.account)}" for one in health.accounts(tx, config, now) if one.unread}
+    bad |= {f"{_PLACE}:{one.place}" for one in health.blocked(tx, now)}
+    return [Wanted(kind=NOTICE, ref=f"{_WELL}:{ref}") for what, ref in last.items() if what not in bad]
 
 
 def tell(tx: Connection, desk: SlackDesk, place: str, wanted: list[Wanted], now: datetime) -> int:
@@ -96,16 +119,35 @@ def _quarantined(tx: Connection, config: Config, post: Post, now: datetime) -> D
 
 
 def _paused(tx: Connection, config: Config, post: Post, now: datetime) -> Drawing | None:
-    digest = post.ref.split(":")[1]
-    one = next((h for h in look.accounts(tx, config, now) if _hash(h.account) == digest), None)
+    one = _account(tx, config, post.ref.split(":")[1], now)
     return ops.account_paused(one) if one is not None and one.paused_until is not None else None
+
+
+def _unread(tx: Connection, config: Config, post: Post, now: datetime) -> Drawing | None:
+    one = _account(tx, config, post.ref.split(":")[1], now)
+    return ops.unread(one, one.unread) if one is not None and one.unread is not None else None
+
+
+def _well(tx: Connection, config: Config, post: Post, now: datetime) -> Drawing | None:
+    """`post.ref` holds that of the notice which is over."""
+    _, kind, what, since = post.ref.split(":")
+    if kind == _PLACE:
+        return ops.posting_again(what)
+    one = _account(tx, config, what, now)
+    if one is None or one.unread is not None:
+        return None
+    return ops.read_again(one, (post.at - from_us(int(since))).total_seconds())
+
+
+def _account(tx: Connection, config: Config, digest: str, now: datetime) -> Health | None:
+    return next((one for one in health.accounts(tx, config, now) if _hash(one.account) == digest), None)
 
 
 def _place(tx: Connection, config: Config, post: Post, now: datetime) -> Drawing | None:
     place = post.ref.split(":")[1]
     s, t = account_states.c, desk_threads.c
     code = tx.execute(select(s.why).where(s.account == f"{SURFACE}/{place}")).scalar() or ""
-    trouble, cure = PLACES.get(code, _NOT_ALLOWED if code.startswith("restricted") else (code, ""))
+    trouble, cure = health.in_words(code)
     here = select(func.count()).where(t.surface == SURFACE, t.place == post.place, t.retired_at.is_(None))
     return ops.posting(trouble, place, cure, int(tx.execute(here).scalar() or 0))
 
@@ -114,7 +156,9 @@ _DRAWN: Mapping[str, Callable[[Connection, Config, Post, datetime], Drawing | No
     "failed": _failed,
     "quarantine": _quarantined,
     "paused": _paused,
-    "place": _place,
+    _PLACE: _place,
+    _UNREAD: _unread,
+    _WELL: _well,
 }
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from crm_store.quarantine import Held
 from crm_store.views import FailedSend, QueueRow
 from desk import words
+from desk.health import Blocked, Health, Unread
 from desk.slack import names
 from desk.slack.blocks import (
     VIEW_BLOCKS,
@@ -29,7 +30,7 @@ from desk.slack.blocks import (
     section,
 )
 from desk.slack.blocks import words as say
-from desk.slack.look import AtHome, Health
+from desk.slack.look import AtHome
 from desk.slack.reading import row
 from desk.slack.text import escape, line, span, when
 from hub.config import Config
@@ -159,9 +160,11 @@ def _queue(one: QueueRow) -> Block:
 
 
 def _accounts(at_home: AtHome) -> list[Block]:
-    bad = [one for one in at_home.accounts if one.paused_until is not None or not one.enabled]
-    good = [one for one in at_home.accounts if one not in bad]
+    bad = [one for one in at_home.accounts if not one.well]
+    good = [one for one in at_home.accounts if one.well]
     blocks = [header("Accounts"), *(_account(one) for one in bad[:_ACCOUNTS])]
+    blocks += _more(len(bad), _ACCOUNTS)
+    blocks += [_blocked(one) for one in at_home.blocked[:_ACCOUNTS]]
     if good:
         titles = ", ".join(line(one.title, 60) for one in good)
         blocks.append(context(":large_green_circle:", plain(f"{len(good)} well: {titles}", 1500)))
@@ -169,14 +172,37 @@ def _accounts(at_home: AtHome) -> list[Block]:
 
 
 def _account(one: Health) -> Block:
-    if one.paused_until is None:
+    """What it does not do, since or until when: both, where it neither sends nor is read."""
+    if not one.enabled:
         return context(":white_circle:", plain(f"{line(one.title, 60)}: switched off"))
-    why = f" ({line(one.why, 300)})" if one.why else ""
+    said: list[str | Block] = [":red_circle:"]
+    if one.unread is not None:
+        said += [
+            plain(f"{line(one.title, 60)}: not read ({line(one.unread.why, 300)})"),
+            unread_times(one.unread),
+        ]
+    if one.paused_until is not None:
+        why = f" ({line(one.why, 300)})" if one.why else ""
+        said += [plain(f"{line(one.title, 60)}: paused{why}"), f"until {when(one.paused_until, '{time}')}"]
+    return context(*said)
+
+
+def unread_times(one: Unread) -> str:
+    """Since when, and when it is tried again."""
+    again = f" · tried again at {when(one.next_at, '{time}')}" if one.next_at is not None else ""
+    return f"since {when(one.since)}{again}"
+
+
+def _blocked(one: Blocked) -> Block:
+    where = place(one.place) if one.place else "Slack"
     return context(
-        ":red_circle:",
-        plain(f"{line(one.title, 60)}: paused{why}"),
-        f"until {when(one.paused_until, '{time}')}",
+        ":red_circle:", f"{where}: nothing can be posted, {escape(one.why)}", f"since {when(one.since)}"
     )
+
+
+def place(given: str) -> str:
+    """A channel as its readers see it, be it given by id or by name."""
+    return f"<#{given}>" if given.isalnum() else f"*{escape(given)}*"
 
 
 def _quarantine(at_home: AtHome, config: Config) -> list[Block]:

@@ -18,14 +18,14 @@ from crm_store.customers import identities_of
 from crm_store.presence import Presence, of
 from crm_store.quarantine import WAITING, Held, read_row
 from crm_store.schema import (
-    account_states,
     configs,
     interaction_changes,
     interactions,
     quarantine,
 )
 from crm_store.views import Card, Entry, FailedSend, Happening, QueueRow
-from desk import words
+from desk import health, words
+from desk.health import Blocked, Health
 from desk.slack import thread as draw
 from desk.slack.blocks import Post
 from desk.slack.names import SURFACE
@@ -106,18 +106,6 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Health:
-    """One account as it does: paused_until None where it is not paused."""
-
-    account: str
-    title: str
-    channel: str
-    enabled: bool
-    paused_until: datetime | None
-    why: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class AtHome:
     """What an agent's Home tab shows; the last three are a lead's."""
 
@@ -128,6 +116,7 @@ class AtHome:
     waiting: int  # in the agent's own queues
     queues: tuple[QueueRow, ...] = ()
     accounts: tuple[Health, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
     quarantined: tuple[Held, ...] = ()
     quarantined_count: int = 0
 
@@ -383,30 +372,11 @@ def home(tx: Connection, config: Config, agent: str, now: datetime) -> AtHome:
         failed=tuple(views.failed_sends(tx, None if leads else agent, now=now)),
         waiting=sum(row.waiting for row in own),
         queues=tuple(rows if leads else own),
-        accounts=accounts(tx, config, now) if leads else (),
+        accounts=health.accounts(tx, config, now) if leads else (),
+        blocked=health.blocked(tx, now) if leads else (),
         quarantined=held[:10],
         quarantined_count=len(held),
     )
-
-
-def accounts(tx: Connection, config: Config, now: datetime) -> tuple[Health, ...]:
-    """Every account of the configuration, the troubled first."""
-    states = {row.account: row for row in tx.execute(select(account_states))}
-    found = []
-    for account in config.accounts.values():
-        row = states.get(account.key)
-        paused = row.paused_until if row is not None and row.paused_until and row.paused_until > now else None
-        found.append(
-            Health(
-                account=account.key,
-                title=account.title,
-                channel=words.channel(account.key),
-                enabled=account.enabled,
-                paused_until=paused,
-                why=row.why if row is not None and paused else "",
-            )
-        )
-    return tuple(sorted(found, key=lambda one: (one.paused_until is None, not one.enabled)))
 
 
 def _held(tx: Connection) -> tuple[Held, ...]:

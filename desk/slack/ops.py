@@ -5,10 +5,10 @@ from __future__ import annotations
 from crm_store.quarantine import Held
 from crm_store.views import FailedSend
 from desk import words
+from desk.health import Health, Unread
 from desk.slack import home
 from desk.slack.blocks import Block, Post, context, cut, plain, section
-from desk.slack.look import Health
-from desk.slack.text import escape, line, when
+from desk.slack.text import escape, line, span, when
 from desk.slack.thread import fallback
 from hub.config import Config
 
@@ -39,6 +39,29 @@ def account_paused(one: Health) -> Post:
     return Post(fallback(one.title, "is paused:", one.why), tuple(blocks))
 
 
+def unread(one: Health, trouble: Unread) -> Post:
+    """A mailbox, or whatever else we fetch from, cannot be read."""
+    told = (
+        f":red_circle: *{escape(one.title)}*: not read. What is written to it waits there; nothing is lost."
+    )
+    small = context(plain(line(trouble.why, 500)), home.unread_times(trouble))
+    return Post(fallback(one.title, "is not read:", trouble.why), (section(told), small))
+
+
+def read_again(one: Health, lasted_s: float) -> Post:
+    """It is read again. lasted_s: how long it was not."""
+    told = f":large_green_circle: *{escape(one.title)}* is read again, after {span(lasted_s)}."
+    return Post(fallback(one.title, "is read again"), (section(f"{told} What waited there comes in now."),))
+
+
+def posting_again(place: str) -> Post:
+    """Slack takes posts in a channel again."""
+    return Post(
+        fallback("Posting works again in", place),
+        (section(f":large_green_circle: {home.place(place)} takes posts again; its cards are back there."),),
+    )
+
+
 def quarantined(one: Held, config: Config) -> Post:
     """Something came in that nobody could read."""
     return Post(
@@ -50,8 +73,7 @@ def quarantined(one: Held, config: Config) -> Post:
 def posting(trouble: str, place: str, cure: str = "", number: int = 0) -> Post:
     """Slack takes nothing where a queue's cards should stand. place: the channel's id or name. number: cards that stand
     here instead."""
-    where = f"<#{place}>" if place.isalnum() else f"*{escape(place)}*"
-    told = f":warning: Nothing can be posted in {where}: {escape(cut(trouble, 300))}"
+    told = f":warning: Nothing can be posted in {home.place(place)}: {escape(cut(trouble, 300))}"
     many = "1 conversation is" if number == 1 else f"{number} conversations are"
     small = [f"{many} shown here instead."] if number else []
     small += [escape(cure)] if cure else []

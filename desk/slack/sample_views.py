@@ -10,8 +10,9 @@ from crm_store.customers import Customer, Found, Identity
 from crm_store.presence import Presence
 from crm_store.quarantine import Held
 from crm_store.views import ConversationView, Decided, FailedSend, Happening, History, Hits, QueueRow
+from desk.health import Blocked, Health, Unread
 from desk.slack import home, modals, ops
-from desk.slack.look import AtHome, Health
+from desk.slack.look import AtHome
 from desk.slack.sample import (
     CONFIG,
     DESK,
@@ -246,6 +247,22 @@ PAUSED = Health(
 )
 
 
+_TROUBLE = Unread(
+    since=_at(minutes=35),
+    why="the mail server's certificate is not trusted: certificate has expired",
+    next_at=NOW + timedelta(seconds=50),
+)
+UNREAD = Health(
+    account="mail/support",
+    title="Support mailbox",
+    channel="e-mail",
+    enabled=True,
+    paused_until=None,
+    why="",
+    unread=_TROUBLE,
+)
+
+
 _MINE = (
     conversation(state="open", assignee="eva"),
     conversation(
@@ -308,7 +325,15 @@ CLEO = AtHome(
         _queue("billing", 3, 0, 190, 2),
         _queue("sales", 0, 0, 0, 1),
     ),
-    accounts=(PAUSED, *_WELL),
+    accounts=(PAUSED, UNREAD, *_WELL),
+    blocked=(
+        Blocked(
+            place="C0BILLING",
+            since=_at(minutes=90),
+            why="the channel is archived.",
+            cure="Unarchive it, or name another in config/queues.yaml.",
+        ),
+    ),
     quarantined=(HELD,),
     quarantined_count=1,
 )
@@ -333,10 +358,13 @@ def ops_shots() -> list[Shot]:
                 ops.failed_send(failed_send(), CONFIG),
                 ops.account_paused(PAUSED),
                 ops.account_paused(replace(PAUSED, paused_until=None)),
+                ops.unread(UNREAD, _TROUBLE),
+                ops.read_again(UNREAD, 2100),
                 ops.quarantined(HELD, CONFIG),
                 ops.posting(
                     "the channel is archived", "C0BILLING", "Unarchive it, or give its queue another.", 12
                 ),
+                ops.posting_again("C0BILLING"),
             ),
         )
     ]

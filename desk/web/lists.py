@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -10,9 +10,10 @@ from sqlalchemy import Connection
 
 from crm_store import presence, quarantine, views
 from crm_store.views import Card
+from desk import health
 from desk.web import forms, render
 from desk.web.context import AGENT, DESK, Need, Route, WebDesk, leads
-from hub.config import Agent
+from hub.config import Agent, Config
 from hub.errors import NotFound, Refused
 
 SEARCH_CHARS = 200
@@ -37,6 +38,7 @@ async def home(request: web.Request) -> web.StreamResponse:
             "mine": views.mine(tx, agent.key),
             "queues": views.queue_list(tx, config, now),
             "failed": len(views.failed_sends(tx, None if leads(agent) else agent.key, now=now)),
+            "troubled": _troubled(tx, config, now) if leads(agent) else 0,
             "my_status": presence.of(tx, agent.key, now).status,
         }
 
@@ -46,6 +48,12 @@ async def home(request: web.Request) -> web.StreamResponse:
     rows = [row for row in found["queues"] if row.key in allowed or leads(agent)]
     rows.sort(key=lambda row: row.key not in agent.queues)
     return render.html(request, "home.html", **{**found, "queues": rows})
+
+
+def _troubled(tx: Connection, config: Config, now: datetime) -> int:
+    """Accounts that are switched on and do not work, and channels of Slack that take nothing."""
+    bad = sum(one.enabled and not one.well for one in health.accounts(tx, config, now))
+    return bad + len(health.blocked(tx, now))
 
 
 async def queue(request: web.Request) -> web.StreamResponse:

@@ -1,10 +1,11 @@
-"""What needs somebody: sends that failed or are in doubt, and the quarantine."""
+"""What needs somebody: sends that failed or are in doubt, accounts that do not work, and the quarantine."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from crm_store import quarantine, views
+from desk import health
 from desk.web import forms, render, safe
 from desk.web.context import AGENT, DESK, Need, Route, leads
 from hub.errors import NotFound, Refused
@@ -20,6 +21,15 @@ async def failed(request: web.Request) -> web.StreamResponse:
     desk, agent = request.app[DESK], request[AGENT]
     sends = await desk.read(views.failed_sends, None if leads(agent) else agent.key, now=desk.now())
     return render.html(request, "failed.html", sends=sends)
+
+
+async def accounts(request: web.Request) -> web.StreamResponse:
+    """What each account and each channel of Slack does, or does not, and since when."""
+    desk = request.app[DESK]
+    config, now = desk.config(), desk.now()
+    rows = await desk.read(health.accounts, config, now)
+    slack = await desk.read(health.blocked, now)
+    return render.html(request, "health.html", rows=rows, slack=slack)
 
 
 async def listed(request: web.Request) -> web.StreamResponse:
@@ -86,6 +96,7 @@ async def drop(request: web.Request) -> web.StreamResponse:
 
 ROUTES = (
     Route("GET", "/failed", failed, Need.AGENT),
+    Route("GET", "/health", accounts, Need.LEAD),
     Route("GET", "/quarantine", listed, Need.LEAD),
     Route("GET", ENTRY, one, Need.LEAD),
     Route("POST", f"{ENTRY}/replay", replay, Need.LEAD),

@@ -1,6 +1,7 @@
 """The desk's pages as agents and leads meet them, on both databases."""
 
 import asyncio
+import html
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select
 
-from crm_store import views
+from crm_store import pauses, sources, views
 from crm_store.db import Store
 from crm_store.schema import deliveries, quarantine
 from hub.model import Attachment
@@ -313,3 +314,42 @@ async def test_the_database_away_is_a_sentence(room: Room, monkeypatch: pytest.M
         assert "Something broke here" in bo.text
         assert "ZeroDivision" not in bo.text
         assert answer.headers["X-Request-Id"] in bo.text
+
+
+async def test_a_mailbox_that_is_not_read_stands_on_the_leads_pages(room: Room) -> None:
+    why = "the mail server's certificate is not trusted: certificate has expired"
+
+    def goes(why: str) -> None:
+        room.store.run(lambda tx: sources.note(tx, "mail/support", room.now, why, room.now))
+
+    goes("")
+    async with room.browsers() as browse:
+        cleo, bo = await browse("cleo"), await browse("bo")
+        await cleo.get("/health")
+        assert "Support mailbox" in cleo.text
+        assert "Not read" not in cleo.text
+        room.later(minutes=1)
+        goes(why)
+        since = room.now
+        room.later(minutes=7)
+        goes("the server does not answer: timed out")
+        await cleo.get("/")
+        assert "1 account does not work" in cleo.text
+        await cleo.get("/health")
+        assert "Not read" in cleo.text
+        assert f'datetime="{since:%Y-%m-%dT%H:%M}' in cleo.text, "since it began, whatever is wrong by now"
+        assert "timed out" in cleo.text
+        await bo.get("/")
+        assert "does not work" not in bo.text
+        assert (await bo.get("/health")).status == 403
+        goes("")
+        room.later(minutes=14)
+        await cleo.get("/health")
+        assert "Not read" not in cleo.text
+        room.later(minutes=2)
+        await cleo.get("/health")
+        assert "nobody reads it: is `mainstem pull` running?" in html.unescape(cleo.text)
+        until = room.now + timedelta(minutes=9)
+        room.store.run(lambda tx: pauses.pause(tx, "slack/C0BILLING", until, "is_archived", room.now))
+        await cleo.get("/health")
+        assert "the channel is archived." in cleo.text

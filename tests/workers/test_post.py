@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from crm_store import desk_posts, desk_threads, outbox, pauses
+from crm_store import desk_posts, desk_threads, outbox, pauses, sources
 from crm_store.db import Store
 from desk.slack import names
 from desk.slack.context import SlackDesk
@@ -550,6 +550,42 @@ async def test_a_channel_that_takes_nothing_falls_back_to_ops_and_comes_back(
     assert small.living(ann).place == small.general
     assert small.living(ben).place == small.general
     assert not small.look(pauses.paused, small.room.now)
+    again = [said for said in small.said(small.ops) if "takes posts again" in said]
+    assert len(again) == 1
+    small.once_each()
+
+
+async def test_a_mailbox_that_is_not_read_is_told_once_and_once_when_it_is_read_again(small: Office) -> None:
+    poster, room = small.poster(), small.room
+    broken = "the server refuses the login: [AUTHENTICATIONFAILED]"
+
+    def told() -> list[str]:
+        return [said for said in small.said(small.ops) if "read" in said]
+
+    async def goes(why: str, minutes: int) -> None:
+        """It is looked at every minute, and so is what the leads should know."""
+        for _ in range(minutes):
+            small.store.run(lambda tx: sources.note(tx, "mail/support", room.now, why, None))
+            await until_done(small, poster)
+            room.later(minutes=1)
+
+    await goes("", 2)
+    await goes("the connection broke: EOF", 1)
+    await goes("", 2)
+    assert told() == [], "what is over at once is no news"
+    await goes(broken, 12)
+    (notice,) = told()
+    assert "Support mailbox" in notice
+    assert "not read" in notice
+    assert "AUTHENTICATIONFAILED" in notice
+    await goes("the server does not answer: timed out", 3)
+    assert len(told()) == 1, "it still is not"
+    await goes("", 3)
+    assert len(told()) == 2
+    assert "is read again, after 1" in told()[1]
+    await goes("", 3)
+    await goes(broken, 7)
+    assert len(told()) == 3, "and another time"
     small.once_each()
 
 

@@ -302,7 +302,7 @@ def test_everything_in_the_sample_is_within_limits() -> None:
     for post in everything():
         check_post(post)
     ops_posts = [post for shot in sample_views.ops_shots() for post in shot.posts]
-    assert len(ops_posts) == 5
+    assert len(ops_posts) == 8
 
 
 files = st.lists(

@@ -52,6 +52,11 @@ def test_a_lead_sees_queues_with_waits_accounts_and_the_quarantine_besides() -> 
     assert "*14 waiting* · longest 41 min · :warning: *6 late*" in told
     assert told.index("*Support*") < told.index("*Billing*"), "the late ones first"
     assert "Text messages: paused (401: the token is not valid any more)" in told
+    assert (
+        "Support mailbox: not read (the mail server's certificate is not trusted: certificate has expired)"
+        in told
+    )
+    assert "<#C0BILLING>: nothing can be posted, the channel is archived." in told
     assert "3 well: " in told
     assert "Quarantine (1)" in told
     assert names.HOME_REPLAY in pressed(view)
