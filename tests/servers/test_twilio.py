@@ -300,3 +300,57 @@ async def test_it_hangs_on_command(twilio: Twilio, shop: Number, api: Api) -> No
     assert (status, headers["retry-after"]) == (429, "7")
     twilio.mend()
     assert (await api.send())[0] == 201
+
+
+async def test_buttons_and_lists_are_made_and_sent(twilio: Twilio, api: Api) -> None:
+    ann = twilio.customer(ANN, "Ann").whatsapp(twilio.sender("+14155550111"))
+    await ann.says("Hi")
+
+    async def made(kind: str, **content: Any) -> tuple[int, Any]:
+        given = {"friendly_name": "ask", "language": "en", "types": {kind: content}}
+        status, body, _ = await api("POST", f"{twilio.url}/v1/Content", json=given)
+        return status, body
+
+    def buttons(count: int, **more: str) -> list[dict[str, str]]:
+        return [{"title": f"B{index}", "id": f"b{index}"} | more for index in range(count)]
+
+    status, body = await made("twilio/quick-reply", body="Sure?", actions=buttons(2))
+    assert (status, body["sid"][:2], body["types"]["twilio/quick-reply"]["body"]) == (201, "HX", "Sure?")
+    send = {"From": ann.sender, "To": ann.address, "Body": "", "ContentSid": body["sid"]}
+    assert (await api.send(**send))[0] == 201
+    assert (await ann.presses("B1", payload="b1", of=twilio.sent[-1].sid)).params["ButtonPayload"] == "b1"
+    with pytest.raises(AssertionError):
+        await ann.presses("B7", payload="b7", of=twilio.sent[-1].sid)
+    four = (await made("twilio/quick-reply", body="Sure?", actions=buttons(4)))[1]["sid"]
+    await api.send(**(send | {"ContentSid": four}))
+    await twilio.settled()
+    assert twilio.sent[-1].error_code == 63021
+    for kind, content in (
+        ("twilio/quick-reply", {"body": "", "actions": buttons(1)}),
+        ("twilio/quick-reply", {"body": "x" * 1025, "actions": buttons(1)}),
+        ("twilio/quick-reply", {"body": "x", "actions": buttons(11)}),
+        ("twilio/quick-reply", {"body": "x", "actions": buttons(1, title="x" * 21)}),
+        ("twilio/quick-reply", {"body": "x", "actions": buttons(2, id="same")}),
+        ("twilio/list-picker", {"body": "x", "items": [{"item": "A", "id": "a"}]}),
+        ("twilio/list-picker", {"body": "x", "button": "Go", "items": [{"item": "x" * 25, "id": "a"}]}),
+        ("twilio/buttons", {"body": "x"}),
+    ):  # fmt: skip
+        assert (await made(kind, **content))[0] == 400, (kind, content)
+    assert (await api("GET", f"{twilio.url}/v1/Content/{four}/ApprovalRequests"))[1]["whatsapp"][
+        "status"
+    ] == "unsubmitted"
+    assert (await api("DELETE", f"{twilio.url}/v1/Content/{four}"))[0] == 204
+    assert [one["sid"] for one in (await api("GET", f"{twilio.url}/v1/Content"))[1]["contents"]] == [
+        body["sid"]
+    ]
+    assert (await api("POST", f"{twilio.url}/v1/Content", data={"language": "en"}))[0] == 400
+
+
+@pytest.mark.parametrize(
+    "code", [20003, 20429, 20500, 21211, 21408, 21610, 21611, 21617, 30002, 63018, 63038]
+)
+async def test_any_code_on_command(twilio: Twilio, shop: Number, api: Api, code: int) -> None:
+    twilio.fail("messages.create", code=code, status=429 if code == 63018 else 0)
+    status, body = await api.send()
+    assert (body["code"], body["status"]) == (code, status)
+    assert status == {20003: 401, 20429: 429, 20500: 500, 63018: 429}.get(code, 400)

@@ -128,12 +128,14 @@ class WhatsApp:
         )
 
     async def presses(self, text: str, *, payload: str = "", of: str = "") -> Delivery:
-        """A quick reply's button. ButtonPayload is its id."""
+        """A quick reply's button. ButtonPayload is its id. of: the message it stands under; it must have it."""
+        self._offered(of, payload, text)
         told = {"Body": text, "ButtonText": text, "ButtonPayload": payload or text}
         return await self._sends("button" if payload == "" else "interactive", told | self._quote(of))
 
     async def picks(self, item: str, title: str, *, description: str = "", of: str = "") -> Delivery:
         """An item of a list. https://www.twilio.com/docs/content/twilio-list-picker"""
+        self._offered(of, item, title)
         told = {"Body": title, "ListId": item, "ListTitle": title}
         if description:
             told["ListDescription"] = description
@@ -171,6 +173,13 @@ class WhatsApp:
             one for one in self.twilio.sent
             if one.to == self.address and one.status in ("sent", "delivered", "read")
         ]  # fmt: skip
+
+    def _offered(self, sid: str, number: str, title: str) -> None:
+        """Nobody presses what a message does not show."""
+        message = self.twilio.messages.get(sid)
+        template = self.twilio.templates.get(message.content_sid) if message is not None else None
+        if template is not None and template.choices:
+            assert (number, title) in template.choices, f"only {template.choices} are offered"
 
     def _quote(self, sid: str) -> dict[str, str]:
         """Without the sid where the quoted message is older than Twilio keeps the tie, or none of its own."""

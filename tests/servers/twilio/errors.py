@@ -28,6 +28,8 @@ WORDS: Final = {
     20429: "Too Many Requests",
     20500: "Internal Server Error",
     20503: "Service unavailable",
+    11200: "HTTP retrieval failure",
+    11751: "Media Message - Media exceeds messaging provider size limit",
     21211: "Invalid 'To' Phone Number: {0}",
     21212: "Invalid From Number (caller ID): {0}",
     21214: "'To' phone number cannot be reached: {0}",

@@ -79,6 +79,9 @@ class Template:
     approved: bool = True
     choices: tuple[tuple[str, str], ...] = ()  # (id, title)
     name: str = ""
+    language: str = "en"
+    variables: dict[str, str] = field(default_factory=dict)
+    types: Json = field(default_factory=dict)  # as the API was given them
     sid: str = field(default_factory=lambda: new_sid("HX"))
 
     @property

@@ -23,7 +23,8 @@ Form = dict[str, list[str]]
 
 LONGEST: Final = 1600  # "Can be up to 1,600 characters long."
 MEDIA: Final = 10  # "up to 10 media files that have a total size of up to 5MB"
-MEDIA_BYTES: Final = 5 * 1024 * 1024
+MEDIA_BYTES: Final = 5 * 1024 * 1024  # https://www.twilio.com/docs/api/errors/11751: 5 MB, of WhatsApp 16
+MEDIA_BYTES_WHATSAPP: Final = 16 * 1024 * 1024
 WINDOW_S: Final = 24 * 3600
 KNOWN: Final = frozenset((
     "To", "From", "MessagingServiceSid", "Body", "MediaUrl", "StatusCallback", "ContentSid",
@@ -122,7 +123,14 @@ def later_failure(twilio: Twilio, message: Message) -> int:
         closed = opened is None or twilio.now() - opened > WINDOW_S
         if closed and (template is None or template.session_only):
             return 63016
+        if template is not None and not template.approved and len(template.choices) > _most(template):
+            return 63021  # which code it is, is not documented (our reading)
     return 0
+
+
+def _most(template: Template) -> int:
+    """ "When you send an in-session WhatsApp message that does not require template approval, only three buttons"."""
+    return 3 if template.kind == "twilio/quick-reply" else 10
 
 
 def _service(twilio: Twilio, one: dict[str, str]) -> Service | None:
