@@ -73,8 +73,30 @@ _HOMES = f"""
 """  # noqa: S608 - our own words
 
 
-def _columns(values: Sequence[Row], width: int) -> tuple[list[Any], ...]:
-    return tuple(list(column) for column in zip(*values, strict=True)) or tuple([] for _ in range(width))
+def _columns(values: Sequence[Row], width: int) -> tuple[str, ...]:
+    return tuple(map(_array, zip(*values, strict=True))) or ("{}",) * width
+
+
+def _array(values: Sequence[Any]) -> str:
+    """An array of texts, numbers or booleans, None among them, as PostgreSQL reads one. psycopg makes the same for 0.8
+    µs a value, and a message has fifteen of them; like this it is 0.01 to 0.1."""
+    first = next((value for value in values if value is not None), None)
+    if not isinstance(first, str):
+        return f"{{{','.join(map(str, values)).replace('None', 'NULL')}}}"
+    try:
+        whole = '","'.join(values)
+        if "\\" not in whole and whole.count('"') == 2 * (len(values) - 1):
+            return f'{{"{whole}"}}'
+    except TypeError:
+        pass  # None
+    return f"{{{','.join(map(_quoted, values))}}}"
+
+
+def _quoted(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def look_up(driver: Driver, keys: Keys) -> dict[str, list[Row]]:
@@ -109,7 +131,7 @@ def keep_out(driver: Driver) -> None:
 
 
 def look_up_homes(driver: Driver, homes: Sequence[str], ids: Sequence[int]) -> list[Row]:
-    return driver.execute(_HOMES, (list(homes), list(ids))).fetchall()
+    return driver.execute(_HOMES, (_array(homes), _array(ids))).fetchall()
 
 
 def numbers(driver: Driver, count: int) -> list[int]:
@@ -164,11 +186,15 @@ def taken(driver: Driver, rows: Sequence[Row]) -> None:
         " WHERE i.id = v.id AND i.last_seen_at = 0 AND NOT i.verified",
         _columns(rows, 3),
     )
-    driver.execute("DELETE FROM merge_moves WHERE identity_id = ANY(%s)", ([row[-1] for row in rows],))
+    driver.execute(
+        "DELETE FROM merge_moves WHERE identity_id = ANY(%s::bigint[])", (_array([row[-1] for row in rows]),)
+    )
 
 
 def owners(driver: Driver, identities: Sequence[int]) -> dict[int, int]:
-    found = driver.execute("SELECT id, customer_id FROM identities WHERE id = ANY(%s)", (list(identities),))
+    found = driver.execute(
+        "SELECT id, customer_id FROM identities WHERE id = ANY(%s::bigint[])", (_array(identities),)
+    )
     return dict(found.fetchall())
 
 

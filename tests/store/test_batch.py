@@ -45,6 +45,35 @@ def test_the_same_entry_again_leaves_nothing(way: WayIn) -> None:
     assert (way.outcomes(), way.count(schema.interactions)) == (["stored"], 1)
 
 
+def test_names_are_known_again_whatever_is_in_them(way: WayIn) -> None:
+    names = [
+        '"',
+        "\\",
+        "{",
+        "}",
+        ",",
+        '","',
+        "NULL",
+        "None",
+        "",
+        " ",
+        "\n\t",
+        "'",
+        "\\N",
+        "é",
+        "😀",
+        'a"b\\c',
+    ]
+    said = way.ann()
+    first = [way.entry(replace(said, sender=f"webchat:{name}", event_key=f"one {name}")) for name in names]
+    second = [way.entry(replace(said, sender=f"webchat:{name}", event_key=f"two {name}")) for name in names]
+    again = [way.entry(entry.event) for entry in first + second]
+    for entries in (first, second, again):
+        way.handler.batch(entries)
+    assert (way.count(schema.customers), way.count(schema.conversations)) == (len(names), len(names))
+    assert Counter(way.outcomes()) == {"stored": 2 * len(names), "duplicate": 2 * len(names)}
+
+
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "two"])
 def test_the_same_event_again_is_a_duplicate_and_ends_there(way: WayIn, together: bool) -> None:
     said = way.ann()
