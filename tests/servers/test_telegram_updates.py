@@ -207,6 +207,22 @@ async def test_groups_channels_and_business(telegram: Telegram, ann: Person) -> 
     written = await ann.says("Hi", business=link["id"])
     assert (written.kind, written.body["business_connection_id"]) == ("business_message", link["id"])
     assert (await ann.edits(written.body["message_id"], "Hey")).kind == "edited_business_message"
+    deleted = await ann.deletes(written.body["message_id"])
+    assert deleted is not None
+    assert (deleted.kind, deleted.body["message_ids"]) == (
+        "deleted_business_messages",
+        [written.body["message_id"]],
+    )
+    assert await ann.deletes((await ann.says("Oops")).body["message_id"]) is None
+    told = await call(telegram, "sendMessage", chat_id=ann.id, text="Yes?", business_connection_id=link["id"])
+    assert told["result"]["from"]["id"] == owner.id
+    assert told["result"]["sender_business_bot"]["id"] == telegram.bot_id
+    wrong = await call(telegram, "sendMessage", chat_id=ann.id, text="Yes?", business_connection_id="other")
+    assert wrong["description"] == "Bad Request: business connection not found"
+    ids = [told["result"]["message_id"]]
+    gone = {"business_connection_id": link["id"], "message_ids": ids}
+    assert (await call(telegram, "deleteBusinessMessages", **gone))["result"] is True
+    assert "not found" in (await call(telegram, "deleteBusinessMessages", **gone))["description"]
     assert (await ann.blocks()).body["new_chat_member"]["status"] == "kicked"
     assert (await ann.unblocks()).body["new_chat_member"]["status"] == "member"
 

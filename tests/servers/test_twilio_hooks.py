@@ -94,6 +94,16 @@ async def test_retries_by_the_fragment(
     assert bool(twilio.alerts) is not delivery.ok
 
 
+async def test_a_hook_by_get_is_signed_over_its_query(twilio: Twilio, hub: Provider) -> None:
+    shop = twilio.number(SHOP, sms_url=f"{hub.url}/in?a=1", method="GET")
+    assert (await twilio.customer(ANN).says("Hi there", to=shop)).ok
+    seen = hub.seen[0]
+    assert (seen.method, seen.body) == ("GET", b"")
+    assert "a=1&" in seen.query
+    url = f"{hub.url}/in?{seen.query}"
+    assert seen.headers["x-twilio-signature"] == signature(twilio.auth_token, url, {})
+
+
 async def test_no_connection_is_tried_again_and_then_the_fallback(twilio: Twilio, spare: Provider) -> None:
     shop = twilio.number(SHOP, sms_url="http://127.0.0.1:1/in#rc=2", sms_fallback_url=f"{spare.url}/in")
     delivery = await twilio.customer(ANN).says("Hi", to=shop)

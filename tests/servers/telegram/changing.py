@@ -33,10 +33,17 @@ def _message(call: Call, chat: Chat, what: str) -> Json:
     return found
 
 
+def _ours(call: Call, found: Json) -> bool:
+    return call.telegram.bot_id in (
+        found.get("from", {}).get("id"),
+        found.get("sender_business_bot", {}).get("id"),
+    )
+
+
 def _editable(call: Call) -> tuple[Chat, Json]:
     chat = chat_of(call)
     found = _message(call, chat, "edit")
-    if found.get("from", {}).get("id") != call.telegram.bot_id:
+    if not _ours(call, found):
         raise bad("message can't be edited")
     return chat, found
 
@@ -87,11 +94,29 @@ def edit_markup(call: Call) -> Json:
 def delete_message(call: Call) -> bool:
     chat = chat_of(call)
     found = _message(call, chat, "delete")
-    ours = found.get("from", {}).get("id") == call.telegram.bot_id
-    if call.telegram.now() - found["date"] > DELETABLE_S or (not ours and chat.type != "private"):
+    late = call.telegram.now() - found["date"] > DELETABLE_S
+    if late or (not _ours(call, found) and chat.type != "private"):
         raise bad("message can't be deleted for everyone")
     del chat.messages[call.message_id]
     return True
+
+
+@method("deleteBusinessMessages", "business_connection_id message_ids:json")
+def delete_business(call: Call) -> bool:
+    """1-100 messages of one chat. https://core.telegram.org/bots/api#deletebusinessmessages"""
+    if call.business_connection_id not in call.telegram.business:
+        raise bad("business connection not found")
+    ids = call.message_ids
+    if not isinstance(ids, list) or not 1 <= len(ids) <= 100:
+        raise bad("wrong number of message identifiers")
+    link = call.business_connection_id
+    for chat in call.telegram.chats.values():
+        found = [one for one in ids if chat.messages.get(one, {}).get("business_connection_id") == link]
+        for one in found:
+            del chat.messages[one]
+        if found:
+            return True
+    raise bad("message to delete not found")
 
 
 @method("setMessageReaction", "chat_id message_id:int reaction:json is_big:bool")

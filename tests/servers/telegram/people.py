@@ -151,6 +151,14 @@ class Person:
         kind = "edited_business_message" if "business_connection_id" in old else "edited_message"
         return await self.telegram.happens(kind, new)
 
+    async def deletes(self, *message_ids: int) -> Update | None:
+        """She deletes messages: the bot is told in a business chat alone, and nowhere else."""
+        old = [self.chat.messages.pop(one) for one in message_ids]
+        if not (link := old[0].get("business_connection_id")):
+            return None
+        told = {"business_connection_id": link, "chat": self.chat.shown(), "message_ids": list(message_ids)}
+        return await self.telegram.happens("deleted_business_messages", told)
+
     async def presses(self, message_id: int, data: str, *, chat: Chat | None = None) -> Update:
         """A button of an inline keyboard; it must be there. The bot has to answer the query."""
         place = chat or self.chat

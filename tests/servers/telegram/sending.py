@@ -37,11 +37,23 @@ def chat_of(call: Call, value: Any = None) -> Chat:
         raise bad("chat not found")
     if chat.migrated_to:
         raise bad("group chat was upgraded to a supergroup chat", migrate_to_chat_id=chat.migrated_to)
+    if link := call.args.get("business_connection_id"):
+        _connected(call, link)
+        return chat
     if chat.gone:
         raise ApiError(403, chat.gone)
     if not chat.known:
         raise ApiError(403, "bot can't initiate conversation with a user")
     return chat
+
+
+def _connected(call: Call, link: str) -> None:
+    """What is said of a connection without the right to answer is our reading."""
+    found = call.telegram.business.get(link)
+    if found is None or not found["is_enabled"]:
+        raise bad("business connection not found")
+    if not found["rights"].get("can_reply"):
+        raise bad("not enough rights to reply through the business connection")
 
 
 def text_of(
@@ -116,6 +128,8 @@ def send(call: Call, content: Json, *, chat: Chat | None = None, group: str = ""
     if call.message_thread_id:
         raw |= {"message_thread_id": call.message_thread_id, "is_topic_message": True}
     if call.business_connection_id:
+        owner = call.telegram.business[call.business_connection_id]["user"]
+        raw |= {"from": owner, "sender_business_bot": call.telegram.me()}
         raw["business_connection_id"] = call.business_connection_id
     chat.messages[raw["message_id"]] = raw
     text = raw.get("text") or raw.get("caption") or ""

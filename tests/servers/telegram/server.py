@@ -45,6 +45,7 @@ class Telegram(Local):
         self.queries: dict[str, float] = {}
         self.answered: dict[str, str] = {}  # callback queries, and what was shown
         self.commands: list[Json] = []
+        self.business: dict[str, Json] = {}  # connections, by their id
         self.updates: Updates = Updates(self)
         self.ids = itertools.count(700_000_001)
         self._turns: deque[float] = deque()
@@ -71,6 +72,8 @@ class Telegram(Local):
     # -------------------------------------------------------------------------------------------- updates, in short
 
     async def happens(self, kind: str, body: Json) -> Update:
+        if kind == "business_connection":
+            self.business[body["id"]] = body
         return await self.updates.happens(kind, body)
 
     async def flush(self, *, together: bool = False) -> None:

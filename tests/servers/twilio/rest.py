@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
 
@@ -281,3 +281,27 @@ def _number(twilio: Twilio, sid: str) -> Number:
         if number.sid == sid:
             return number
     raise ApiError(20404, f"/{API}/Accounts/{twilio.account_sid}/IncomingPhoneNumbers/{sid}.json")
+
+
+async def json_of(request: web.Request) -> Any:
+    """None where it is none."""
+    if request.content_type != "application/json":
+        return None
+    try:
+        return await request.json()
+    except ValueError:
+        return None
+
+
+async def form_of(request: web.Request) -> dict[str, list[str]]:
+    """The form of a POST, else the query. JSON is no form: Twilio sees no parameters in it."""
+    text = request.rel_url.raw_query_string
+    if request.method == "POST":
+        if request.content_type != "application/x-www-form-urlencoded":
+            await request.read()
+            return {}
+        text = (await request.read()).decode()
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return found

@@ -9,7 +9,6 @@ import secrets
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -220,7 +219,7 @@ class Twilio(Local):
     # ----------------------------------------------------------------------------------------------------- the door
 
     async def understand(self, request: web.Request) -> Asked:
-        form = await _form(request)
+        form = await rest.form_of(request)
         found = self._route(request.method, request.path)
         return Asked(
             operation=found[0] if found else "",
@@ -258,7 +257,7 @@ class Twilio(Local):
             if found[0] == "messages.create":
                 return await self._create(asked.params)
             if found[0] == "content.create":
-                return content.create(self, await _json(request))
+                return content.create(self, await rest.json_of(request))
             return self._plain(found[0], found[1], asked.params)
         except ApiError as failed:
             if asked.operation == "messages.create":
@@ -385,27 +384,3 @@ class Twilio(Local):
         if medium is None or int(request.query.get("Expires", "0")) < self.now():
             return web.Response(status=403, text="AccessDenied")
         return web.Response(body=medium.content, headers={"Content-Type": medium.content_type})
-
-
-async def _json(request: web.Request) -> Any:
-    """None where it is none."""
-    if request.content_type != "application/json":
-        return None
-    try:
-        return await request.json()
-    except ValueError:
-        return None
-
-
-async def _form(request: web.Request) -> dict[str, list[str]]:
-    """The form of a POST, else the query. JSON is no form: Twilio sees no parameters in it."""
-    text = request.rel_url.raw_query_string
-    if request.method == "POST":
-        if request.content_type != "application/x-www-form-urlencoded":
-            await request.read()
-            return {}
-        text = (await request.read()).decode()
-    found: dict[str, list[str]] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True):
-        found.setdefault(name, []).append(value)
-    return found
