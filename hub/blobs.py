@@ -8,9 +8,13 @@ import os
 import re
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from hub.errors import NotFound, Unavailable
 from hub.files import sync_folder
+
+if TYPE_CHECKING:
+    from hub.settings import Settings
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
@@ -19,11 +23,35 @@ class Damaged(NotFound):
     """The file is there, and its bytes are not those that its name says."""
 
 
+class BlobStore(Protocol):
+    """Where blobs are kept: a folder (Blobs) or a bucket (hub/bucket.py). What each raises stands there."""
+
+    def exists(self, sha256: str) -> bool: ...
+    def size(self, sha256: str) -> int: ...
+    def usage(self) -> tuple[int, int]: ...
+    def put(self, data: bytes) -> str: ...
+    def read(self, sha256: str) -> bytes: ...
+    async def aput(self, data: bytes) -> str: ...
+    async def aread(self, sha256: str) -> bytes: ...
+
+
+def of(settings: Settings) -> BlobStore:
+    """This installation's: every process opens its blobs here. Looks nothing up."""
+    if isinstance(settings.blobs, str):
+        from hub import bucket  # its library is only for who has a bucket
+
+        return bucket.Bucket(bucket.read(settings.blobs))
+    return Blobs(settings.blob_folder)
+
+
 class Blobs:
     """One folder of them, in 256 subfolders. Several processes may use it at once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
+
+    def __str__(self) -> str:
+        return str(self.folder)
 
     def path(self, sha256: str) -> Path:
         """Where the bytes stand. Raises ValueError for anything that is no sha256, so that no name leads elsewhere."""
@@ -97,7 +125,7 @@ class Blobs:
 class Reader:
     """Blobs as a connector's `send` sees them (connectors.base.BlobReader)."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
     async def read(self, sha256: str) -> bytes:

@@ -66,7 +66,8 @@ class Settings:
     trusted_proxies: int = 0  # how many X-Forwarded-For hops are ours
     data: Path = Path("var")
     config: Path = Path("config")
-    blobs: Path | None = None  # None: data / "blobs"
+    blobs: Path | str | None = None  # a folder, or a bucket: s3://…; None: data / "blobs"
+    link_days: int = 7  # how long a file's link that a channel sent instead of the file can be opened
     secret_key: Secret | None = None  # None: made once in data / "secret.key", 0600
     log_level: str = "info"
     log_format: str = "text"
@@ -100,7 +101,7 @@ class Settings:
 
     @property
     def blob_folder(self) -> Path:
-        return self.blobs or self.data / "blobs"
+        return self.blobs if isinstance(self.blobs, Path) else self.data / "blobs"
 
     @property
     def database(self) -> str:
@@ -171,6 +172,15 @@ def _web_address(text: str) -> str:
     return text.rstrip("/")
 
 
+def _blobs(text: str) -> Path | str:
+    if "://" not in text:
+        return Path(text)
+    from hub import bucket
+
+    bucket.read(text)
+    return text
+
+
 def _flag(text: str) -> bool:
     words = {
         "1": True,
@@ -212,7 +222,8 @@ _READ: dict[str, Callable[[str], Any]] = {
     "trusted_proxies": _whole(0, 8),
     "data": Path,
     "config": Path,
-    "blobs": Path,
+    "blobs": _blobs,
+    "link_days": _whole(1, 365),
     "secret_key": Secret,
     "log_level": _one_of("debug", "info", "warning", "error"),
     "log_format": _one_of("text", "json"),

@@ -17,8 +17,8 @@ from desk.actions import Actions
 from desk.web import auth
 from desk.web.app import WebDesk, build_app
 from desk.web.context import Need
+from hub import blobs as blob_stores
 from hub import jobs, log, notices
-from hub.blobs import Blobs
 from hub.config import Config
 from hub.redis import connect, connect_async
 from hub.settings import Settings
@@ -89,7 +89,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
             config=config,
             rules=lambda: follower.get().rules,
             settings=settings,
-            blobs=Blobs(settings.blob_folder),
+            blobs=blob_stores.of(settings),
             redis=redis,
             replay=Replay(store, settings, config),
             letters=Displayer(),

@@ -17,8 +17,8 @@ import click
 from connectors.mail import files
 from connectors.mail.child import Parser
 from connectors.mail.taking import Mail, Taker
+from hub import blobs as blob_stores
 from hub import clock, log
-from hub.blobs import Blobs
 from hub.errors import Refused
 from hub.inlet import Inlet
 from hub.journal import Journal
@@ -74,7 +74,7 @@ async def run(settings: Settings, url: str, store: Store, account: Account, path
         writer, parser = connect_writer(url), Parser()
         inlet = Inlet(journal, writer, ports.StoreReceipts(store, receipts), every_s=0.5)
         stored = ports.StoreStored(store, looks)
-        taker = Taker(reads=parser, blobs=Blobs(settings.blob_folder), accept=inlet.accept, stored=stored)
+        taker = Taker(reads=parser, blobs=blob_stores.of(settings), accept=inlet.accept, stored=stored)
         pump = asyncio.create_task(inlet.run(), name="inlet")
         try:
             counts = await _take_all(account, taker, files.found(paths))

@@ -21,8 +21,8 @@ from connectors.mail.oauth import Tokens
 from connectors.mail.pull import Mailbox
 from connectors.mail.taking import Taker
 from crm_store import sources
+from hub import blobs as blob_stores
 from hub import log
-from hub.blobs import Blobs
 from hub.config import Account, Config
 from hub.errors import Unavailable
 from hub.inlet import Inlet
@@ -75,7 +75,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
     inlet = Inlet(journal, writer, ports.StoreReceipts(store, receipts))
     taker = Taker(
         reads=parser,
-        blobs=Blobs(settings.blob_folder),
+        blobs=blob_stores.of(settings),
         accept=inlet.accept,
         stored=ports.StoreStored(store, looks),
     )

@@ -10,8 +10,8 @@ from connectors import CONNECTORS, accounts
 from connectors.base import Raw
 from crm_store import quarantine
 from crm_store.quarantine import Held
+from hub import blobs as blob_stores
 from hub import clock, codec
-from hub.blobs import Blobs
 from hub.config import Config
 from hub.errors import Forged, Malformed, Refused
 from hub.model import Cursor, Entry, Event, Unreadable
@@ -34,7 +34,7 @@ class Replay:
         self._store = store
         self._settings = settings
         self._config = config
-        self._blobs = Blobs(settings.blob_folder)
+        self._blobs = blob_stores.of(settings)
 
     def __call__(self, held_id: int, by: str) -> str:
         config = self._config()

@@ -15,8 +15,8 @@ from desk.slack import client as clients
 from desk.slack import inbox, sweep
 from desk.slack.context import SlackDesk
 from desk.slack.directory import Directory
+from hub import blobs as blob_stores
 from hub import log
-from hub.blobs import Blobs
 from hub.errors import Refused
 from hub.redis import connect_async
 from hub.settings import Settings
@@ -135,7 +135,7 @@ def make_desk(
         rules=rules,
         limits={name: connector.limits for name, connector in CONNECTORS.items()},
         client=clients.make(settings, session),
-        blobs=Blobs(settings.blob_folder),
+        blobs=blob_stores.of(settings),
         desk_url=settings.desk_address,
         replay=Replay(store, settings, config),
     )

@@ -43,10 +43,10 @@ async def _look(settings: Settings, account: Account) -> None:
     from connectors.http import guarded_session
     from connectors.kept import FOLDER, Kept
     from connectors.mail import lines
-    from hub.blobs import Blobs, Reader
+    from hub import blobs as blob_stores
 
     async with guarded_session(allow_private=settings.allow_private_targets) as session:
-        blobs = Reader(Blobs(settings.blob_folder))
+        blobs = blob_stores.Reader(blob_stores.of(settings))
         wire = Wire(
             http=session, redis=None, blobs=blobs, public_url=settings.public_address, now=clock.system(),
             kept=Kept(settings.data / FOLDER),

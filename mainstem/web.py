@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry
 from connectors import accounts
 from connectors.edge import Edge
 from connectors.web import build_app, serve
+from hub import blobs as blob_stores
 from hub import clock, log
-from hub.blobs import Blobs
+from hub.blobs import BlobStore
 from hub.config import Account, Calendar, Config
 from hub.inlet import Inlet
 from hub.journal import Journal
@@ -46,7 +47,7 @@ class Known:
 class EdgeBlobs:
     """hub.blobs.Blobs as the edge sees them."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
         self.read = blobs.aread
         self.aput = blobs.aput
@@ -106,7 +107,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
         accounts=lambda: config().accounts,
         troubles=lambda: config().troubles,
         accept=inlet.accept,
-        blobs=EdgeBlobs(Blobs(settings.blob_folder)),
+        blobs=EdgeBlobs(blob_stores.of(settings)),
         public_url=settings.public_address,
         redis=redis,
         history=ports.StoreHistory(store, looks),

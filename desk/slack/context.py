@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from crm_store.db import Store
 from desk.actions import Actions
-from hub.blobs import Blobs
+from hub.blobs import BlobStore
 from hub.clock import Clock, system
 from hub.config import Config
 from hub.limits import Limits
@@ -35,7 +35,7 @@ class SlackDesk:
     rules: Callable[[], RuleSet]
     limits: Mapping[str, Limits]
     client: AsyncWebClient
-    blobs: Blobs
+    blobs: BlobStore
     desk_url: str
     replay: Callable[[int, str], str]
     clock: Clock = system

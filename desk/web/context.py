@@ -16,7 +16,7 @@ from crm_store.db import Store
 from crm_store.logins import Session
 from desk.actions import Actions
 from hub import clock
-from hub.blobs import Blobs
+from hub.blobs import BlobStore
 from hub.config import Agent, Config, Role
 from hub.errors import Unavailable
 from hub.settings import Settings
@@ -86,7 +86,7 @@ class WebDesk:
     config: Callable[[], Config]
     rules: Callable[[], RuleSet]
     settings: Settings
-    blobs: Blobs
+    blobs: BlobStore
     redis: Any = None
     replay: Callable[[int, str], str] | None = None
     letters: Callable[[bytes, bool], Awaitable[Letter]] | None = None

@@ -60,7 +60,7 @@ def _plain(row: Any) -> dict[str, Any]:
 def show(number: int, machine: bool) -> None:
     """One entry with the beginning of its raw bytes."""
     from crm_store import quarantine as held
-    from hub.blobs import Blobs
+    from hub import blobs
 
     with shared.store() as opened:
         row = held.show(opened, number)
@@ -83,7 +83,7 @@ def show(number: int, machine: bool) -> None:
         if (value := getattr(row, name)) is not None:
             click.echo(f"{name:<12} {safe(str(value), 2000)}")
     if row.blob is not None:
-        data = Blobs(shared.settings().blob_folder).read(row.blob)
+        data = blobs.of(shared.settings()).read(row.blob)
         click.echo(f"{'bytes':<12} {len(data):,}\n")
         click.echo(safe(data[:2000].decode("utf-8", "replace"), 2000))
 
