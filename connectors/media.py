@@ -23,17 +23,28 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (8, b"WAVE", "audio/wav"),
     (0, b"%PDF-", "application/pdf"),
     (4, b"ftypheic", "image/heic"),
+    (4, b"ftypheix", "image/heic"),
+    (4, b"ftypmif1", "image/heif"),
+    (4, b"ftypavif", "image/avif"),
+    (4, b"ftyp3g", "video/3gpp"),
+    (4, b"ftypqt", "video/quicktime"),
     (4, b"ftypM4A", "audio/mp4"),
     (4, b"ftyp", "video/mp4"),
     (0, b"ID3", "audio/mpeg"),
     (0, b"\xff\xfb", "audio/mpeg"),
     (0, b"\xff\xf3", "audio/mpeg"),
+    (0, b"\xff\xf2", "audio/mpeg"),
+    (0, b"\xff\xf1", "audio/aac"),
+    (0, b"\xff\xf9", "audio/aac"),
+    (0, b"fLaC", "audio/flac"),
+    (0, b"caff", "audio/x-caf"),
     (0, b"OggS", "audio/ogg"),
     (0, b"#!AMR", "audio/amr"),
     (0, b"\x1aE\xdf\xa3", "video/webm"),
     (0, b"II*\x00", "image/tiff"),
     (0, b"MM\x00*", "image/tiff"),
     (0, b"PK\x03\x04", "application/zip"),
+    (0, b"\x1f\x8b", "application/gzip"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"),
 )
 # Programs, whatever they are called.
@@ -115,6 +126,40 @@ _RUNS = frozenset(
         "xsl",
     ]
 )
+# Containers of films that hold recordings, too.
+_HEARD = {
+    "video/mp4": "audio/mp4",
+    "video/3gpp": "audio/3gpp",
+    "video/webm": "audio/webm",
+    "video/quicktime": "audio/mp4",
+}
+# What a file without a name is called.
+_ENDINGS = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+    "image/heic": "heic",
+    "image/heif": "heif",
+    "image/avif": "avif",
+    "image/tiff": "tif",
+    "audio/wav": "wav",
+    "audio/mp4": "m4a",
+    "audio/mpeg": "mp3",
+    "audio/ogg": "ogg",
+    "audio/aac": "aac",
+    "audio/amr": "amr",
+    "audio/flac": "flac",
+    "audio/webm": "weba",
+    "video/mp4": "mp4",
+    "video/webm": "webm",
+    "video/3gpp": "3gp",
+    "video/quicktime": "mov",
+    "application/pdf": "pdf",
+    "application/zip": "zip",
+    "application/gzip": "gz",
+    "text/plain": "txt",
+}
 _MARKUP = re.compile(rb"<(?:!doctype|html|head|body|script|svg|iframe|\?xml|!--)", re.IGNORECASE)
 _RESERVED = re.compile(r"^(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?$", re.IGNORECASE)  # Windows opens devices
 
@@ -131,18 +176,39 @@ class Verdict:
     refused: str | None = None
 
 
-def inspect(name: str, data: bytes) -> Verdict:
-    """The verdict on a file. What the sender says its type is counts for nothing, so it is not asked."""
-    safe = safe_name(name)
+def is_page(data: bytes) -> bool:
+    """Is this markup or an API's answer: what stands where a picture or a recording should, when something is wrong?"""
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return head.startswith((b"{", b"[", b"<")) and sniff(data) in (OCTETS, "text/plain")
+
+
+def inspect(name: str, data: bytes, *, kind: str = "file") -> Verdict:
+    """The verdict on a file. What the sender says its type is counts for nothing, so it is not asked.
+
+    kind: what the message calls it; it names a file that has no name, and tells a recording from a film in containers
+    that hold both.
+    """
+    safe = safe_name(name) if name else _named(kind, data)
     ending = safe.rpartition(".")[2].lower() if "." in safe else ""
     if data.startswith(_PROGRAMS):
         return Verdict(name=_harmless(safe), content_type=OCTETS, refused="Programs are not taken.")
     content_type = sniff(data, ending)
+    if kind == "audio":
+        content_type = _HEARD.get(content_type, content_type)
     if ending in _RUNS:
         return Verdict(
             name=_harmless(safe), content_type=OCTETS, refused=f"Files ending in .{ending} are not taken."
         )
     return Verdict(name=safe, content_type=content_type)
+
+
+def _named(kind: str, data: bytes) -> str:
+    sniffed = sniff(data)
+    if kind == "audio":
+        sniffed = _HEARD.get(sniffed, sniffed)
+    ending = _ENDINGS.get(sniffed, "")
+    stem = kind if kind.isascii() and kind.isalpha() else "file"
+    return f"{stem}.{ending}" if ending else stem
 
 
 def sniff(data: bytes, ending: str = "") -> str:

@@ -145,11 +145,32 @@ def waiting(tx: Connection, now: datetime) -> dict[str, int]:
     return {str(account): int(count) for account, count in rows}
 
 
-def next_due(tx: Connection) -> datetime | None:
-    """When the next file may be fetched, or the next lease ends; None where none waits."""
-    query = select(func.min(_m.due_at, type_=_m.due_at.type)).where(_m.state.in_(UNFINISHED))
+def next_due(tx: Connection, accounts: Iterable[str]) -> datetime | None:
+    """When the next file of these accounts may be fetched, or the next lease ends; None where none waits."""
+    query = select(func.min(_m.due_at, type_=_m.due_at.type)).where(
+        _m.state.in_(UNFINISHED), _m.account.in_(sorted(accounts))
+    )
     found: datetime | None = tx.execute(query).scalar()
     return found
+
+
+def homeless(tx: Connection, accounts: Collection[str], before: datetime) -> list[Ended]:
+    """Those that are due since `before` over an account that is no longer there: failed, as `finish` takes them."""
+    rows = tx.execute(
+        select(media)
+        .where(_m.state.in_(UNFINISHED), _m.account.not_in(sorted(accounts)), _m.due_at <= before)
+        .order_by(_m.due_at)
+        .limit(_PAIRS)
+        .with_for_update(skip_locked=True)
+    ).all()
+    return [
+        Ended(
+            due=due,
+            state=FAILED,
+            why=f"The account {due.account} is not there or cannot work: mainstem doctor says why.",
+        )
+        for due in _loaded(tx, rows)
+    ]
 
 
 def claim(
@@ -212,10 +233,11 @@ def _loaded(tx: Connection, claimed: Sequence[Row[Any]]) -> list[Due]:
     ]
 
 
-def finish(tx: Connection, ended: Sequence[Ended], *, owner: str) -> list[Ended]:
+def finish(tx: Connection, ended: Sequence[Ended], *, owner: str | None) -> list[Ended]:
     """Note what became of tries; those that changed what people see.
 
     A file counts whoever brought it, the first time; that it did not come counts only from who holds the lease.
+    owner None: from who holds the row's lock.
     """
     if not ended:
         return []
@@ -223,7 +245,8 @@ def finish(tx: Connection, ended: Sequence[Ended], *, owner: str) -> list[Ended]
     told = []
     for one in sorted(ended, key=lambda one: one.due.key):
         row = and_(_m.interaction_id == one.due.interaction_id, _m.position == one.due.position)
-        mine = _m.state.in_(UNFINISHED) if one.state == DONE else _m.lease_owner == owner
+        anybodys = one.state == DONE or owner is None
+        mine = _m.state.in_(UNFINISHED) if anybodys else _m.lease_owner == owner
         values: dict[str, Any] = {
             "state": one.state,
             "why": one.why[:_WHY_CHARS],

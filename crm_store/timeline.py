@@ -1,6 +1,6 @@
 """What was said, as people read it: interactions with their attachments, changes and deliveries.
 
-Six statements for any number of entries. Pages go by id, which grows in the order of the stream; within a page
+Seven statements for any number of entries. Pages go by id, which grows in the order of the stream; within a page
 entries stand by the time of their timeline, then by id.
 """
 
@@ -15,6 +15,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, union
 
+from crm_store import media
+from crm_store.media import Expected
 from crm_store.revisions import Revision, of
 from crm_store.schema import (
     conversations,
@@ -70,6 +72,7 @@ class Entry:
     sent_as: of a note: the reply (its interaction) that it became; pages leave such a note out.
     revisions: changes of a reply that went out, in their order, and what became of each. `text` and `deleted` are as
     the customer has it: they change only once a revision is done.
+    expected: files that it has at its provider and that are not here: still to come, or never.
     proof, quoted, participants: of a mail (hub.model.MessageReceived says what each is).
     """
 
@@ -102,6 +105,7 @@ class Entry:
     proof: str = ""
     quoted: str = ""
     participants: tuple[str, ...] = ()
+    expected: tuple[Expected, ...] = ()
 
 
 def made_at(some_id: int) -> datetime:
@@ -160,10 +164,14 @@ def entries(tx: Connection, interaction_ids: Sequence[int]) -> tuple[Entry, ...]
         .order_by(_n.at, _n.id)
     ).all()
     files = _attachments(tx, [row.id for row in rows if row.attachments])
+    coming = media.expected(tx, [row.id for row in rows if row.direction == "in"])
     changes = _changes(tx, interaction_ids)
     sends = _deliveries(tx, [row.id for row in rows if row.direction == "out"])
     revised = of(tx, [delivery.id for delivery in sends.values()])
-    return tuple(_entry(row, files[row.id], changes[row.id], sends.get(row.id), revised) for row in rows)
+    return tuple(
+        _entry(row, files[row.id], coming.get(row.id, ()), changes[row.id], sends.get(row.id), revised)
+        for row in rows
+    )
 
 
 def to_be(entry: Entry) -> str:
@@ -175,6 +183,7 @@ def to_be(entry: Entry) -> str:
 def _entry(
     row: Row[Any],
     files: list[Attached],
+    coming: tuple[Expected, ...],
     changes: list[Row[Any]],
     delivery: Delivery | None,
     revised: Mapping[int, tuple[Revision, ...]],
@@ -212,6 +221,7 @@ def _entry(
         proof=str(extra.get("proof") or ""),
         quoted=str(extra.get("quoted") or ""),
         participants=tuple(str(urn) for urn in extra.get("participants") or ()),
+        expected=coming,
     )
 
 

@@ -18,6 +18,9 @@ ALL = (
     "deliver.after_claim",  # rows are leased, nothing sent
     "deliver.before_send",  # marked as sending, the request has not left
     "deliver.after_send",  # the provider has it, we have not noted it
+    "fetch.after_claim",  # a file of a customer's is leased, nothing fetched
+    "fetch.after_blob",  # its bytes are kept, nothing names them
+    "fetch.after_note",  # the store names them, no desk is told
     "slack.after_inbox",  # what Slack told us is written down, not acknowledged
     "slack.after_note",  # what an agent typed is a note; where it was typed is not noted
     "slack.after_typed",  # noted; nothing came of it yet

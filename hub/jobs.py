@@ -16,10 +16,11 @@ from rq.serializers import JSONSerializer
 QUEUE_DEFAULT = "mainstem"
 
 DELIVER = "workers.deliver.job"  # () drains every due delivery for half a minute
+FETCH = "workers.fetch.job"  # () brings every due file of a customer's message for half a minute
 REMIND = "workers.remind.job"  # () wakes snoozed, expires offers, service-level notices
 SWEEP = "workers.sweep.job"  # () finds rows whose wake-up was lost
 
-ALL = (DELIVER, REMIND, SWEEP)
+ALL = (DELIVER, FETCH, REMIND, SWEEP)
 
 RESULT_TTL_S = 60  # a wake-up's result is of no use to anyone
 FAILURE_TTL_S = 7 * 24 * 3600  # rq's default of a year only fills memory

@@ -151,6 +151,8 @@ class Router:
         if handled.deliveries:
             self.wake(jobs.DELIVER)  # a report settled what held the conversation's next reply back
             notices.publish(self.client, notices.DELIVERY, delivery=sorted(handled.deliveries)[:_NAMED])
+        if handled.files:
+            self.wake(jobs.FETCH)
         if handled.conversations:
             named = sorted(handled.conversations)[:_NAMED]
             notices.publish(self.client, notices.CONVERSATION, conversation=named)

@@ -26,9 +26,9 @@ from connectors.http import guarded_session
 from connectors.kept import FOLDER, Kept
 from crm_store.configs import Follower
 from crm_store.db import Store
-from hub import clock
+from hub import blobs, clock
 from hub import redis as wires
-from hub.blobs import Blobs, Reader
+from hub.blobs import BlobStore, Reader
 from hub.config import Account, Config
 from hub.secrets import load_key
 from hub.settings import Settings, load
@@ -52,7 +52,7 @@ class Context:
     follower: Follower[Mapping[str, Account]]  # the accounts that can send now
     config: Callable[[], Config]
     rates: Rates
-    blobs: Reader
+    files: BlobStore
     runner: asyncio.Runner
     owner: str
     http: aiohttp.ClientSession | None = None
@@ -63,15 +63,19 @@ class Context:
         return self.runner.run(work)
 
     def wire(self) -> Wire:
-        """What a send may use; to be called on the event loop."""
+        """What a send may use; to be called on the event loop of `run`."""
         if self.http is None:
             self.http = session(allow_private=self.settings.allow_private_targets)
         if self.redis_async is None and self.settings.redis_url is not None:
             self.redis_async = wires.connect_async(self.settings.redis_url)
+        return self.wire_of(self.http, self.redis_async)
+
+    def wire_of(self, http: aiohttp.ClientSession, redis_async: AsyncRedis | None) -> Wire:
+        """The same over connections of another event loop's."""
         return Wire(
-            http=self.http,
-            redis=self.redis_async,
-            blobs=self.blobs,
+            http=http,
+            redis=redis_async,
+            blobs=Reader(self.files),
             public_url=self.settings.public_address,
             now=clock.system(),
             kept=Kept(self.settings.data / FOLDER),
@@ -156,7 +160,7 @@ def opened(settings: Settings) -> Context:
         follower=follower,
         config=lambda: configs[0],
         rates=Rates(quick),
-        blobs=Reader(Blobs(settings.blob_folder)),
+        files=blobs.of(settings),
         runner=asyncio.Runner(loop_factory=uvloop.new_event_loop),
         owner=f"{socket.gethostname()}:{os.getpid()}",
     )

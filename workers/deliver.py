@@ -8,7 +8,7 @@ from typing import Any
 
 from crm_store.delivery_states import Moved
 from hub import jobs, notices
-from workers import context
+from workers import context, fetch
 from workers.changing import Changing
 from workers.drain import Drain, Drained
 from workers.sending import Pause
@@ -35,7 +35,8 @@ def job() -> None:
         await changes
         return await drain
 
-    drained = held.run(work())
+    with fetch.beside.sending(held):
+        drained = held.run(work())
     if drained.more and not context.stopping.is_set() and held.redis is not None:
         jobs.enqueue(held.redis, jobs.DELIVER)
 

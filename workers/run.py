@@ -22,7 +22,7 @@ from hub import jobs, log
 from hub import redis as wires
 from hub.errors import MainstemError
 from hub.settings import Settings
-from workers import context, deliver
+from workers import context, deliver, fetch
 
 _log = log.get("worker")
 
@@ -75,6 +75,7 @@ def worker(settings: Settings, stop: threading.Event, *, queue: str = jobs.QUEUE
                 _without_redis()
                 stop.wait(_AWAY_S)
     finally:
+        fetch.beside.close()
         context.close()
 
 

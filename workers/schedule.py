@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import redis
 
-from crm_store import outbox, revision_work
+from crm_store import media, outbox, revision_work
 from hub import clock, jobs, log
 from hub.errors import MainstemError
 from hub.settings import Settings, load
@@ -91,11 +91,15 @@ class Clock:
                 self._failing.discard(step.name)
 
     def deliveries(self) -> None:
-        """Wake the sender for what is due now: the undo time of a reply has passed, or a wake-up was lost."""
+        """Wake who sends and who fetches for what is due now: the undo time of a reply has passed, a file may be tried
+        again, or a wake-up was lost."""
         now, accounts = self._now(), sorted(self._held.follower.get())
         with self._held.store.read() as tx:
             due = outbox.next_due(tx, accounts, now)
             changes = revision_work.next_due(tx, accounts, now)
+            files = media.next_due(tx, accounts)
+        if files is not None and files <= now and self._held.redis is not None:
+            jobs.enqueue(self._held.redis, jobs.FETCH)
         if any(at is not None and at <= now for at in (due, changes)) and self._held.redis is not None:
             jobs.enqueue(self._held.redis, jobs.DELIVER)
 

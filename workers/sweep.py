@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, or_, select, update
 
-from crm_store import autoreplies, configs, doubts, receipts
+from crm_store import autoreplies, configs, doubts, media, receipts
 from crm_store import delivery_states as states
 from crm_store.db import Store
 from crm_store.delivery_states import Happened, Moved, note
@@ -30,6 +30,7 @@ _log = log.get("sweep")
 PARKED_FOR = timedelta(days=7)  # a provider repeats for at most so long (WhatsApp: 7 days)
 TRIES_FOR = timedelta(days=30)
 LOGINS_FOR = timedelta(days=1)
+ALBUMS_FOR = timedelta(days=7)  # pieces of one come within seconds; a provider repeats for a week
 PRESENCE_FOR = timedelta(days=400)  # a year's occupancy, and the month to report on it
 HOMELESS_AFTER = timedelta(minutes=15)  # a typo in the configuration is put right sooner than that
 _AT_ONCE = 500
@@ -37,10 +38,11 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What was found: how many by name, and the deliveries that moved."""
+    """What was found: how many by name, the deliveries that moved, and conversations that look different now."""
 
     counts: dict[str, int]
     moved: list[Moved]
+    conversations: set[int]
 
 
 def look(store: Store, accounts: Collection[str], now: datetime) -> Swept:
@@ -53,6 +55,7 @@ def look(store: Store, accounts: Collection[str], now: datetime) -> Swept:
         "reports": lambda tx: receipts.take_late(tx, ids, now),
         "homeless": lambda tx: homeless(tx, ids, accounts, now),
     }
+    talks: set[int] = set()
     for name, step in steps.items():
         try:
             found = store.run(step)
@@ -61,9 +64,20 @@ def look(store: Store, accounts: Collection[str], now: datetime) -> Swept:
             continue
         counts[name] = len(found)
         moved += found
+    try:
+        files = store.run(lambda tx: homeless_files(tx, accounts, now))
+        counts["files"], talks = len(files), {one.due.conversation_id for one in files}
+    except MainstemError as error:
+        _log.warning("step failed", step="files", error=str(error))
     if found_any := {name: count for name, count in counts.items() if count}:
         _log.info("swept", **found_any)
-    return Swept(counts, moved)
+    return Swept(counts, moved, talks)
+
+
+def homeless_files(tx: Connection, accounts: Collection[str], now: datetime) -> list[media.Ended]:
+    """The same for customers' files that nobody can fetch any more."""
+    found = media.homeless(tx, accounts, now - HOMELESS_AFTER)
+    return media.finish(tx, found, owner=None)
 
 
 def homeless(tx: Connection, ids: Ids, accounts: Collection[str], now: datetime) -> list[Moved]:
@@ -121,6 +135,7 @@ def forget(store: Store, now: datetime) -> dict[str, int]:
             "sessions": tx.execute(
                 delete(desk_sessions).where(desk_sessions.c.expires_at < now - LOGINS_FOR)
             ).rowcount,
+            "albums": media.forget_albums(tx, now - ALBUMS_FOR),
             "presence": tx.execute(
                 delete(presence_changes).where(presence_changes.c.at < now - PRESENCE_FOR)
             ).rowcount,
@@ -144,6 +159,8 @@ def run(held: context.Context) -> None:
     except MainstemError as error:
         _log.warning("step failed", step="settle", error=str(error))
     swept = look(held.store, held.follower.get(), now)
+    if swept.conversations:
+        notices.publish(held.redis, notices.CONVERSATION, conversation=sorted(swept.conversations))
     if swept.moved:
         notices.publish(
             held.redis,
