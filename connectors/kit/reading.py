@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
-from datetime import datetime
-from types import FrameType
 from typing import Any
 
 import msgspec
 
 from connectors.base import Answer, Connector, Parsed, Raw, Shared
 from connectors.kit import bodies
-from connectors.kit.captures import Sample, with_proof
+from connectors.kit.captures import Sample
 from connectors.kit.files import Expected, expected
-from connectors.kit.tell import Check, Failed, Skipped, must, parse, parse_or_why, shown
+from connectors.kit.tell import Check, Failed, Skipped, must, parse, parse_or_why
 from connectors.web import unreadable
 from hub import codec, urn
-from hub.errors import Forged, Malformed
 from hub.model import Event, MessageReceived, Unreadable
 
-# Steps (calls and lines of Python) that reading may take: some for any request, some more for each of its bytes.
-STEPS = 20_000
-STEPS_A_BYTE = 8
-# What the store's columns hold (crm_store/schema.py, which connectors may not import); an index takes 2,700 bytes.
-MOST_CHARS = {
-    "event_key": 600, "external_id": 400, "in_reply_to": 400, "thread": 200, "form": 20, "language": 12,
-    "sender": 400, "urn": 400, "other": 400, "recipient": 400,
-}  # fmt: skip
-LONG = 200  # times that lists are lengthened for counting
 _URNS = ("sender", "urn", "other", "recipient")  # fields that hold one address
 
 
@@ -209,101 +196,6 @@ def _keys(parsed: Parsed) -> set[str]:
     return {event.event_key for event in parsed.events}
 
 
-def hostile_bodies_are_forged_or_malformed(connector: Connector, sample: Sample) -> None:
-    for name, raw in sample.captures.items():
-        for body in bodies.nearly(raw.body):
-            nothing_but_forged_and_malformed(connector, sample, body, "x", name)
-
-
-def nothing_but_forged_and_malformed(
-    connector: Connector, sample: Sample, body: bytes, proof: str, name: str = ""
-) -> None:
-    """Whatever bytes come, verify says Forged and parse says Malformed, and nothing else ever."""
-    name = name or sample.good
-    raw = replace(sample.captures[name], body=body)
-    what = f"{name} with the body {_excerpt(body, sample.captures[name].body)}"
-    try:
-        connector.verify(with_proof(raw, sample, proof), sample.account)
-    except Forged:
-        pass
-    except Exception as error:
-        raise Failed(f"{what}: verify raised {shown(error)}, and may raise Forged only") from error
-    try:
-        parsed = connector.parse(raw, sample.account)
-    except (Forged, Malformed):
-        return
-    except Exception as error:
-        raise Failed(f"{what}: parse raised {shown(error)}, and may raise Malformed only") from error
-    for event in parsed.events:
-        try:
-            codec.encode(event)
-        except Exception as error:
-            raise Failed(f"{what}: its event cannot be journalled: {shown(error)}") from error
-        _fits_the_store(event, what)
-    told = connector.answer(raw, sample.account, parsed)
-    must(200 <= told.status < 300, f"{what} is kept and answered {told.status}")
-
-
-def _excerpt(body: bytes, good: bytes) -> str:
-    """As much of a changed body as shows what was changed."""
-    same = next((n for n, (one, other) in enumerate(zip(body, good, strict=False)) if one != other), 0)
-    start = max(0, same - 30) if len(body) > 80 else 0
-    return f"{'…' if start else ''}{body[start : start + 80]!r}{'…' if len(body) > start + 80 else ''}"
-
-
-def _fits_the_store(event: Event, what: str) -> None:
-    for field in fields(event):
-        value = getattr(event, field.name)
-        if isinstance(value, str):
-            must(
-                "\x00" not in value,
-                f"{what}: {field.name} holds a NUL, which no database takes (connectors.clean)",
-            )
-            most = MOST_CHARS.get(field.name)
-            must(
-                most is None or len(value) <= most,
-                f"{what}: {field.name} has {len(value):,} characters, more than {most}",
-            )
-        must(
-            not isinstance(value, datetime) or value.tzinfo, f"{what}: {field.name} is a time without a zone"
-        )
-
-
-def reading_takes_steps_in_proportion(connector: Connector, sample: Sample) -> None:
-    """Counted, not timed: a body that is ten times as long may take ten times the steps, not a hundred times."""
-    for name, raw in sample.captures.items():
-        for times in (1, LONG):
-            body = bodies.long(raw, times)
-            if body is None:
-                continue
-            taken = steps(
-                lambda body=body, raw=raw, name=name: parse(connector, replace(raw, body=body), sample, name)
-            )
-            most = STEPS + STEPS_A_BYTE * len(body)
-            must(
-                taken <= most,
-                f"{name}: reading {len(body):,} bytes of it takes {taken:,} steps, more than {most:,}",
-            )
-
-
-def steps(work: Any) -> int:
-    """How many calls and lines of Python `work` takes."""
-    count = 0
-
-    def look(frame: FrameType, event: str, arg: Any) -> Any:
-        nonlocal count
-        count += 1
-        return look
-
-    before = sys.gettrace()
-    sys.settrace(look)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
-
-
 def verify_and_parse_change_nothing(connector: Connector, sample: Sample) -> None:
     for name, raw in sample.captures.items():
         one, two = parse(connector, raw, sample, name), parse(connector, raw, sample, name)
@@ -398,8 +290,6 @@ CHECKS: tuple[Check, ...] = (
     twice_in_one_body_is_once,
     an_unknown_kind_is_kept,
     a_bad_entry_leaves_the_good_ones,
-    hostile_bodies_are_forged_or_malformed,
-    reading_takes_steps_in_proportion,
     verify_and_parse_change_nothing,
     events_are_whole,
     what_is_anothers_is_not_ours,

@@ -7,98 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
 from connectors import http
 from connectors.base import Connector, Wire
 from connectors.kit.captures import PUBLIC, BadSample, Sample
+from connectors.kit.cases import CASES, LOST, OK, Case
 from connectors.kit.server import MOST_READ, Act, answer, nobody, serve
 from connectors.kit.tell import Check, Failed, Skipped, must, parse, shown
 from hub.errors import SendCode, SendError
 from hub.model import Attachment, Outgoing, Sent
 
 SETTINGS = ("api", "url")  # which of a connector's settings leads to the provider
-SESSION_S = 0.5  # what the session gives a request here; an answer that never comes is over then
+SESSION_S = 5.0  # what the session gives a request here
+PLAIN = Act()
+HUNG_S = 0.3  # the same, where an answer never comes
 PATIENCE_S = 10.0  # for one send; beyond it the connector waits by itself
-RETRY_AFTER_S = 7
 TEXT = "Your parcel is on its way."
-CANARY = "canary-in-a-provider-error"
-
-_OK = answer(200, b"{}")
-_PAGE = b"<!doctype html><html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
 _Tried = Sent | SendError
-
-
-@dataclass(frozen=True)
-class Case:
-    """What the provider does, and what the send may then come to. codes: empty for any of the list.
-
-    sent: a Sent is as good an end. retry: what `retry` must be; None for either.
-    """
-
-    what: str
-    act: Act
-    codes: frozenset[SendCode] = frozenset()
-    sent: bool = False
-    retry: bool | None = None
-    after_s: float | None = None
-
-
-def _case(what: str, raw: bytes, *codes: SendCode, **more: Any) -> Case:
-    return Case(what, Act(answer=raw), frozenset(codes), **more)
-
-
-# A 2xx that cannot be read may have been a yes: whatever it is called, it is not simply sent again.
-CASES: tuple[Case, ...] = (
-    _case("200 with something that is no JSON", answer(200, b"\xff\xfeOK?"), sent=True, retry=False),
-    _case("200 with nothing at all", answer(200, b""), sent=True, retry=False),
-    _case("200 with JSON of another shape", answer(200, b'[[{"a":null}],7]'), sent=True, retry=False),
-    _case("200 with JSON that is cut off", answer(200, b'{"id":"12'), sent=True, retry=False),
-    _case("200 with null in place of its answer", answer(200, b"null"), sent=True, retry=False),
-    _case("200 with a page of HTML", answer(200, _PAGE, "text/html"), sent=True, retry=False),
-    _case("a redirect", answer(302, b"", Location="/elsewhere")),
-    _case("400 without a word", answer(400, b"{}")),
-    _case("400 with a page of HTML", answer(400, _PAGE, "text/html")),
-    _case("401", answer(401, b"{}"), SendCode.CHANNEL_CONFIG, retry=False),
-    _case("403", answer(403, b"{}"), retry=False),
-    _case("404", answer(404, b"{}"), retry=False),
-    _case(
-        "429 with Retry-After",
-        answer(429, b"{}", Retry_After=str(RETRY_AFTER_S)),
-        SendCode.THROTTLED,
-        retry=True,
-        after_s=RETRY_AFTER_S,
-    ),
-    _case("429 without a word", answer(429, b""), SendCode.THROTTLED, retry=True),
-    _case("500", answer(500, b"{}"), SendCode.RESPONSE_STATUS, SendCode.UNKNOWN),
-    _case("502 with a page of HTML", answer(502, _PAGE, "text/html"), SendCode.RESPONSE_STATUS, SendCode.UNKNOWN),
-    _case("503 with JSON that is cut off", answer(503, b'{"er'), SendCode.RESPONSE_STATUS, SendCode.UNKNOWN),
-    _case(
-        "503 with a Retry-After that is no number",
-        answer(503, b"", Retry_After="\u0663 fortnights".encode("utf-8").decode("latin-1")),
-        SendCode.RESPONSE_STATUS,
-        SendCode.UNKNOWN,
-    ),
-)  # fmt: skip
-
-_UNKNOWN = frozenset({SendCode.UNKNOWN})
-LOST: tuple[Case, ...] = (
-    Case("a hang-up before it has read the request", Act(reads=False), _UNKNOWN, retry=False),
-    Case("a hang-up after it has read the request", Act(), _UNKNOWN, retry=False),
-    Case(
-        "a hang-up in the middle of its answer",
-        Act(answer=b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"),
-        _UNKNOWN,
-        retry=False,
-    ),
-    Case("an answer that is no HTTP", Act(answer=b"\x00\x01SSH-2.0\r\n\r\n"), _UNKNOWN, retry=False),
-    Case("an answer that never comes", Act(hangs=True), _UNKNOWN, retry=False),
-)
 
 
 def every_failure_is_a_send_error(connector: Connector, sample: Sample) -> None:
@@ -111,21 +46,21 @@ def what_may_have_been_sent_is_unknown(connector: Connector, sample: Sample) -> 
 
 
 def _against_each(connector: Connector, sample: Sample, cases: tuple[Case, ...]) -> None:
-    key = _leads(connector, sample)
+    key = leads(connector, sample)
 
     async def go() -> None:
         async with serve() as provider:
-            account = _pointed(sample, key, provider.url)
+            account = pointed(sample, key, provider.url)
             for case in cases:
                 provider.act = case.act
-                ended = await _send(connector, account, _message(connector, sample), case.what)
+                ended = await _send(connector, account, outgoing(connector, sample), case.what, case.act)
                 must(
                     provider.requests,
                     f"send does not go where the setting {key} leads, so nothing can be tried",
                 )
                 _judge(case, ended, account)
 
-    _run(go())
+    run(go())
 
 
 def _judge(case: Case, ended: _Tried, account: Sample) -> None:
@@ -144,10 +79,10 @@ def _judge(case: Case, ended: _Tried, account: Sample) -> None:
         must(ended.retry is case.retry, f"{what} and {again}")
     if case.after_s is not None:
         must(ended.after_s == case.after_s, f"{case.what} ({case.after_s:g}): after_s is {ended.after_s}")
-    _discreet(ended, account, case.what)
+    discreet(ended, account, case.what)
 
 
-def _discreet(error: SendError, sample: Sample, what: str) -> None:
+def discreet(error: SendError, sample: Sample, what: str) -> None:
     must(error.detail.strip(), f"{what}: the SendError says nothing (detail)")
     chain: list[BaseException] = [error]
     while (
@@ -160,54 +95,54 @@ def _discreet(error: SendError, sample: Sample, what: str) -> None:
 
 
 def nobody_there_is_certainly_not_sent(connector: Connector, sample: Sample) -> None:
-    key = _leads(connector, sample)
+    key = leads(connector, sample)
 
     async def go() -> None:
-        account = _pointed(sample, key, await nobody())
-        ended = await _send(connector, account, _message(connector, sample), "a refused connection")
+        account = pointed(sample, key, await nobody())
+        ended = await _send(connector, account, outgoing(connector, sample), "a refused connection")
         case = Case("a refused connection", Act(), frozenset({SendCode.CONNECTION_FAILED}), retry=True)
         _judge(case, ended, account)
 
-    _run(go())
+    run(go())
 
 
 def redirects_are_not_followed(connector: Connector, sample: Sample) -> None:
     """Whoever answers for the provider might send us, and our credentials, anywhere."""
-    key = _leads(connector, sample)
+    key = leads(connector, sample)
 
     async def go() -> None:
         async with serve() as other, serve() as provider:
-            other.act = Act(answer=_OK)
+            other.act = Act(answer=OK)
             for status in (301, 302, 307, 308):
                 provider.act = Act(answer=answer(status, b"", Location=f"{other.url}/elsewhere"))
                 await _send(
-                    connector, _pointed(sample, key, provider.url), _message(connector, sample), str(status)
+                    connector, pointed(sample, key, provider.url), outgoing(connector, sample), str(status)
                 )
                 must(not other.requests, f"a redirect ({status}) is followed to another host")
 
-    _run(go())
+    run(go())
 
 
 def an_endless_answer_is_not_read(connector: Connector, sample: Sample) -> None:
-    key = _leads(connector, sample)
+    key = leads(connector, sample)
 
     async def go() -> None:
         async with serve() as provider:
             for status in (200, 500):
                 head = answer(status, b"", "application/json").replace(b"Content-Length: 0\r\n", b"")
                 provider.act, provider.endless_bytes = Act(answer=head, endless=True), 0
-                account = _pointed(sample, key, provider.url)
-                await _send(connector, account, _message(connector, sample), f"{status} without an end")
+                account = pointed(sample, key, provider.url)
+                await _send(connector, account, outgoing(connector, sample), f"{status} without an end")
                 must(
                     provider.endless_bytes < MOST_READ,
                     f"{provider.endless_bytes:,} bytes of an answer without an end are read ({status})",
                 )
 
-    _run(go())
+    run(go())
 
 
 def a_message_that_is_taken_has_its_ids(connector: Connector, sample: Sample) -> None:
-    key = _leads(connector, sample)
+    key = leads(connector, sample)
     if not sample.answer:
         raise Skipped(
             "sample.yaml does not say what the provider answers to a message that it takes (answer)"
@@ -216,8 +151,8 @@ def a_message_that_is_taken_has_its_ids(connector: Connector, sample: Sample) ->
     async def go() -> None:
         async with serve() as provider:
             provider.act = Act(answer=answer(200, sample.answer.encode()))
-            account = _pointed(sample, key, provider.url)
-            ended = await _send(connector, account, _message(connector, sample), "the provider's yes")
+            account = pointed(sample, key, provider.url)
+            ended = await _send(connector, account, outgoing(connector, sample), "the provider's yes")
             if isinstance(ended, SendError):
                 raise Failed(f"what the provider answers to a message that it takes is {ended}")
             must(ended.external_ids, "a message that was taken has no ids")
@@ -226,7 +161,7 @@ def a_message_that_is_taken_has_its_ids(connector: Connector, sample: Sample) ->
             told = b"".join(request for _, request in provider.requests)
             must(_said(TEXT, told), "the text does not stand in what the provider was sent")
 
-    _run(go())
+    run(go())
 
 
 def _said(text: str, told: bytes) -> bool:
@@ -240,7 +175,7 @@ def too_much_is_refused_before_it_leaves(connector: Connector, sample: Sample) -
         for what, message in _too_much(connector, sample):
             gone = _Gone()
             try:
-                ended = await connector.send(message, sample.account, _wire(gone, sample, gone))
+                ended = await connector.send(message, sample.account, wire(gone, sample, gone))
             except SendError as error:
                 must(not gone.said, f"{what} is refused only after something was sent")
                 must(
@@ -253,12 +188,12 @@ def too_much_is_refused_before_it_leaves(connector: Connector, sample: Sample) -
                 raise Failed(f"{what}: send raised {shown(error)}, and may raise SendError only") from error
             raise Failed(f"{what} is sent ({ended.external_ids})")
 
-    _run(go())
+    run(go())
 
 
 def _too_much(connector: Connector, sample: Sample) -> Iterator[tuple[str, Outgoing]]:
     limits = connector.limits
-    message = _message(connector, sample)
+    message = outgoing(connector, sample)
     yield (
         f"a text of {limits.text_chars + 1:,} characters",
         replace(message, text="x" * (limits.text_chars + 1)),
@@ -290,26 +225,52 @@ class _Gone:
 # ------------------------------------------------------------------------------------------------- how it is tried
 
 
-def _leads(connector: Connector, sample: Sample) -> str:
+def leads(connector: Connector, sample: Sample) -> str:
     for key in SETTINGS:
         if isinstance(sample.account.settings.get(key), str):
             return key
     raise Skipped("no setting `api` or `url` in sample.yaml leads its sends elsewhere")
 
 
-def _pointed(sample: Sample, key: str, url: str) -> Sample:
+def pointed(sample: Sample, key: str, url: str) -> Sample:
     """The same account, at our own server, by the path that it has."""
-    parts = urlsplit(str(sample.account.settings[key]))
-    settings = {**sample.account.settings, key: url + parts.path + (f"?{parts.query}" if parts.query else "")}
+    settings = {
+        name: _moved(value, url) if isinstance(value, str) and (name == key or "://" in value) else value
+        for name, value in sample.account.settings.items()
+    }
     return replace(sample, account=replace(sample.account, settings=settings))
 
 
-async def _send(connector: Connector, sample: Sample, message: Outgoing, what: str) -> _Tried:
+def _moved(value: str, url: str) -> str:
+    parts = urlsplit(value)
+    return url + parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+class Nowhere(AbstractResolver):
+    """No name leads anywhere: the checks stay on this machine, whatever a connector calls."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[Any]:
+        raise OSError(f"{host} is not looked up in a check")
+
+    async def close(self) -> None:
+        return None
+
+
+def session(act: Act) -> aiohttp.ClientSession:
+    total_s = HUNG_S if act.hangs else SESSION_S
+    return http.guarded_session(allow_private=True, total_s=total_s, resolver=Nowhere())
+
+
+async def _send(
+    connector: Connector, sample: Sample, message: Outgoing, what: str, act: Act = PLAIN
+) -> _Tried:
     """How it ended. Whatever is neither Sent nor SendError is what the check looks for."""
-    async with http.guarded_session(allow_private=True, total_s=SESSION_S) as session:
+    async with session(act) as outward:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                ended = await connector.send(message, sample.account, _wire(session, sample))
+                ended = await connector.send(message, sample.account, wire(outward, sample))
         except SendError as error:
             must(isinstance(error.code, SendCode), f"{what}: the code {error.code!r} is none of SendCode")
             return error
@@ -321,10 +282,10 @@ async def _send(connector: Connector, sample: Sample, message: Outgoing, what: s
     return ended
 
 
-def _wire(session: Any, sample: Sample, redis: Any = None) -> Wire:
+def wire(outward: Any, sample: Sample, redis: Any = None) -> Wire:
     raw = sample.good_request()
     return Wire(
-        http=session,
+        http=outward,
         redis=redis or _Gone(),
         blobs=_Blobs(),
         public_url=PUBLIC,
@@ -346,7 +307,7 @@ def _file(data: bytes) -> Attachment:
     )
 
 
-def _message(connector: Connector, sample: Sample) -> Outgoing:
+def outgoing(connector: Connector, sample: Sample) -> Outgoing:
     """An answer to who sent the good capture."""
     raw = sample.good_request()
     events = parse(connector, raw, sample, sample.good).events
@@ -369,7 +330,7 @@ def _message(connector: Connector, sample: Sample) -> Outgoing:
     )
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
 
 

@@ -13,6 +13,9 @@ import click
 from mainstem.commands import shared
 
 _GROUPS = {"any": "any", "image": "images", "audio": "audio", "video": "video"}
+_BESIDES = {
+    "edits": "edits", "deletes": "deletes", "reads": "reads", "subject": "subject", "templates": "templates",
+}  # fmt: skip
 _MARKS = {"ok": "[green]ok[/]     ", "failed": "[red]failed[/] ", "skipped": "[dim]skipped[/]"}
 
 
@@ -83,14 +86,13 @@ def list_(machine: bool) -> None:
         return
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", padding=(0, 2))
+    table = Table(box=None, header_style="bold", padding=(0, 1))
     for title in ("Name", "Channel", "in", "out needs"):
         table.add_column(title, no_wrap=True)
     for title in ("characters", "files"):
-        table.add_column(title, justify="right")
-    for title in ("media", "edits", "deletes", "reads", "window", "templates"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("of", "window", "besides"):
         table.add_column(title)
-    table.add_column("choices", justify="right")
     for row in rows:
         table.add_row(*_cells(row))
     shared.console().print(table)
@@ -102,6 +104,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     files = (
         f"{row['attachments']} × {row['attachment_bytes'] / 1024 / 1024:.3g} MB" if row["attachments"] else ""
     )
+    kinds = dict.fromkeys(_GROUPS.get(kind.partition("/")[0], "documents") for kind in row["media"])
+    besides = [words for what, words in _BESIDES.items() if row[what]]
     return (
         row["name"],
         row["title"],
@@ -109,10 +113,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["out"],
         f"{row['text_chars']:,}",
         files,
-        ", ".join(dict.fromkeys(_GROUPS.get(kind.partition("/")[0], "documents") for kind in row["media"]))
-        + (" (else links)" if row["links"] else ""),
-        *("yes" if row[what] else "" for what in ("edits", "deletes", "reads")),
+        ", ".join(kinds) + (", else links" if row["links"] else ""),
         spell(row["window_s"]) if row["window_s"] else "",
-        "yes" if row["templates"] else "",
-        str(row["choices"] or ""),
+        ", ".join(besides) + (f", {row['choices']} choices" if row["choices"] else ""),
     )

@@ -129,6 +129,24 @@ SPOILT: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {'"what Viber answered cannot be read"': '"no", retry=True'},
         {"every failure is a send error": "to be tried again, so it may go out twice"},
     ),
+    "a failure is taken for a no": (
+        {'raise SendError(SendCode.UNKNOWN, "Viber cannot be asked what it has sent")': "return None"},
+        {"find says no only where it knows": "find: a redirect counts as an answer (it was not sent)"},
+    ),
+    "the log has what was said": (
+        {"    kind = clean.line(message.type, 40)\n": """    import structlog
+    structlog.get_logger().info("in", words=message.text)
+    kind = clean.line(message.type, 40)
+"""},
+        {"secrets stay inside": "the log holds a customer's words"},
+    ),
+    "the log has the token": (
+        {"        holds = False\n": """        import logging
+        logging.getLogger("viber").debug("looking with %s", account.secrets)
+        holds = False
+"""},
+        {"secrets stay inside": "the log holds a secret"},
+    ),
     "429 is like any other": (
         {"    429: (SendCode.THROTTLED, True),\n": ""},
         {"every failure is a send error": "429 with Retry-After is response_status, not throttled"},
