@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import aiohttp
 
@@ -14,6 +14,14 @@ from hub.errors import SendCode, SendError
 ANSWER_BYTES = 256 * 1024  # of a provider's answer; more is not read
 
 
+def patience(response: aiohttp.ClientResponse) -> float | None:
+    """Retry-After in seconds (RFC 9110, 10.2.3); a date there is rare from APIs and left to our own back-off."""
+    value = response.headers.get("Retry-After", "")
+    return (
+        float(min(int(value), 24 * 3600)) if value.isascii() and value.isdigit() and len(value) < 9 else None
+    )
+
+
 async def ask(
     wire: Wire,
     method: str,
@@ -22,12 +30,13 @@ async def ask(
     body: bytes | aiohttp.FormData | None = None,
     *,
     answer_bytes: int = ANSWER_BYTES,
+    waits: Callable[[aiohttp.ClientResponse], float | None] = patience,
 ) -> tuple[int, bytes, float | None]:
     """(status, body, Retry-After in seconds). Redirects are not followed; an answer that is too long reads as empty.
 
+    waits: reads the third from an answer, where a provider has headers of its own for it.
     Raises SendError where no whole answer came: CONNECTION_FAILED if nothing can have left, else UNKNOWN; and
-    CHANNEL_CONFIG
-    where the address is none that we call.
+    CHANNEL_CONFIG where the address is none that we call.
     """
     left = False  # has anything of the request reached them?
     # A payload of its own kind, or every kind that aiohttp has is asked whether it is one of theirs.
@@ -43,9 +52,9 @@ async def ask(
                 said = b""
             except (aiohttp.ClientError, TimeoutError, OSError):
                 if response.status >= 300:  # a refusal stays one, whatever its page would have said
-                    return response.status, b"", patience(response)
+                    return response.status, b"", waits(response)
                 raise
-            return response.status, said, patience(response)
+            return response.status, said, waits(response)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, http.TargetRefused) as error:
         if refused := http.refusal(error):
             raise SendError(SendCode.CHANNEL_CONFIG, str(refused), whole_account=True) from None
@@ -57,11 +66,3 @@ async def ask(
     except (TimeoutError, aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
         what = "the answer broke off" if left else "no answer came"
         raise SendError(SendCode.UNKNOWN, f"{what}: {type(error).__name__}") from None
-
-
-def patience(response: aiohttp.ClientResponse) -> float | None:
-    """Retry-After in seconds (RFC 9110, 10.2.3); a date there is rare from APIs and left to our own back-off."""
-    value = response.headers.get("Retry-After", "")
-    return (
-        float(min(int(value), 24 * 3600)) if value.isascii() and value.isdigit() and len(value) < 9 else None
-    )
