@@ -19,7 +19,7 @@ from hub.model import Event
 # Steps (calls and lines of Python) that reading may take: some for any request, some more for each of its bytes.
 STEPS = 20_000
 STEPS_A_BYTE = 8
-# What the store's columns hold (crm_store/schema.py, which connectors may not import); an index takes 2,700 bytes.
+# What the store's columns hold (crm_store/schema, which connectors may not import); an index takes 2,700 bytes.
 MOST_CHARS = {
     "event_key": 600, "external_id": 400, "in_reply_to": 400, "thread": 200, "form": 20, "language": 12,
     "sender": 400, "urn": 400, "other": 400, "recipient": 400,
