@@ -76,11 +76,11 @@ async def post_json(wire: Wire, account: Account, where: str, what: Json) -> Jso
     return _json(status, said, after_s)
 
 
-async def get(wire: Wire, account: Account, where: str) -> Json:
+async def get(wire: Wire, account: Account, where: str, *, answer_bytes: int = calling.ANSWER_BYTES) -> Json:
     """Raises SendError. Reading changes nothing, so what failed there may be tried again."""
     headers = {"Authorization": authorization(account), "Accept": "application/json"}
     try:
-        status, said, after_s = await calling.ask(wire, "GET", where, headers, None)
+        status, said, after_s = await calling.ask(wire, "GET", where, headers, answer_bytes=answer_bytes)
         return _json(status, said, after_s)
     except SendError as error:
         if error.code not in (SendCode.UNKNOWN, SendCode.RESPONSE_CONTENT):

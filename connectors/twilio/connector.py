@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
-from connectors.base import Answer, Parsed, Raw, Wire
-from connectors.twilio import inbound, sending, settings, signature
+from connectors import fetching
+from connectors.base import Answer, Fetched, Finding, Parsed, Polled, Raw, Wire
+from connectors.twilio import api, inbound, listing, sending, settings, signature, standing
 from connectors.twilio.sending import Way
 from hub.config import Account
 from hub.limits import Limits
-from hub.model import Event, MessageReceived, Outgoing, Sent
+from hub.model import Event, Media, MessageReceived, Outgoing, Sent
 
 # "We have nothing to say": anything else in the answer would be sent to the customer.
 _NOTHING = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
@@ -71,5 +73,36 @@ class Twilio:
     async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
         return await sending.find(message, account, wire, self.way)
 
+    async def fetch(self, media: Media, account: Account, wire: Wire) -> Fetched:
+        """https://www.twilio.com/docs/messaging/api/media-resource: basic auth, then a redirect to their storage, which
+        our credentials do not follow."""
+        mine = account.settings.get("api")
+        host = (urlsplit(media.ref).hostname or "") if _is_url(media.ref) else ""
+        known = (urlsplit(str(mine)).hostname or "",) if mine else (_HOST,)
+        signed = bool(mine) or host == _HOST or host.endswith(f".{_HOST}")
+        headers = {"Authorization": api.authorization(account)} if signed else {}
+        return await fetching.get(wire, media.ref, headers=headers, hosts=(*known, *_STORAGE))
 
+    def polls(self, account: Account) -> bool:
+        return bool(account.settings.get("backfill_s", settings.BACKFILL_S))
+
+    async def poll(self, account: Account, cursor: str | None, wire: Wire) -> Polled:
+        return await listing.poll(account, cursor, wire, self.message, self.way.prefix)
+
+    async def examine(self, account: Account, wire: Wire) -> tuple[Finding, ...]:
+        return await standing.examine(account, wire, whatsapp=bool(self.way.prefix))
+
+    async def hook(self, account: Account, wire: Wire) -> str:
+        return await standing.hook(account, wire, whatsapp=bool(self.way.prefix))
+
+
+def _is_url(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).hostname)
+    except ValueError:
+        return False
+
+
+_HOST = "twilio.com"
+_STORAGE = ("twiliocdn.com",)  # where some files lie in the open
 _ANSWER = Answer(body=_NOTHING, content_type=_XML)
