@@ -46,7 +46,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "router": ("run", "From the stream into customers, conversations, queues."),
         "worker": ("run", "Sends replies and does what is due."),
         "clock": ("run", "Wakes the workers: reminders, expiries, the sweeper."),
-        "pull": ("run", "Fetches what nobody brings: the mailboxes."),
+        "pull": ("run", "Fetches what nobody brings: mailboxes, accounts that poll."),
         "desk": ("run", "The web desk, where agents answer."),
     },
 }

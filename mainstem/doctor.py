@@ -57,6 +57,7 @@ def examine(settings: Settings, redis_url: Callable[[Settings], str]) -> list[Fi
         ("database", lambda: _database(settings)),
         ("configuration", lambda: _configuration(settings)),
         ("mailboxes", lambda: _mailboxes(settings)),
+        ("channels", lambda: _channels(settings)),
         ("processes", lambda: _processes(settings)),
         ("slack", lambda: _slack(settings)),
     )
@@ -326,6 +327,12 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
 
 def _mailboxes(settings: Settings) -> Iterator[Finding]:
     from mainstem.mailcheck import examine as look
+
+    yield from look(settings)
+
+
+def _channels(settings: Settings) -> Iterator[Finding]:
+    from mainstem.channelcheck import examine as look
 
     yield from look(settings)
 

@@ -40,7 +40,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if config is None:
         return
     good, _ = accounts.resolve(config, os.environ, load_key(settings))
-    boxes = [account for account in good.values() if accounts.pulled(account)]
+    boxes = [account for account in good.values() if account.connector == "mail" and accounts.pulled(account)]
     if not boxes:
         yield Finding(_PART, Level.GREEN, "none is switched on (docs/channels/mail.md)")
     for account in boxes:

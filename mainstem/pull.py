@@ -1,6 +1,8 @@
-"""The `pull` process: what nobody brings us is fetched. A thread a mailbox, one journal, one pump to the stream.
+"""The `pull` process: what nobody brings us is fetched. A thread a mailbox, a task for each account that is polled, one
+journal, one pump to the stream.
 
-One is enough; a second one reads everything twice and changes nothing, since the same mail has the same event key.
+One is enough. A second one reads every mailbox twice and changes nothing, since the same mail has the same event key;
+but of two that poll one bot, Telegram serves only the later.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from connectors import accounts
+from connectors import CONNECTORS, accounts, polling
+from connectors.base import Wire
 from connectors.http import guarded_session
 from connectors.kept import FOLDER as KEPT
 from connectors.kept import Kept
@@ -22,7 +25,8 @@ from connectors.mail.pull import Mailbox
 from connectors.mail.taking import Taker
 from crm_store import sources
 from hub import blobs as blob_stores
-from hub import log
+from hub import clock, log
+from hub.blobs import Reader
 from hub.config import Account, Config
 from hub.errors import Unavailable
 from hub.inlet import Inlet
@@ -47,7 +51,7 @@ END_S = 5.0
 
 
 def main(settings: Settings) -> int:
-    """Run until told to stop. Without a mailbox it waits for one: a Procfile names every process."""
+    """Run until told to stop. Without anything to fetch it waits for that: a Procfile names every process."""
     url = processes.redis_url(settings)
     stop = processes.begin(settings, "pull")
     store = processes.open_store(settings, stop, "pull")
@@ -57,8 +61,8 @@ def main(settings: Settings) -> int:
     return processes.end(code)
 
 
-def mailboxes(config: Config, settings: Settings) -> dict[str, Account]:
-    """The accounts that are pulled: switched on, in order, with a server to pull from."""
+def pulled(config: Config, settings: Settings) -> dict[str, Account]:
+    """The accounts that are pulled: switched on, in order, mailboxes with a server or accounts that are polled."""
     good, _ = accounts.resolve(config, os.environ, load_key(settings))
     return {key: account for key, account in good.items() if accounts.pulled(account)}
 
@@ -67,32 +71,58 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
     journal = Journal.open(settings.data / FOLDER)
 
     def wanted(config: Config) -> Mapping[str, Account]:
-        return mailboxes(config, settings)
+        return pulled(config, settings)
 
     follower = await asyncio.to_thread(processes.follow, store, wanted, stop, "pull")
     looks, receipts = Pool("store", threads=4), Pool("receipts", threads=1, waiting=4)
     writer, parser = connect_writer(url), Parser(processes=min(os.cpu_count() or 1, 2))
     inlet = Inlet(journal, writer, ports.StoreReceipts(store, receipts))
-    taker = Taker(
-        reads=parser,
-        blobs=blob_stores.of(settings),
-        accept=inlet.accept,
-        stored=ports.StoreStored(store, looks),
+    files, cursors, stored = (
+        blob_stores.of(settings),
+        ports.StoreCursors(store, looks),
+        ports.StoreStored(store, looks),
     )
+    taker = Taker(reads=parser, blobs=files, accept=inlet.accept, stored=stored)
     pump = asyncio.create_task(inlet.run(), name="inlet")
-    async with guarded_session(allow_private=settings.allow_private_targets) as http:
-        tokens = Tokens(http, Kept(settings.data / KEPT))
-        threads = Threads(taker, ports.StoreCursors(store, looks), tokens, store)
-        _log.info("ready", mailboxes=len(follower.get()))
+    # Every account that is polled holds a connection for as long as a look lasts.
+    async with guarded_session(allow_private=settings.allow_private_targets, connections=0) as http:
+        kept = Kept(settings.data / KEPT)
+        threads = Threads(taker, cursors, Tokens(http, kept), store)
+
+        def wire() -> Wire:
+            return Wire(
+                http=http,
+                redis=writer,
+                blobs=Reader(files),
+                public_url=settings.public_address,
+                now=clock.system(),
+                kept=kept,
+            )
+
+        polls = polling.Pollers(
+            polling.Reader(
+                cursors=cursors,
+                accept=inlet.accept,
+                blobs=files,
+                notes=stored,
+                wire=wire,
+                connectors=CONNECTORS,
+            ),
+            lambda key: _forget(store, key),
+        )
+        _log.info("ready", accounts=len(follower.get()))
         processes.settle()
         try:
             while not stop.is_set():
-                await threads.follow(follower.get())
+                mail, rest = _apart(follower.get())
+                await threads.follow(mail)
+                await polls.follow(rest)
                 done, _ = await asyncio.wait({pump}, timeout=LOOK_EVERY_S)
                 if done:
                     stop.set()
                     pump.result()
         finally:
+            await polls.end()
             await threads.end()
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
@@ -103,6 +133,18 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
                 pool.close()
             await writer.aclose()
     return 0
+
+
+def _apart(accounts_: Mapping[str, Account]) -> tuple[dict[str, Account], dict[str, Account]]:
+    """(mailboxes, accounts that are polled)."""
+    mail = {key: account for key, account in accounts_.items() if account.connector == "mail"}
+    return mail, {key: account for key, account in accounts_.items() if key not in mail}
+
+
+async def _forget(store: Store, key: str) -> None:
+    """Nobody asks any more how reading it goes."""
+    with contextlib.suppress(Unavailable):
+        await asyncio.to_thread(store.run, lambda tx: sources.forget(tx, key))
 
 
 class Threads:
@@ -119,8 +161,7 @@ class Threads:
             await self._end(over)
         for key in over:
             if key not in wanted:
-                with contextlib.suppress(Unavailable):
-                    await asyncio.to_thread(self._store.run, lambda tx, key=key: sources.forget(tx, key))
+                await _forget(self._store, key)
         for key, account in wanted.items():
             if key not in self._running:
                 box = Mailbox(account, self._taker, self._cursors, self._tokens, asyncio.get_running_loop())

@@ -33,6 +33,7 @@ class Telegram:
         edits=True,
         deletes=True,
         deletes_s=48 * 3600.0,  # connectors/telegram/sending.py
+        links=True,
         choices=parts.CHOICES,
         choice_chars=parts.CHOICE_CHARS,
         source="https://core.telegram.org/bots/api#sendmessage, #senddocument, #sendmediagroup, #deletemessage",

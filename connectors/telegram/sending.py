@@ -199,18 +199,16 @@ def _measure(message: Outgoing, limits: Limits) -> None:
     if len(message.text) > limits.text_chars:
         why = f"the text has {len(message.text)} characters, and {limits.text_chars} are sent"
         raise SendError(SendCode.MESSAGE_INVALID, why)
-    if len(message.attachments) > limits.attachments:
-        why = f"there are {len(message.attachments)} attachments, and {limits.attachments} are sent"
-        raise SendError(SendCode.MESSAGE_INVALID, why)
-    if any(file.size_bytes > limits.attachment_bytes for file in message.attachments):
-        most = limits.attachment_bytes // (1024 * 1024)
-        raise SendError(SendCode.MESSAGE_INVALID, f"an attachment is larger than {most} MB")
 
 
 def _sorted(files: Sequence[Attachment], limits: Limits) -> tuple[list[Attachment], list[Attachment]]:
     """(those that go as themselves, those that go as links)."""
-    own = [file for file in files if limits.takes(file.content_type, file.size_bytes)]
-    return own, [file for file in files if file not in own]
+    own: list[Attachment] = []
+    links: list[Attachment] = []
+    for file in files:
+        takes = len(own) < limits.attachments and limits.takes(file.content_type, file.size_bytes)
+        (own if takes else links).append(file)
+    return own, links
 
 
 def _texts(message: Outgoing, wire: Wire, limits: Limits) -> tuple[list[str], dict[str, Any] | None]:

@@ -73,6 +73,20 @@ def _print(console: Any, result: Any) -> None:
     console.print(f"{_MARKS[result.outcome]}  {escape(result.check)}{detail}", soft_wrap=True)
 
 
+@channel.command()
+@click.argument("account", metavar="ACCOUNT")
+def hook(account: str) -> None:
+    """Tell ACCOUNT's provider where to send what comes in, or that we poll. Twice is harmless.
+
+    ACCOUNT is as in config/channels.yaml, telegram/main. `mainstem doctor` says how it stands.
+    """
+    from mainstem import channelcheck
+
+    with shared.store() as opened:
+        config = shared.config(opened)
+    click.echo(channelcheck.hook(shared.settings(), config, account))
+
+
 @channel.command(name="list")
 @click.option("--json", "machine", is_flag=True, help="One JSON document.")
 def list_(machine: bool) -> None:

@@ -43,11 +43,11 @@ def check(machine: bool) -> int:
 
 @click.command(hidden=True)
 def pulls() -> int:
-    """Is there a mailbox to read? 0 where there is."""
-    from mainstem.pull import mailboxes
+    """Is there a mailbox to read, or an account to poll? 0 where there is."""
+    from mainstem.pull import pulled
 
     with shared.store() as opened:
-        return 0 if mailboxes(shared.config(opened), shared.settings()) else 1
+        return 0 if pulled(shared.config(opened), shared.settings()) else 1
 
 
 @mail.command(name="import")

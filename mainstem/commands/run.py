@@ -64,7 +64,7 @@ def clock() -> int:
 
 @click.command()
 def pull() -> int:
-    """Fetches what nobody brings: the mailboxes. One is enough; two do no harm."""
+    """Fetches what nobody brings: mailboxes, and accounts that are polled. One is enough."""
     from mainstem import pull as process
 
     return process.main(shared.settings())
