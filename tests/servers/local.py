@@ -16,6 +16,7 @@ from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 T = TypeVar("T")
 BEFORE: Final = ("error", "html", "deaf", "cut")  # nothing is done
@@ -265,11 +266,16 @@ class Local:
         headers: dict[str, str],
         wait_s: float | None = None,
     ) -> Heard:
-        """One request to a webhook of ours; redirects are not followed."""
+        """One request to a webhook of ours, its address byte for byte (it is signed); redirects are not followed."""
         limits = aiohttp.ClientTimeout(total=wait_s or self.patience_s)
         try:
             async with self._session.request(
-                method, url, data=body, headers=headers, allow_redirects=False, timeout=limits
+                method,
+                URL(url, encoded=True),
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=limits,
             ) as answer:
                 said = await answer.read()
         except TimeoutError:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from tests.servers.http import Provider, Say, Seen
 from tests.servers.twilio import Delivery, Number, Sender, Twilio, signature
@@ -94,14 +95,23 @@ async def test_retries_by_the_fragment(
     assert bool(twilio.alerts) is not delivery.ok
 
 
-async def test_a_hook_by_get_is_signed_over_its_query(twilio: Twilio, hub: Provider) -> None:
-    shop = twilio.number(SHOP, sms_url=f"{hub.url}/in?a=1", method="GET")
-    assert (await twilio.customer(ANN).says("Hi there", to=shop)).ok
-    seen = hub.seen[0]
-    assert (seen.method, seen.body) == ("GET", b"")
-    assert "a=1&" in seen.query
-    url = f"{hub.url}/in?{seen.query}"
-    assert seen.headers["x-twilio-signature"] == signature(twilio.auth_token, url, {})
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_address_is_signed_byte_for_byte(twilio: Twilio, method: str) -> None:
+    """What a client of HTTP would write in another way is neither signed nor sent so."""
+    seen: list[tuple[str, str, dict[str, str]]] = []
+
+    async def hub(request: web.Request) -> web.Response:
+        form = {key: str(value) for key, value in (await request.post()).items()}
+        seen.append((request.raw_path, request.headers["X-Twilio-Signature"], form))
+        return web.Response(status=204)
+
+    url = await twilio.listen(hub)
+    shop = twilio.number(SHOP, sms_url=f"{url}/in?a=%7e%2f+b", method=method)
+    assert (await twilio.customer(ANN).says("Hi there+ &", to=shop)).ok
+    path, signed, form = seen[0]
+    assert path.startswith("/in?a=%7e%2f+b")
+    assert bool(form) is (method == "POST")
+    assert signed == signature(twilio.auth_token, url + path, form)
 
 
 async def test_no_connection_is_tried_again_and_then_the_fallback(twilio: Twilio, spare: Provider) -> None:
