@@ -44,6 +44,12 @@ def says(connector: Connector, sample: Sample, name: str) -> None:
         _same(parsed.events, wanted, name)
         _blobs(parsed, name)
     told = connector.answer(raw, sample.account, parsed)
+    if raw.method == "GET":
+        told_of = wanted.answer is not None or wanted.status is not None
+        must(
+            told_of,
+            f"{name}.yaml does not say what a GET is answered (answer:, or status: where words do not matter)",
+        )
     if wanted.status is not None:
         must(told.status == wanted.status, f"{name} is answered {told.status}, not {wanted.status}")
     if wanted.answer is not None:

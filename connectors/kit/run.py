@@ -35,8 +35,21 @@ class Result:
 
 def run(connector: Connector, sample: Sample) -> Iterator[Result]:
     """Every check, one after the other; one that breaks keeps no other from running."""
+    if stray := stray_skip(sample):
+        yield Result(check="sample.yaml is understood", outcome="failed", detail=stray)
     for check in CHECKS:
         yield one(check, connector, sample)
+
+
+def stray_skip(sample: Sample) -> str:
+    """What is wrong with the sample's `skips`; empty where nothing is."""
+    names = [check.__name__ for check in CHECKS]
+    for name, why in sample.skips.items():
+        if name not in names:
+            return f"skips: there is no check {name!r}{near(name, names)}"
+        if not str(why or "").strip():
+            return f"skips: {name} does not say why it does not apply"
+    return ""
 
 
 def one(check: Check, connector: Connector, sample: Sample) -> Result:
@@ -72,6 +85,9 @@ def find(name: str) -> Connector:
     try:
         module = import_module(name)
     except ModuleNotFoundError as error:
+        package, _, below = name.rpartition(".")
+        if error.name == name and package:
+            raise NotFound(f"the package {package} has no module {below!r}") from None
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise NotFound(
                 f"there is no connector {name!r}, and no module of that name here{near(name, CONNECTORS)}"

@@ -22,6 +22,7 @@ def test_every_connector_has_its_sample_its_captures_and_its_page() -> None:
         assert connector.name == name
         assert connector.title
         assert list((PAYLOADS / name).glob("*.http")), name
+        assert run.stray_skip(SAMPLES[name]) == "", name
         assert (ROOT / "docs" / "channels" / f"{name}.md").is_file(), name
 
 
