@@ -16,10 +16,11 @@ import pytest
 from click.testing import CliRunner
 
 from connectors import CONNECTORS
-from connectors.kit import run
+from connectors.kit import hostile, run
 from connectors.kit.captures import BadSample, Sample, proof_of, read_http, with_proof
 from connectors.kit.files import Expected, expected, load
 from connectors.kit.sign import Sign
+from crm_store import schema
 from hub.model import MessageReceived
 from mainstem.cli import cli
 from tests.connectors import page
@@ -292,3 +293,17 @@ def test_the_list_shows_what_each_can() -> None:
     assert code == 0
     for name, connector in CONNECTORS.items():
         assert f"{connector.limits.text_chars:,}" in table, name
+
+
+def test_the_longest_values_are_what_the_store_takes() -> None:
+    """The kit may not import the store, so its numbers are held to it here."""
+    columns = {
+        "external_id": schema.interactions.c.external_id,
+        "in_reply_to": schema.interactions.c.in_reply_to,
+        "form": schema.interactions.c.form,
+        "thread": schema.conversations.c.thread,
+        "language": schema.customers.c.language,
+        "sender": schema.identities.c.urn,
+    }
+    for name, column in columns.items():
+        assert hostile.MOST_CHARS[name] == column.type.length, name  # type: ignore[attr-defined]
