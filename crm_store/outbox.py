@@ -28,7 +28,7 @@ from crm_store.schema import interaction_attachments
 from crm_store.statements import rows, run
 from hub.clock import from_us, to_us
 from hub.ids import Ids
-from hub.model import Attachment
+from hub.model import Attachment, Quoted
 
 UNKNOWN_HOLDS = timedelta(seconds=60)  # how long an unknown delivery holds its conversation's next one back
 
@@ -153,6 +153,7 @@ class Claimed(msgspec.Struct, frozen=True):
         None  # what the customer said last over this account; not asked of plain channels
     )
     answers: str = "message"  # the form of what `in_reply_to` names
+    quoted: Quoted | None = None  # of a mail: what it answers
 
     @property
     def due_at(self) -> datetime:
@@ -258,16 +259,30 @@ def load(tx: Connection, delivery_ids: Sequence[int]) -> list[Claimed]:
 
 
 def _threaded(tx: Connection, mails: Sequence[Claimed]) -> dict[int, Claimed]:
-    """Mails with what they go on from, and who else gets them: nobody gets a copy of what a machine says."""
+    """Mails with what they go on from, what they answer, and who else gets them: nobody gets a copy of what a machine
+    says, and it repeats nothing, lest anybody have it send their words on."""
     by_account: dict[str, set[int]] = defaultdict(set)
     for mail in mails:
         by_account[mail.account].add(mail.conversation_id)
     said = {account: threads.said(tx, account, sorted(talks)) for account, talks in by_account.items()}
     about = {account: threads.about(tx, account, sorted(talks)) for account, talks in by_account.items()}
     copied = threads.copied(tx, sorted({mail.conversation_id for mail in mails if not mail.automatic}))
+    answered = {
+        account: threads.quoted(
+            tx,
+            account,
+            [
+                (mail.conversation_id, mail.in_reply_to)
+                for mail in mails
+                if mail.account == account and mail.in_reply_to and not (mail.automatic or mail.bulk)
+            ],
+        )
+        for account in by_account
+    }
     return {
         mail.id: msgspec.structs.replace(
             mail,
+            quoted=answered[mail.account].get((mail.conversation_id, mail.in_reply_to or "")),
             subject=mail.subject or about[mail.account].get(mail.conversation_id),
             references=said[mail.account].get(mail.conversation_id, ()),
             cc=()

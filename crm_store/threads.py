@@ -14,6 +14,8 @@ from sqlalchemy import Connection
 
 from crm_store.delivery_states import put
 from crm_store.statements import rows
+from hub.clock import from_us
+from hub.model import Quoted
 
 MAIL = "mail"  # the connector whose senders must be proved: anybody can write any From line
 MAIL_ACCOUNTS = f"{MAIL}/"
@@ -64,6 +66,13 @@ _SAID = """
 _ABOUT = """
     SELECT c.id, COALESCE(NULLIF(l.subject, ''), NULLIF(c.subject, '')) FROM conversations c
     LEFT JOIN interactions l ON l.id = c.last_inbound_id AND l.account = :account WHERE c.id {ids}
+"""
+QUOTED_CHARS = 20_000  # of what an answer repeats: some ten pages
+_QUOTED = """
+    SELECT n.conversation_id, n.external_id, substr(n.text, 1, :most), n.sender_name, i.urn, n.at FROM interactions n
+    JOIN identities i ON i.id = n.identity_id
+    WHERE n.conversation_id {ids} AND n.external_id {texts} AND n.account = :account AND n.direction = 'in'
+    AND NOT n.deleted ORDER BY n.id
 """
 # Who is written to in copy: not who wants nothing of us, nor whom nothing reaches.
 _COPIED = """
@@ -153,6 +162,22 @@ def said(tx: Connection, account: str, conversation_ids: Sequence[int]) -> dict[
 def about(tx: Connection, account: str, conversation_ids: Sequence[int]) -> dict[int, str | None]:
     """The subject that an answer in each has: of the customer's last mail, else of the conversation."""
     return dict(map(tuple, rows(tx, _ABOUT, account=account, ids=conversation_ids)))
+
+
+def quoted(
+    tx: Connection, account: str, answered: Sequence[tuple[int, str]]
+) -> dict[tuple[int, str], Quoted]:
+    """What the customer wrote in these (conversation, the provider's id), without what they quoted themselves. An id is
+    the sender's own choice: one that another conversation has as well shows nothing of that one."""
+    if not answered:
+        return {}
+    talks, ids = sorted({one for one, _ in answered}), sorted({one for _, one in answered})
+    found = rows(tx, _QUOTED, account=account, ids=talks, texts=ids, most=QUOTED_CHARS)
+    return {
+        (talk, external_id): Quoted(text=text, name=name, urn=urn, at=from_us(at))
+        for talk, external_id, text, name, urn, at in found
+        if text.strip()
+    }
 
 
 def people(tx: Connection, conversation_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:

@@ -22,11 +22,13 @@ class ConversationPolicy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Brand:
-    """opt_outs: where a "stop" is honoured: on the `address` that it came from, or on all of the `customer`."""
+    """opt_outs: where a "stop" is honoured: on the `address` that it came from, or on all of the `customer`. signature:
+    what stands under its mails, where an account has none of its own."""
 
     key: str
     name: str
     opt_outs: str = "address"
+    signature: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +39,7 @@ class Account:
     (two while a secret is rotated); resolved from the environment by the process that needs them, never from YAML,
     where `secret_names` gives the variables. rate_per_s and burst: the token bucket of its sends.
     reopen_within_s: a message after closing, within this time, reopens the conversation.
+    signature: its brand's, for channels that have such a thing and are told of no other.
     siblings: the provider's id -> key of the accounts whose events may come in one body with this one's, itself among
     them (connectors.base.Shared).
     """
@@ -55,6 +58,7 @@ class Account:
     settings: dict[str, Any] = field(default_factory=dict)
     secret_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     secrets: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    signature: str = ""
     siblings: dict[str, str] = field(default_factory=dict, repr=False)
     setting_lines: dict[str, int] = field(default_factory=dict, repr=False)
     file: str = "config/channels.yaml"

@@ -33,6 +33,7 @@ REQUIRED = ("channels.yaml", "queues.yaml", "routing.yaml")
 _ACCOUNT = re.compile(r"[a-z][a-z0-9_]{0,31}/[a-z0-9][a-z0-9_-]{0,39}")
 _SLACK_CHANNEL = re.compile(r"[CG][A-Z0-9]{6,20}|#?[^\s#,A-Z]{1,80}")
 _SLACK_MEMBER = re.compile(r"[UW][A-Z0-9]{2,20}")
+SIGNATURE_CHARS = 2_000
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{1,99}")
 
 
@@ -107,7 +108,7 @@ def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list
     if not brands and not channels.broken:
         channels.need("brands")
     accounts = {
-        key: _account(key, section, names)
+        key: _account(key, section, names, brands)
         for key, section in channels.entries("accounts", "account", _ACCOUNT)
     }
     living: dict[str, Queue] = {}
@@ -184,17 +185,23 @@ def _names(roots: Mapping[str, Section]) -> Names:
 
 def _brand(key: str, section: Section) -> Brand:
     reach = section.one_of("opt_outs", "address", {one: one for one in ("address", "customer")})
-    brand = Brand(key=key, name=section.text("name", key), opt_outs=reach)
+    brand = Brand(
+        key=key,
+        name=section.text("name", key),
+        opt_outs=reach,
+        signature=section.text("signature", limit=SIGNATURE_CHARS).strip(),
+    )
     section.done()
     return brand
 
 
-def _account(key: str, section: Section, names: Names) -> Account:
+def _account(key: str, section: Section, names: Names, brands: Mapping[str, Brand]) -> Account:
     connector, _, name = key.partition("/")
     brand = section.refer("brand", "brand", names.brands)
     if brand is None and "brand" not in section.node.entries and len(names.brands) > 1:
         section.need("brand")
     settings = section.section("settings")
+    of_brand = brands.get(brand or next(iter(names.brands), ""))
     account = Account(
         key=key,
         connector=connector,
@@ -211,6 +218,7 @@ def _account(key: str, section: Section, names: Names) -> Account:
         rate_per_s=section.number("rate_per_s", 10.0, 0.001, 10_000),
         burst=section.whole("burst", 10, 1, 10_000),
         enabled=section.flag("enabled", True),
+        signature=of_brand.signature if of_brand else "",
         settings=section.reader.plain(settings.node) if settings else {},
         setting_lines=dict(settings.node.lines) if settings else {},
         secret_names=_secrets(section),

@@ -255,6 +255,16 @@ class Template:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Quoted:
+    """What somebody said, as an answer repeats it. name: what they call themselves, or empty; urn: their address."""
+
+    text: str
+    name: str
+    urn: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outgoing:
     """What `send` is given: one message of ours to one address.
 
@@ -274,6 +284,7 @@ class Outgoing:
     public: say it where everybody reads it (below the comment), not to the customer alone.
     template: what goes out instead of `text` where the window is closed; `text` is what people read of it.
     choices: what the customer may answer with a tap (buttons, quick replies, a list), in their words.
+    quoted: what is answered, for channels where an answer repeats it.
     """
 
     delivery_id: int
@@ -301,6 +312,7 @@ class Outgoing:
     public: bool = False
     template: Template | None = None
     choices: tuple[str, ...] = ()
+    quoted: Quoted | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -175,6 +175,8 @@ async def test_ann_writes_bo_answers_from_slack_and_her_program_shows_one_thread
     body = reply.get_body(("plain",))
     assert body is not None
     assert "We send you a new one." in body.get_content()
+    assert "Ann Lee <ann@example.com> wrote:\r\n> My kettle is broken.\r\n" in body.get_content()
+    assert "Example Road" not in body.get_content(), "her signature is not repeated"
 
     again = letter(
         "Thank you!\n\nOn Mon, 23 Nov 2026, Bo wrote:\n> We send\n", answers=reply, subject="Re: My kettle"

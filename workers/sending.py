@@ -120,6 +120,7 @@ def outgoing(delivery: Claimed, *, tries: int) -> Outgoing:
         public=carries.public,
         template=carries.template,
         choices=carries.choices,
+        quoted=delivery.quoted,
     )
 
 

@@ -14,7 +14,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 from connectors import clean
-from connectors.mail import dkim_sign, fields, markup_out, refs, settings, unsubscribe
+from connectors.mail import dkim_sign, fields, markup_out, refs, repeating, settings, unsubscribe
 from connectors.media import OCTETS, safe_name
 from hub import urn
 from hub.config import Account
@@ -200,14 +200,18 @@ def _body(message: Outgoing, account: Account, files: Sequence[bytes]) -> bytes:
     """From MIME-Version on. Boundaries come from the delivery, so that each attempt has the same bytes; no encoded
     part can hold one, for neither quoted-printable nor base64 writes `=_`."""
     text = clean.text(message.text).strip("\n")
-    said = clean.text(str(account.settings.get("signature") or ""))
+    said = clean.text(settings.signature(account))
     signature = said.replace("{agent}", fields.line(message.author_name, _NAME_CHARS)).strip()
+    below = repeating.repeated(message.quoted) if message.quoted and settings.quotes(account) else None
     root = EmailMessage(policy=SMTP)
     plain = f"{text}\n\n-- \n{signature}\n" if signature else f"{text}\n"
+    if below is not None:
+        plain += f"\n{below.plain}\n"
     root.set_content(plain, charset="utf-8", cte="quoted-printable")
     root.add_alternative(
-        markup_out.page(text, signature), subtype="html", charset="utf-8", cte="quoted-printable"
-    )
+        markup_out.page(text, signature, below.html if below else ""),
+        subtype="html", charset="utf-8", cte="quoted-printable",
+    )  # fmt: skip
     root.set_boundary(f"=_{message.delivery_id}_a")
     for part in root.iter_parts():
         del part["MIME-Version"]  # it belongs to the whole alone

@@ -15,12 +15,12 @@ _CLOSES = ".,;:!?'*_"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
-def page(text: str, signature: str = "") -> str:
-    """The whole document. `text` and `signature` have \\n as line ends."""
+def page(text: str, signature: str = "", quoted: str = "") -> str:
+    """The whole document. `text` and `signature` have \\n as line ends; `quoted` is HTML."""
     below = f'<div style="color:#555">-- <br>\n{_lines(signature)}</div>\n' if signature else ""
     return (
         '<!doctype html>\n<html>\n<head><meta charset="utf-8"></head>\n<body>\n'
-        f'<div dir="auto">{_lines(text)}</div>\n{"<br>" if below else ""}{below}</body>\n</html>\n'
+        f'<div dir="auto">{_lines(text)}</div>\n{"<br>" if below else ""}{below}{quoted}</body>\n</html>\n'
     )
 
 

@@ -59,6 +59,16 @@ def auth(account: Account) -> str | None:
     return PASSWORD if PASSWORD in has else None
 
 
+def signature(account: Account) -> str:
+    """The account's own, else its brand's."""
+    return str(account.settings.get("signature") or account.signature)
+
+
+def quotes(account: Account) -> bool:
+    """Do answers repeat what they answer?"""
+    return account.settings.get("quote", True) is not False
+
+
 def dkim(account: Account) -> Dkim | None:
     """None where the mail server signs, as most do."""
     said = account.settings.get("dkim")
@@ -159,6 +169,7 @@ KNOWN: dict[str, Look | dict[str, Look]] = {
     "authserv_hops": _whole(1, 20),
     "name": _text(120),
     "signature": _text(SIGNATURE_CHARS, lines=True),
+    "quote": _flag,
     "reply_token": _flag,
     "dkim": {
         "selector": _like(_LABELS, "the name before ._domainkey"),

@@ -3,7 +3,7 @@
 CHANNELS = """\
 brands:
   main: {name: Example Ltd}
-  other: {opt_outs: customer}
+  other: {opt_outs: customer, signature: "Other Ltd"}
 accounts:
   webchat/main:
     brand: main

@@ -35,6 +35,11 @@ def test_every_key_is_read() -> None:
     assert chat.secrets == {}
     assert not config.accounts["mail/support"].enabled
     assert config.brands["other"].name == "other"
+    assert config.brands["other"].signature == "Other Ltd"
+    assert {account.signature for account in config.accounts.values() if account.brand == "other"} <= {
+        "Other Ltd"
+    }
+    assert {account.signature for account in config.accounts.values() if account.brand != "other"} == {""}
     general = config.queues["general"]
     assert (general.service_percent, general.service_within_s, general.offer_s) == (90, 120.0, 30.0)
     assert (general.idle_s, general.calendar, general.line) == (3600.0, "office", 6)

@@ -574,6 +574,7 @@ def test_a_reply_cites_what_was_said_and_goes_to_who_takes_part(way: Post) -> No
     way.take(
         way.mail("yes", id="a2", subject="Re: Printer", conversation=first.id, references=("<o1>", "<a1>"))
     )
+    way.take(way.mail("a secret of somebody else's", "mailto:zoe@example.org", id="a2", subject="Mine"))
     made = way.sent(first, "o2")
     way.store.run(
         lambda tx: tx.execute(
@@ -585,6 +586,8 @@ def test_a_reply_cites_what_was_said_and_goes_to_who_takes_part(way: Post) -> No
     assert said.references == ("<o2>", "<a2>", "<o1>", "<a1>")
     assert (said.subject, said.in_reply_to, said.cc) == ("Re: Printer", "<a2>", (BOB,))
     assert (said.conversation_id, said.automatic, said.bulk) == (first.id, False, False)
+    assert said.quoted is not None
+    assert (said.quoted.text, said.quoted.urn) == ("yes", ANN)
 
 
 def test_an_automatic_answer_says_so_and_has_no_copies(way: Post) -> None:
@@ -593,6 +596,7 @@ def test_an_automatic_answer_says_so_and_has_no_copies(way: Post) -> None:
     (delivery,) = claimed(way)
     said = outgoing(delivery, tries=1)
     assert (said.automatic, said.cc, said.in_reply_to, said.subject) == (True, (), "<a1>", "Printer")
+    assert said.quoted is None
 
 
 def test_an_answer_to_who_only_says_so_goes_to_the_address(store: Store) -> None:
