@@ -8,6 +8,7 @@ The token is part of the address, so no address ever comes into a text, a log or
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -99,5 +100,6 @@ def _form(parameters: Mapping[str, Any], files: Sequence[Upload]) -> aiohttp.For
     for name, value in parameters.items():
         form.add_field(name, value if isinstance(value, str) else msgspec.json.encode(value).decode())
     for file in files:
-        form.add_field(file.field, file.data, filename=file.name, content_type=file.content_type)
+        # As a stream: aiohttp warns of large bytes, for they would go out in one piece.
+        form.add_field(file.field, io.BytesIO(file.data), filename=file.name, content_type=file.content_type)
     return form
