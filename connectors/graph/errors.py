@@ -171,8 +171,6 @@ SUBCODES: dict[tuple[int, int], Meaning] = {
     (10, 2018278): Meaning(_CLOSED, "their last word is too long ago for Messenger"),
     (10, 2534022): Meaning(_CLOSED, "their last word is too long ago for Instagram"),
     (10, 2018108): Meaning(_STOPPED, "they take no messages from us for now"),
-    (10, 2018300): _account("the app may not send such messages yet"),
-    (10, 2018406): _recipient("another app has this conversation: it must hand it over"),
     (100, 33): _account(
         "Meta finds no such object, or the token may not see it: look at the ids in the settings"
     ),
@@ -180,13 +178,8 @@ SUBCODES: dict[tuple[int, int], Meaning] = {
     (100, 2018047): _content("the file could not be uploaded"),
     (100, 2018109): _content("the file is too large"),
     (100, 2018164): _recipient("another app has this conversation: it must hand it over"),
-    (100, 2018292): _recipient("this comment cannot be answered in private any more"),
-    (100, 2018320): _content("the product is not known"),
-    (100, 2534001): _recipient("Meta does not find this conversation"),
-    (100, 2534013): _recipient("the person is not found"),
     (100, 2534014): _recipient("the person is not found"),
-    (100, 2534015): _content("the text or the file is not valid"),
-    (100, 2534023): _recipient("this comment was answered in private already"),
+    (100, 2534037): _account("another app owns this conversation: look at the routing of conversations"),
     (200, 1545041): Meaning(_STOPPED, "they take no messages from us for now"),
     (200, 2018021): _account("the Page may not be used by this app yet"),
     (200, 2018028): _account("the app lacks pages_messaging, so only its own people can be written to"),

@@ -1,0 +1,100 @@
+"""One request of Meta's may hold up to 1,000 updates, of several accounts, with a bad one among them.
+
+https://developers.facebook.com/docs/graph-api/webhooks/getting-started: "Event Notifications are aggregated and sent in
+a batch with a maximum of 1000 updates". What can be read is; each piece that cannot is kept by itself, in an envelope
+of its own, so that it can be read again when it is understood, and has the same key in whichever batch it comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from connectors import clean
+from connectors.base import Parsed
+from hub.config import Account
+from hub.errors import Malformed
+from hub.model import Event, Unreadable
+
+# What reading a piece may raise where it is not what the pages say.
+BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError, OSError)
+
+
+class Gathered:
+    """Events and the bytes that they name, in the order in which they came."""
+
+    __slots__ = ("account", "at", "blobs", "events")
+
+    def __init__(self, account: Account, at: datetime) -> None:
+        self.account, self.at = account, at
+        self.events: list[Event] = []
+        self.blobs: list[bytes] = []
+
+    def keep(self, body: bytes, reason: str, account: str = "") -> None:
+        """One Unreadable of `body`, which `parse` can be given again. account: a sibling's key."""
+        sha = hashlib.sha256(body).hexdigest()
+        self.events.append(
+            Unreadable(
+                account=account or self.account.key,
+                event_key=f"unreadable:{sha}",
+                received_at=self.at,
+                reason=clean.line(reason, 300),
+                blob=sha,
+                content_type="application/json",
+            )
+        )
+        self.blobs.append(body)
+
+    def blob(self, body: bytes) -> str:
+        """Keep these bytes, once; their name."""
+        sha = hashlib.sha256(body).hexdigest()
+        if body not in self.blobs:
+            self.blobs.append(body)
+        return sha
+
+    def parsed(self) -> Parsed:
+        return Parsed(events=tuple(self.events), blobs=tuple(self.blobs))
+
+
+class _Body(msgspec.Struct, gc=False):
+    object: str
+    entry: list[msgspec.Raw]
+
+
+_decoder = msgspec.json.Decoder(_Body)
+
+
+def entries(body: bytes, kind: str) -> list[bytes]:
+    """The raw entries of a request about `kind` ("page"). Raises Malformed where it is none."""
+    try:
+        found = _decoder.decode(body)
+    except BAD as error:
+        raise Malformed(f"it is no notification of Meta's: {clean.line(str(error), 200)}") from None
+    if found.object != kind:
+        raise Malformed(f"it is about {clean.line(found.object, 60)!r}, not about {kind!r}")
+    return [bytes(one) for one in found.entry]
+
+
+def envelope(kind: str, entry: bytes) -> bytes:
+    """A request with this one entry."""
+    return b'{"object":%b,"entry":[%b]}' % (msgspec.json.encode(kind), entry)
+
+
+def part(entry_id: str, name: str, pieces: Iterable[bytes], time: int | None = None) -> bytes:
+    """An entry with one list: `part(id, "messaging", [piece])`, `part(id, "changes", [change])`."""
+    at = b"" if time is None else b'"time":%d,' % time
+    listed = b",".join(pieces)
+    return b'{"id":%b,%b%b:[%b]}' % (msgspec.json.encode(entry_id), at, msgspec.json.encode(name), listed)
+
+
+def owner(account: Account, own_id: str, named: str) -> str | None:
+    """The key of the account that Meta calls `named`: this one, or one that shares the app with it; None: nobody's."""
+    return account.key if named == own_id else account.siblings.get(named)
+
+
+def nobodys(what: str, named: str) -> str:
+    """The sentence for an entry of an account that nobody configured. what: "the Page", "the number"."""
+    return f"It is for {what} {clean.line(named, 60)!r}, which no account of ours names."
