@@ -15,6 +15,7 @@ from aiohttp import web
 from connectors.base import BlobReader, History, Live
 from hub import clock
 from hub.config import Account
+from hub.links import Links
 from hub.model import Cursor, Event
 
 
@@ -67,6 +68,7 @@ class Limits:
     provider is asked to come again (its `unavailable`), for what was signed is never thrown away.
     visitor_new, visitor_message and visitor_file: of web chat, the first by address, the others by visitor;
     address_file: of all its visitors together, for a file is large and a visitor quickly made.
+    file: files behind links, by address; a player asks for a film in many parts.
     """
 
     request: Limit = Limit(per_s=5_000, burst=10_000)
@@ -76,6 +78,7 @@ class Limits:
     visitor_message: Limit = Limit(per_s=1, burst=20)
     visitor_file: Limit = Limit(per_s=0.1, burst=10)
     address_file: Limit = Limit(per_s=0.5, burst=60)
+    file: Limit = Limit(per_s=20, burst=200)
     sockets_per_address: int = 50
     sockets: int = 10_000
 
@@ -87,6 +90,7 @@ class Edge:
     accounts and troubles: as connectors.accounts.resolve gives them, read anew for every request. public_url: how the
     world reaches us, without a trailing slash. trusted_proxies: how many hops of X-Forwarded-For are ours.
     is_open: whether an account's calendar is open now. health: is this process well? ready: can it take requests?
+    links: reads the links of files; None: there are none.
     sweep_s: how often open chats look for what no nudge told them.
     count: told of every outcome at /in/ (accepted, unreadable, forged, too_large, unavailable, limited, unknown).
     """
@@ -105,6 +109,7 @@ class Edge:
     count: Callable[[str, str], None] = _count_nothing
     body_limit_bytes: int = 5 * 1024 * 1024
     trusted_proxies: int = 0
+    links: Links | None = None
     header_s: float = 10.0
     body_s: float = 15.0
     sweep_s: float = 10.0

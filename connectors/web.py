@@ -23,7 +23,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from multidict import CIMultiDictProxy
 
-from connectors import CONNECTORS, chat
+from connectors import CONNECTORS, chat, files
 from connectors.base import Answer, Connector, Parsed, Raw
 from connectors.edge import Buckets, Edge, NotTaken, bucket_key, client_address, read_body, read_whole
 from hub import log
@@ -280,6 +280,7 @@ def build_app(edge: Edge) -> web.Application:
     app.router.add_get("/healthz", _looks(edge.health))
     app.router.add_get("/readyz", _looks(edge.ready))
     chat.add(app, edge)
+    files.add(app, edge)
     app.on_response_prepare.append(_no_server_name)
     return app
 

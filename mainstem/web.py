@@ -21,6 +21,7 @@ from hub.blobs import BlobStore
 from hub.config import Account, Calendar, Config
 from hub.inlet import Inlet
 from hub.journal import Journal
+from hub.links import Links
 from hub.redis import connect, connect_async, connect_writer
 from hub.secrets import load_key
 from hub.settings import Settings
@@ -118,6 +119,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
         count=counters.edge,
         body_limit_bytes=settings.body_limit_bytes,
         trusted_proxies=settings.trusted_proxies,
+        links=Links(key, settings.public_address, settings.link_days),
     )
     app = build_app(edge)
     app.router.add_get("/metrics", pages.metrics)

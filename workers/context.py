@@ -30,6 +30,7 @@ from hub import blobs, clock
 from hub import redis as wires
 from hub.blobs import BlobStore, Reader
 from hub.config import Account, Config
+from hub.links import Links
 from hub.secrets import load_key
 from hub.settings import Settings, load
 from workers.rates import Rates
@@ -53,6 +54,7 @@ class Context:
     config: Callable[[], Config]
     rates: Rates
     files: BlobStore
+    links: Links
     runner: asyncio.Runner
     owner: str
     http: aiohttp.ClientSession | None = None
@@ -76,6 +78,7 @@ class Context:
             http=http,
             redis=redis_async,
             blobs=Reader(self.files),
+            link=lambda file: self.links.make(file, clock.system()),
             public_url=self.settings.public_address,
             now=clock.system(),
             kept=Kept(self.settings.data / FOLDER),
@@ -161,6 +164,7 @@ def opened(settings: Settings) -> Context:
         config=lambda: configs[0],
         rates=Rates(quick),
         files=blobs.of(settings),
+        links=Links(key, settings.public_address, settings.link_days),
         runner=asyncio.Runner(loop_factory=uvloop.new_event_loop),
         owner=f"{socket.gethostname()}:{os.getpid()}",
     )
