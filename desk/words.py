@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crm_store.media import Expected
 from crm_store.revisions import Revision
 from hub.config import Config
 from hub.urn import channel_of, display
@@ -256,3 +257,26 @@ def proved(proof: str) -> str:
         return ""  # with a "but" behind it (connectors/mail/auth.py)
     parts = proof.split()
     return next((said for part, said in PROOFS.items() if part in parts), "")
+
+
+_FILES = {
+    "image": "A picture",
+    "video": "A film",
+    "audio": "A recording",
+    "voice": "A voice message",
+    "sticker": "A sticker",
+}
+
+
+def missing(file: Expected) -> str:
+    """A customer's file that is not here, and why."""
+    what = _FILES.get(file.kind, "A file")
+    if file.state == "refused":
+        return f"{what} was kept out. {file.why}"
+    if not file.coming:
+        return f"{what} never came. {file.why}"
+    return (
+        f"{what} has not come yet and is asked for again. {file.why}"
+        if file.why
+        else f"{what} is on its way."
+    )

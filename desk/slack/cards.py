@@ -114,9 +114,9 @@ def _said(shown_: Shown) -> list[Block]:
     elif seen(text):
         leaves.append(leaf(text))
     elif not leaves:
-        leaves.append(leaf("No text." if not entry.attachments else "A file.", "italic"))
+        leaves.append(leaf("A file." if entry.attachments or entry.expected else "No text.", "italic"))
     blocks.append(rich(quoted(*leaves)))
-    blocks += files(entry.attachments)
+    blocks += files(entry)
     blocks += [context(said) for said in doubt(entry)]
     if more:
         blocks.append(context("_The rest is in the thread._"))
@@ -142,7 +142,8 @@ def _elsewhere(shown_: Shown) -> list[Block]:
 def _line(entry: Entry) -> Block:
     who = "" if entry.direction == "in" else "we: "
     text = line(
-        entry.text or entry.subject or ("a file" if entry.attachments else "no text"), ELSEWHERE_CHARS
+        entry.text or entry.subject or ("a file" if entry.attachments or entry.expected else "no text"),
+        ELSEWHERE_CHARS,
     )
     at = when(entry.at, "{date_short_pretty}")
     return context(f"{escape(words.channel(entry.account))}, {at}", plain(f"{who}{text}"))

@@ -278,7 +278,7 @@ def thread(
     for entry in entries.values():
         url = page(desk_url, entry.number)
         shown = entry.id == since_id and entry.direction == "in" and _fits(entry.text) and not entry.fields
-        if shown and not entry.attachments:
+        if shown and not (entry.attachments or entry.expected):
             continue
         item = _item(config, entry, typed, now, url, text=not shown)
         if item is not None:

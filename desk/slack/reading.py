@@ -191,7 +191,7 @@ def _said(entry: Entry, config: Config) -> list[Block]:
     return [
         context(plain(line(who, 80)), " · ".join(small)),
         rich(quoted(*leaves)),
-        *files(entry.attachments),
+        *files(entry),
     ]
 
 

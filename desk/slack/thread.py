@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from difflib import SequenceMatcher
 
-from crm_store.timeline import Attached, Delivery, Entry
+from crm_store.timeline import Delivery, Entry
 from desk import words
 from desk.slack import names
 from desk.slack.blocks import (
@@ -78,9 +78,9 @@ def message(entry: Entry, config: Config, *, url: str = "", text: bool = True) -
     if entry.quoted:
         small.append(f"<{url}#m{entry.id}|what it quotes>" if url else "what it quotes is in the web desk")
     blocks = [rich(say(leaf(line(name, 80), "bold"), leaf(f" by {words.channel(entry.account)}{form}")))]
-    blocks += _body(entry, url) if text else files(entry.attachments)
+    blocks += _body(entry, url) if text else files(entry)
     blocks += [context(" · ".join(small))] if small else []
-    said = entry.text or (entry.attachments and "sent a file") or entry.subject or ""
+    said = entry.text or ((entry.attachments or entry.expected) and "sent a file") or entry.subject or ""
     return Post(fallback(f"{line(name, 60)}:", said or "(no text)"), tuple(blocks))
 
 
@@ -118,11 +118,11 @@ def _body(entry: Entry, url: str) -> list[Block]:
         blocks.append(rich(quoted(leaf(cut(shown(entry.text), TEXT_BYTES), "strike"))))
     elif seen(entry.text):
         blocks.append(quote(entry.text, TEXT_BYTES))
-    elif not entry.attachments and not entry.fields:
+    elif not (entry.attachments or entry.expected or entry.fields):
         blocks.append(context("_No text._"))
     if entry.fields:
         blocks.append(_fields(entry.fields, 2000 if entry.text else TEXT_BYTES))
-    blocks += files(entry.attachments)
+    blocks += files(entry)
     if len(shown(entry.text).encode()) > TEXT_BYTES:
         rest = f"<{url}|All of it is in the web desk.>" if url else "All of it is in the web desk."
         blocks.append(context(f"This is the beginning. {rest}"))
@@ -149,13 +149,19 @@ def _fields(fields: Iterable[tuple[str, str]], bytes_left: int) -> Block:
     return rich(quoted(*leaves))
 
 
-def files(attached: tuple[Attached, ...]) -> list[Block]:
-    """Their names; the files themselves are put into the thread beside it, or lie in the web desk."""
+def files(entry: Entry) -> list[Block]:
+    """Their names; the files themselves are put into the thread beside it, or lie in the web desk. And what of those
+    that are not here."""
+    attached = entry.attachments
+    missing = [
+        context(":hourglass:" if one.coming else ":warning:", plain(words.missing(one), 400))
+        for one in entry.expected[:8]
+    ]
     if not attached:
-        return []
+        return missing
     names_ = [f"{filename(one.name)} ({size(one.size_bytes)})" for one in attached[:8]]
     more = f" and {len(attached) - 8} more" if len(attached) > 8 else ""
-    return [context(":paperclip:", plain(", ".join(names_) + more, 1200))]
+    return [context(":paperclip:", plain(", ".join(names_) + more, 1200)), *missing]
 
 
 # ------------------------------------------------------------------------------------------------------ receipts

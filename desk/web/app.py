@@ -22,7 +22,7 @@ __all__ = ["WebDesk", "build_app"]
 BODY_LIMIT = 32 * 1024 * 1024  # a reply with its files; each channel's own limits are checked after that
 
 CSP = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {

@@ -16,9 +16,10 @@ from sqlalchemy import Connection, select
 from crm_store.schema import conversations, identities, interactions
 from crm_store.views import Card
 from desk import words
-from desk.web import files, forms
+from desk.web import forms
 from desk.web.context import DESK, FRAMED, Letter, Need, Route
 from desk.web.reach import NUMBER, visible
+from hub import showing
 from hub.errors import NotFound
 
 # Links open a window of their own, which is no prisoner of the sandbox; nothing else is allowed to the frame.
@@ -132,7 +133,7 @@ async def source(request: web.Request) -> web.StreamResponse:
         body=data,
         headers={
             "Content-Type": "text/plain; charset=utf-8",
-            "Content-Disposition": files.disposition("attachment", f"mail-{card.number}-{interaction}.eml"),
+            "Content-Disposition": showing.disposition("attachment", f"mail-{card.number}-{interaction}.eml"),
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "Cache-Control": "private, no-store",
         },

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from desk import words
 from desk.web import safe
 from desk.web.context import AGENT, DESK, SESSION, leads
-from hub import urn
+from hub import showing, urn
 
 HERE = Path(__file__).parent
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -68,6 +68,12 @@ def _bytes(count: int) -> str:
     return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
+def _shown(content_type: str) -> str:
+    """The element that shows a file of this type: image, audio or video; "" where it is only to be saved. Whether it
+    really is one, desk/web/files.py looks at its bytes."""
+    return showing.family(content_type) if content_type in showing.IN_PLACE else ""
+
+
 def _environment() -> jinja2.Environment:
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
@@ -86,6 +92,7 @@ def _environment() -> jinja2.Environment:
         since=_since,
         span=span,
         bytes=_bytes,
+        shown=_shown,
         urn=lambda value: safe.plain(urn.display(value)),
     )
     env.globals.update(words=words, asset=lambda name: ASSETS[name][0], new_key=lambda: secrets.token_hex(16))

@@ -9,7 +9,8 @@ import pytest
 
 from crm_store import views
 from crm_store.db import Store
-from desk.web import files, safe
+from desk.web import safe
+from hub import showing
 from tests.desk.room import PNG, Room, make
 
 
@@ -70,7 +71,7 @@ async def test_files_are_saved_and_only_true_pictures_are_shown(room: Room) -> N
 )
 def test_file_names_are_made_safe(name: str, expected: str) -> None:
     assert safe.filename(name) == expected
-    assert files.disposition("attachment", expected).isascii()
+    assert showing.disposition("attachment", expected).isascii()
 
 
 async def test_an_uploaded_file_keeps_no_dangerous_type(room: Room) -> None:
