@@ -39,7 +39,7 @@ def _cut(text: str, at: int) -> int:
     line = text.rfind("\n", at // 2, at + 1)
     if line > 0:
         return line
-    for place in range(at, at // 2, -1):
+    for place in range(at, at // 3, -1):
         if text[place] in _SPACES:
             return place
     while at > 1 and (

@@ -87,7 +87,7 @@ async def _number(account: Account, wire: Wire, number: str) -> list[Finding]:
         said = await _find_number(account, wire, number)
     except SendError as error:
         if error.code is SendCode.CHANNEL_CONFIG and error.provider_code is None:
-            return [Finding(what=f"the number {number}", wrong=f"{error.detail.capitalize()}.")]
+            return [Finding(what=f"the number {number}", wrong=_sentence(error.detail))]
         raise
     can = said.get("capabilities")
     if isinstance(can, dict) and can.get("sms") is False:
@@ -141,7 +141,7 @@ async def _senders(account: Account, wire: Wire) -> list[Finding]:
             said = await _find_sender(account, wire, number)
         except SendError as error:
             if error.code is SendCode.CHANNEL_CONFIG and error.provider_code is None:
-                found.append(Finding(what=what, wrong=f"{error.detail.capitalize()}."))
+                found.append(Finding(what=what, wrong=_sentence(error.detail)))
                 continue
             raise
         status = str(said.get("status") or "")
@@ -180,6 +180,10 @@ def _leads(account: Account, wire: Wire, what: str, url: Any, method: Any, fallb
         wrong = "It has no fallback: what comes while the hub is away waits in Twilio's list. Name `fallback_url`."
         found.append(Finding(what=what, wrong=wrong))
     return found
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 async def _find_number(account: Account, wire: Wire, number: str) -> api.Json:
