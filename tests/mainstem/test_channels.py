@@ -1,0 +1,145 @@
+"""Accounts at a provider: the pull process polls them, `channel hook` sets them up, doctor says how they stand."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from crm_store import schema, sources
+from tests.faults.installation import CONFIG, Installation
+from tests.servers.telegram import Telegram
+from tests.servers.telegram.updates import KINDS
+
+CHANNELS = """
+  telegram/main:
+    title: Telegram
+    settings: {api: "API", poll: POLLS}
+    secrets: {token: BOT_TOKEN, webhook: BOT_WEBHOOK}
+"""
+
+
+def until(what: Callable[[], object], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def telegram() -> Iterator[Telegram]:
+    with Telegram() as opened:
+        yield opened
+
+
+@pytest.fixture
+def hub(tmp_path: Path, telegram: Telegram) -> Iterator[Installation]:
+    with Installation(tmp_path, config={"channels.yaml": channels(telegram, "true")}) as installation:
+        installation.settings |= {"BOT_TOKEN": telegram.token, "BOT_WEBHOOK": "canary_hook"}
+        yield installation
+
+
+def channels(telegram: Telegram, polls: str) -> str:
+    return CONFIG["channels.yaml"] + CHANNELS.lstrip("\n").replace("API", telegram.url).replace(
+        "POLLS", polls
+    )
+
+
+def stored(hub: Installation) -> list[str]:
+    with hub.store.read() as tx:
+        i = schema.interactions.c
+        return list(tx.scalars(select(i.text).where(i.account == "telegram/main").order_by(i.id)))
+
+
+def cursor(hub: Installation) -> int:
+    with hub.store.read() as tx:
+        c = schema.cursors.c
+        value = tx.scalar(select(c.value).where(c.account == "telegram/main", c.name == "poll"))
+    return int(str(value).partition(":")[0]) if value else 0
+
+
+@pytest.mark.slow
+def test_from_the_bot_to_the_store_each_once_whatever_dies(hub: Installation, telegram: Telegram) -> None:
+    ann = telegram.do(lambda: telegram.person("Ann"))
+    telegram.run(ann.says("One"))
+    hub.start("router", "pull")
+    until(lambda: stored(hub) == ["One"])
+    telegram.run(ann.says("Two"))
+    until(lambda: stored(hub) == ["One", "Two"])
+
+    hub.kill("pull")  # in the middle of a look
+    telegram.run(ann.says("Three"))
+    hub.start("pull")
+    until(lambda: stored(hub) == ["One", "Two", "Three"])
+
+    hub.kill("router")  # the cursor waits in the stream, the looks go on
+    telegram.run(ann.says("Four"))
+    until(lambda: telegram.do(lambda: telegram.updates.all[-1].done))
+    hub.kill("pull")
+    hub.start("pull", "router")
+    until(lambda: stored(hub) == ["One", "Two", "Three", "Four"])
+    assert cursor(hub) == telegram.updates.all[-1].update_id + 1
+
+    began = time.monotonic()
+    hub.stop("pull")  # in the middle of a long poll
+    assert time.monotonic() - began < 5
+    with hub.store.read() as tx:
+        intake = schema.intake.c
+        count = tx.scalar(
+            select(func.count()).where(intake.account == "telegram/main", intake.outcome == "stored")
+        )
+        assert count == 4
+        assert [(one.account, one.why) for one in sources.readings(tx)] == [("telegram/main", "")]
+    _, said = hub.command("doctor")
+    assert "telegram/main was polled" in said
+    assert "telegram/main: no webhook is set, as polling wants it" in said
+
+
+@pytest.mark.slow
+def test_a_webhook_in_the_way_is_told_and_taken_away(hub: Installation, telegram: Telegram) -> None:
+    folder = hub.folder / "config" / "channels.yaml"
+    folder.write_text(channels(telegram, "false").replace("URL", hub.company.url))
+    hub.run("config", "apply")
+    hub.settings["MAINSTEM_PUBLIC_URL"] = f"http://127.0.0.1:{hub.port}"
+    said = hub.run("channel", "hook", "telegram/main")
+    assert f"to http://127.0.0.1:{hub.port}/in/telegram/main" in said
+    assert telegram.updates.url == f"http://127.0.0.1:{hub.port}/in/telegram/main"
+    assert telegram.updates.secret == "canary_hook"
+    assert set(telegram.updates.allowed) <= set(KINDS)
+    assert "telegram/main: the webhook leads to http://127.0.0.1" in hub.command("doctor")[1]
+
+    hub.start("router", "pull")
+    folder.write_text(channels(telegram, "true").replace("URL", hub.company.url))
+    hub.run("config", "apply")  # followed while it runs
+
+    def told() -> bool:
+        with hub.store.read() as tx:
+            return any("a webhook is set" in one.why for one in sources.readings(tx))
+
+    until(told)
+    assert "telegram/main cannot be polled: 409: a webhook is set" in hub.command("doctor")[1]
+    said = hub.run("channel", "hook", "telegram/main")
+    assert "has no webhook any more" in said
+    assert telegram.updates.url == ""
+    hub.kill("pull")
+    hub.start("pull")
+    telegram.run(telegram.do(lambda: telegram.person("Ann")).says("Hi"))
+    until(lambda: stored(hub) == ["Hi"])
+    log = "".join(file.read_text() for file in hub.folder.glob("*.log"))
+    assert telegram.token not in log
+
+
+def test_what_cannot_be_hooked_is_one_sentence(hub: Installation, telegram: Telegram) -> None:
+    for account, sentence in (
+        ("telegram/other", "there is no account telegram/other; there are telegram/main"),
+        ("webhook/main", "set up at its provider by hand: docs/channels/webhook.md"),
+    ):
+        code, said = hub.command("channel", "hook", account)
+        assert code == 1
+        assert sentence in said
+    telegram.do(lambda: setattr(telegram, "revoked", True))
+    code, said = hub.command("channel", "hook", "telegram/main")
+    assert code == 1
+    assert "the token does not hold" in said
+    assert telegram.token not in said
