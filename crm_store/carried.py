@@ -15,11 +15,15 @@ PLAIN = ("mail/", "webchat/", "console/", "webhook/")
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """As in `hub.model.Outgoing`. In deliveries.carries as JSON; NULL where all are as they are without it."""
+    """As in `hub.model.Outgoing`. In deliveries.carries as JSON; NULL where all are as they are without it.
+
+    cc: of those who take part, who gets a copy, where the agent chose; None: everybody.
+    """
 
     template: Template | None = None
     choices: tuple[str, ...] = ()
     public: bool = False
+    cc: tuple[str, ...] | None = None
 
     def packed(self) -> str | None:
         return None if self == NOTHING else msgspec.json.encode(self).decode()

@@ -285,12 +285,18 @@ def _threaded(tx: Connection, mails: Sequence[Claimed]) -> dict[int, Claimed]:
             quoted=answered[mail.account].get((mail.conversation_id, mail.in_reply_to or "")),
             subject=mail.subject or about[mail.account].get(mail.conversation_id),
             references=said[mail.account].get(mail.conversation_id, ()),
-            cc=()
-            if mail.automatic
-            else tuple(urn for urn in copied.get(mail.conversation_id, ()) if urn != mail.to_urn),
+            cc=_copies(mail, copied.get(mail.conversation_id, ())),
         )
         for mail in mails
     }
+
+
+def _copies(mail: Claimed, part: Sequence[str]) -> tuple[str, ...]:
+    """Who of those that take part gets a copy: everybody, or whom the agent chose."""
+    if mail.automatic:
+        return ()
+    chosen = carried.unpack(mail.carries).cc
+    return tuple(urn for urn in part if urn != mail.to_urn and (chosen is None or urn in chosen))
 
 
 def _with_heard(tx: Connection, talks: Sequence[Claimed]) -> dict[int, Claimed]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select
 
-from crm_store import conversations, deliveries, notes, revisions
+from crm_store import conversations, deliveries, notes, revisions, threads
 from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
@@ -53,9 +53,9 @@ class Answering(Base):
         account, to: from where to where; by default back the way the customer came last. seen_inbound: the newest
         inbound interaction the agent had before their eyes; if the customer wrote since, the reply waits for `confirm`.
         then: the conversation stays as it is, waits for the customer, or is closed. carries: a template instead of the
-        text where the window is closed, answers to tap, whether to say it in public. The same `idem_key` again gives
-        the first reply's result. Raises Refused before anything is written: not theirs, opted out, window closed,
-        too long.
+        text where the window is closed, answers to tap, whether to say it in public, who gets a copy. The same
+        `idem_key` again gives the first reply's result. Raises Refused before anything is written: not theirs, opted
+        out, window closed, too long.
         """
         rights = self._rights(agent)
         order = Order(
@@ -92,6 +92,11 @@ class Answering(Base):
         with self._store.read() as tx:
             known = addresses(tx, conversation_id, config, self._limits, self._schemes, self._live, now)
         return choose(known, now)
+
+    def copies(self, conversation_id: int) -> tuple[str, ...]:
+        """Who gets a copy of a mail in this conversation, where the agent does not choose, besides whom it goes to."""
+        with self._store.read() as tx:
+            return threads.copied(tx, [conversation_id]).get(conversation_id, ())
 
     def undo(self, delivery_id: int, agent: str) -> None:
         """Take a reply back before it goes out; the conversation is as it was. Raises Conflict when it has gone."""

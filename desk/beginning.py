@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from crm_store import beginning, conversations
 from crm_store.beginning import Place
+from crm_store.threads import MAIL
 from desk import replying
 from desk.base import Base, Changed
 from desk.replying import Order, ReplyResult, Terms, Then
@@ -98,6 +99,19 @@ class Beginning(Base):
             and (limits := self._limits.get(account.connector)) is not None
             and not limits.lacks(account.settings)
             and limits.window_s is None
+        )
+
+    def ways(self, agent: str, brand: str, addresses: Sequence[str]) -> tuple[tuple[Account, str], ...]:
+        """(account, address) of every way to write first to one of these addresses (URNs) of one brand's customer."""
+        able = [account for account in self.senders(agent) if account.brand == brand]
+        able.sort(
+            key=lambda account: account.connector != MAIL
+        )  # a form's answers go to the company's server first
+        return tuple(
+            (account, urn)
+            for urn in addresses
+            for account in able
+            if self._schemes.get(account.connector) == urns.scheme(urn)
         )
 
     def _begin(

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal
 
+import msgspec
 from sqlalchemy import Connection, Row, select
 
-from crm_store import consents, conversations, deliveries, interactions
+from crm_store import consents, conversations, deliveries, interactions, threads
 from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
@@ -97,6 +98,7 @@ def write(tx: Connection, ids: Ids, rights: Rights, terms: Terms, order: Order) 
     if order.then not in _THEN:
         raise Refused("After a reply a conversation is left, waits for the customer, or is closed.")
     target = _target(tx, rights, terms, row, order)
+    carries = _with_copies(tx, row, target, order.carries)
     if row.state in ("waiting", "offered"):
         conversations.claim(tx, ids, row.id, rights.agent.key, now=terms.now, name=rights.name)
     wrote = (
@@ -131,7 +133,7 @@ def write(tx: Connection, ids: Ids, rights: Rights, terms: Terms, order: Order) 
         by=rights.by,
         now=terms.now,
         code=CUSTOMER_WROTE if wrote else None,
-        carries=order.carries,
+        carries=carries,
     )
     if wrote:
         conversations.touch(tx, [row.id])
@@ -363,6 +365,19 @@ def _check_carried(carries: Carried, limits: Limits | None, account: Account) ->
         raise Refused("An answer to tap needs words.")
     if len(set(carries.choices)) != len(carries.choices):
         raise Refused("Two of the answers to tap are the same.")
+
+
+def _with_copies(tx: Connection, row: Row[Any], target: Target, carries: Carried) -> Carried:
+    """Copies are a mail's, and for those who take part. Raises Refused for anybody else."""
+    if carries.cc is None:
+        return carries
+    if not target.account.startswith(threads.MAIL_ACCOUNTS):
+        return msgspec.structs.replace(carries, cc=None)
+    part = threads.people(tx, [row.id]).get(row.id, ())
+    for urn in carries.cc:
+        if urn not in part:
+            raise Refused(f"{urns.display(urn)[:80]} takes no part in this conversation.")
+    return carries
 
 
 def checked_text(text: str, at_most: int) -> str:

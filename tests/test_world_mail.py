@@ -17,7 +17,7 @@ from connectors.mail.pull import Mailbox
 from connectors.mail.taking import Taker
 from crm_store import schema
 from crm_store.db import Store
-from desk.slack import names
+from desk.slack import composing, names
 from mainstem import ports
 from tests.connectors.mail.reading import Reads
 from tests.servers.imap import PASSWORD, USER, Pymap
@@ -189,6 +189,30 @@ async def test_ann_writes_bo_answers_from_slack_and_her_program_shows_one_thread
     assert "> We send" in said[-1].quoted
     second = await _answers(post, "You are welcome.")
     assert [first["Message-ID"], reply["Message-ID"], again["Message-ID"]] == second["References"].split()
+
+
+async def test_who_took_part_gets_a_copy_unless_the_agent_takes_them_out(post: Post) -> None:
+    office = post.office
+    await post.brings(letter("It is broken.", Cc="Ben <ben@example.com>, eve@example.net"))
+    await office.clicks(office.bo, office.support, names.CLAIM)
+    await _answers(post, "Which one?")
+    assert post.smtp.mails[-1].recipients == ("ann@example.com", "ben@example.com", "eve@example.net")
+
+    await office.clicks(office.bo, office.support, names.REPLY)
+    assert "eve@example.net" in office.words(office.bo.views[-1].blocks)
+    ben = composing.copy_value("mailto:ben@example.com")
+    assert await office.bo.submits({names.TEXT: "Between us.", names.COPIES: [ben]}) is None
+    await office.passes(seconds=11)
+    assert post.smtp.mails[-1].recipients == ("ann@example.com", "ben@example.com")
+    assert "eve" not in str(post.sent[-1]["Cc"])
+
+    await office.clicks(office.bo, office.support, names.REPLY)
+    assert await office.bo.submits({names.TEXT: "You alone.", names.COPIES: []}) is None
+    await office.passes(seconds=11)
+    assert post.smtp.mails[-1].recipients == ("ann@example.com",)
+    assert post.sent[-1]["Cc"] is None
+    await _answers(post, "To all again.")
+    assert len(post.smtp.mails[-1].recipients) == 3, "each answer by itself"
 
 
 async def test_from_another_address_with_half_the_quote_gone_it_is_still_her_conversation(post: Post) -> None:

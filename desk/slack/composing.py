@@ -118,8 +118,10 @@ def reply(
     then: str = "leave",
     notice: str = "",
     canned: bool = True,
+    copies: Sequence[str] = (),
 ) -> View:
     """Answer the customer. The channel is preset to the chooser's winner (or `channel`, a `way`), with its reason.
+    copies: who gets one of a mail, unless the agent drops them.
 
     It reports every character, every change of the channel and of `then`: `changed` makes the new view of those.
     """
@@ -134,6 +136,8 @@ def reply(
     blocks += [text_box(text, "Your reply"), context(count(text, picked, limits))]
     blocks[-1]["block_id"] = _COUNT
     blocks += _channel(choice, usable, picked)
+    if copies and any(words.is_mail(one.account or "") for one in usable):
+        blocks.append(_copies(copies))
     if any(_of(one, limits).attachments for one in usable):
         blocks.append(_files())
     blocks.append(
@@ -205,6 +209,38 @@ def address(urn: str) -> str:
 
 def _speaks(one: Option) -> str:
     return ", ".join(one.speaks_for) or "open"
+
+
+def copy_value(urn: str) -> str:
+    """Of one copy in its menu: addresses are longer than Slack takes."""
+    return hashlib.sha256(urn.encode()).hexdigest()[:40]
+
+
+def dropped(view: Mapping[str, Any]) -> bool:
+    """Did the agent take somebody out of the copies?"""
+    offered = next(
+        (
+            block["element"]["options"]
+            for block in view.get("blocks") or ()
+            if (block.get("element") or {}).get("action_id") == names.COPIES
+        ),
+        (),
+    )
+    return len(values(view).get(names.COPIES) or ()) < len(offered)
+
+
+def _copies(urns_of: Sequence[str]) -> Block:
+    options = [option(address(urn), copy_value(urn)) for urn in urns_of[:OPTIONS]]
+    element: Block = {
+        "type": "multi_static_select",
+        "action_id": names.COPIES,
+        "placeholder": plain("Nobody", PLACEHOLDER_CHARS),
+        "options": options,
+        "initial_options": options,
+    }
+    return field_of(
+        "Copies, by mail", element, hint="Who took part gets one; take out who should not.", optional=True
+    )
 
 
 def _files() -> Block:

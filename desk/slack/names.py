@@ -62,6 +62,7 @@ TEXT: Final = "text"
 CHANNEL: Final = "channel"  # "account|urn" of one of the chooser's options
 CANNED: Final = "canned"  # an external select: options come as one types
 FILES: Final = "files"
+COPIES: Final = "copies"  # who of those that take part gets a copy of a mail
 THEN: Final = "then"  # leave, wait, close
 DISPOSITION: Final = "disposition"
 TAGS: Final = "tags"

@@ -17,13 +17,14 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection, select
 
 from crm_store import timeline, views
+from crm_store.carried import Carried
 from crm_store.schema import interactions
 from crm_store.timeline import Entry
 from crm_store.views import Card
 from desk import replying
 from desk.replying import ReplyResult, Then
 from desk.rights import rights
-from desk.slack import blocks, files, look, modals, names
+from desk.slack import blocks, composing, files, look, modals, names
 from desk.slack.blocks import View
 from desk.slack.context import SlackDesk
 from desk.slack.press import About, Press, Wrong, about, in_time, said
@@ -101,6 +102,7 @@ def build(desk: SlackDesk, conversation: int, agent: str, draft: Draft) -> View:
         text=draft.text,
         channel=_other(choice, draft.not_by),
         notice=draft.notice,
+        copies=desk.actions.copies(conversation),
     )
 
 
@@ -180,6 +182,7 @@ async def sent(press: Press) -> dict[str, Any] | None:
         attached,
         _THEN.get(str(says.get(names.THEN)), "leave"),
         says.get(names.DISPOSITION) or None,
+        tuple(says.get(names.COPIES) or ()) if composing.dropped(press.view) else None,
     )
     if result.held_reason is None:
         return None
@@ -208,10 +211,14 @@ def _send(
     attached: tuple[Attachment, ...],
     then: Then,
     disposition: str | None,
+    copies: tuple[str, ...] | None = None,
 ) -> ReplyResult:
     """The reply, once. The same window submitted again finds what it made: as it is, if that is what is asked for now;
-    made anew, if it was undone since; and refused, if another text is out already."""
+    made anew, if it was undone since; and refused, if another text is out already. copies: what stayed in the menu of
+    copies; None where nobody was taken out."""
     take(desk, meta.conversation, agent)  # an idle claim may have gone back while it was written
+    known = desk.actions.copies(meta.conversation) if copies is not None else ()
+    cc = tuple(urn for urn in known if composing.copy_value(urn) in copies) if copies is not None else None
     key = f"slack:{meta.key}"
     for _ in range(_KEYS):
         result = desk.actions.reply(
@@ -225,6 +232,7 @@ def _send(
             seen_inbound=meta.seen,
             then=then,
             disposition=disposition,
+            carries=Carried(cc=cc),
         )
         if result.new:
             return result

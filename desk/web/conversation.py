@@ -14,6 +14,7 @@ from aiohttp import web
 from sqlalchemy import Connection, select
 
 from crm_store import presence, views
+from crm_store.carried import Carried
 from crm_store.schema import deliveries, interactions
 from crm_store.views import Card, ConversationView
 from desk import words
@@ -32,6 +33,7 @@ SNOOZES = {
     "4320": "3 days",
     "10080": "a week",
 }
+_CHOSEN = "copies"  # a field of the form that has a tick for each copy
 THEN = {"leave": "keep it open", "wait": "wait for the customer", "close": "close it"}
 
 
@@ -52,6 +54,7 @@ async def page(
     view, my_status, here = await desk.read(look)
     mine = view.card.assignee == agent.key and view.card.state != "closed"
     choice = await desk.do(desk.actions.choices, view.card.conversation_id) if mine else None
+    copies = await desk.do(desk.actions.copies, view.card.conversation_id) if choice else ()
     typed = dict(typed or {})
     if "draft" in request.query and not typed:
         typed["reply"] = _taken_back(view, forms.query_number(request, "draft"), agent.key)
@@ -64,6 +67,7 @@ async def page(
         lines=timeline(view),
         mine=mine,
         choice=choice,
+        copies=copies,
         typed=typed,
         error=error,
         back_to=f"/conversations/{view.card.number}" if request.method == "POST" else "",
@@ -139,7 +143,10 @@ def action(work: Act) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
             done = await work(request, card)
         except (Conflict, Refused) as error:
             status = 409 if isinstance(error, Conflict) else 403
-            typed = {name: str((await request.post()).get(name, "")) for name in ("reply", "note")}
+            form = await request.post()
+            typed = {name: str(form.get(name, "")) for name in ("reply", "note")}
+            if form.get(_CHOSEN):
+                typed["cc"] = "\n".join(map(str, form.getall("cc", [])))
             try:
                 return await page(request, status, str(error), typed)
             except NotFound:  # it went out of sight with the refusal, to another team
@@ -191,10 +198,21 @@ async def reply(request: web.Request, card: Card) -> str:
         attachments=await forms.files(request),
         seen_inbound=forms.whole(seen) if seen else None,
         then=then,
+        carries=Carried(cc=await _copies(request, card)),
     )
     if done.held_reason:
         return "asked"
     return "replied"
+
+
+async def _copies(request: web.Request, card: Card) -> tuple[str, ...] | None:
+    """Who gets a copy; None where the form did not ask, or nobody was dropped: everybody who takes part by then."""
+    form = await request.post()
+    if not form.get(_CHOSEN):
+        return None
+    ticked = tuple(str(one) for one in form.getall("cc", []))
+    known = await request.app[DESK].do(request.app[DESK].actions.copies, card.conversation_id)
+    return None if set(ticked) == set(known) else ticked
 
 
 async def note(request: web.Request, card: Card) -> str:

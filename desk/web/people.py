@@ -1,13 +1,15 @@
-"""A customer's page: who they are, every address, the whole history, and merges by people who may."""
+"""A customer's page: who they are, every address, the whole history, a first message to them, and merges by people who
+may."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from crm_store import views
-from desk.web import forms, render
+from desk.replying import TROUBLES
+from desk.web import forms, lists, render
 from desk.web.context import AGENT, DESK, Need, Route, leads
-from hub.errors import NotFound, Refused
+from hub.errors import Conflict, NotFound, Refused
 
 CUSTOMER = "{customer:[0-9]{1,19}}"
 
@@ -27,8 +29,60 @@ async def _view(request: web.Request, before: int | None = None) -> views.Custom
 
 
 async def show(request: web.Request) -> web.StreamResponse:
-    view = await _view(request, forms.query_number(request, "before"))
-    return render.html(request, "customer.html", view=view, person=view.customer)
+    return await _page(request)
+
+
+async def _page(
+    request: web.Request, status: int = 200, error: str | None = None, typed: dict[str, str] | None = None
+) -> web.Response:
+    """typed: what to put back into the first message's fields."""
+    view, desk, agent = (
+        await _view(request, forms.query_number(request, "before")), request.app[DESK], request[AGENT],
+    )  # fmt: skip
+    ways = await desk.do(desk.actions.ways, agent.key, view.customer.brand, _open(view))
+    return render.html(
+        request,
+        "customer.html",
+        status,
+        view=view,
+        person=view.customer,
+        error=error,
+        ways=[(f"{account.key} {urn}", account, urn) for account, urn in ways],
+        queues=lists.queues_of(desk, agent),
+        typed=typed or {},
+        back_to=f"/customers/{view.customer.id}" if request.method == "POST" else "",
+    )
+
+
+def _open(view: views.CustomerView) -> list[str]:
+    """The addresses that may be written to."""
+    return [one.urn for one in view.identities if one.trouble not in TROUBLES and "all" not in one.opted_out]
+
+
+async def begin(request: web.Request) -> web.StreamResponse:
+    """Write first. What cannot be sent shows the page again with the sentence that says why, and what was typed."""
+    desk, agent, view = request.app[DESK], request[AGENT].key, await _view(request)
+    account, _, urn = (await forms.field(request, "way", 600)).partition(" ")
+    try:
+        if urn not in _open(view):
+            raise Refused("Choose one of the addresses that can be written to.")
+        begun = await desk.do(
+            desk.actions.begin,
+            agent,
+            await forms.words(request, "queue"),
+            account,
+            urn,
+            await forms.field(request, "text"),
+            idem_key=await forms.idem_key(request),
+            subject=await forms.words(request, "subject", 300),
+            attachments=await forms.files(request),
+            then="wait",
+        )
+    except (Conflict, Refused) as error:
+        form = await request.post()
+        typed = {name: str(form.get(name, "")) for name in ("way", "queue", "subject", "text")}
+        return await _page(request, 409 if isinstance(error, Conflict) else 403, str(error), typed)
+    raise forms.see_other(f"/conversations/{begun.number}", "replied")
 
 
 async def change(request: web.Request) -> web.StreamResponse:
@@ -85,6 +139,7 @@ async def refuse(request: web.Request) -> web.StreamResponse:
 ROUTES = (
     Route("GET", f"/customers/{CUSTOMER}", show, Need.AGENT),
     Route("POST", f"/customers/{CUSTOMER}", change, Need.AGENT),
+    Route("POST", f"/customers/{CUSTOMER}/begin", begin, Need.AGENT),
     Route("POST", f"/customers/{CUSTOMER}/merge", merge, Need.LEAD),
     Route("POST", f"/customers/{CUSTOMER}/merges/{{merge:[0-9]{{1,19}}}}/undo", unmerge, Need.LEAD),
     Route("POST", f"/customers/{CUSTOMER}/proposals/{{proposal:[0-9]{{1,19}}}}/refuse", refuse, Need.LEAD),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select
 
-from crm_store import pauses, sources, views
+from crm_store import outbox, pauses, sources, views
 from crm_store.db import Store
 from crm_store.schema import deliveries, quarantine
 from hub.model import Attachment
@@ -348,8 +348,94 @@ async def test_a_mailbox_that_is_not_read_stands_on_the_leads_pages(room: Room) 
         assert "Not read" not in cleo.text
         room.later(minutes=2)
         await cleo.get("/health")
-        assert "nobody reads it: is `mainstem pull` running?" in html.unescape(cleo.text)
+        assert "Nobody reads it: is `mainstem pull` running?" in html.unescape(cleo.text)
         until = room.now + timedelta(minutes=9)
         room.store.run(lambda tx: pauses.pause(tx, "slack/C0BILLING", until, "is_archived", room.now))
         await cleo.get("/health")
-        assert "the channel is archived." in cleo.text
+        assert "The channel is archived." in cleo.text
+
+
+LETTER = b"""From: Ann <ann@example.net>
+To: support@example.com
+Cc: Ben <ben@example.net>, eve@example.org
+Subject: My kettle
+Message-ID: <k1@example.net>
+Authentication-Results: mx.example.com; dmarc=pass header.from=example.net
+
+It is broken.
+"""
+
+
+async def test_copies_of_a_mail_are_shown_and_can_be_dropped(room: Room) -> None:
+    [(number, _)] = room.mails(LETTER)
+    ben, eve = "mailto:ben@example.net", "mailto:eve@example.org"
+
+    def cc() -> tuple[str, ...]:
+        with room.store.read() as tx:
+            [claimed] = outbox.load(tx, [tx.execute(select(func.max(deliveries.c.id))).scalar_one()])
+        return claimed.cc
+
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.post(f"/conversations/{number}/claim")
+        assert re.findall(r'name="cc" value="([^"]+)" checked', bo.text) == [ben, eve]
+        form = {"reply": "Which one?", "copies": "1"}
+        await bo.post(f"/conversations/{number}/reply", {**form, "key": "a" * 32, "cc": [ben, eve]})
+        assert cc() == (ben, eve)
+        await bo.post(f"/conversations/{number}/reply", {**form, "key": "b" * 32, "cc": [ben]})
+        assert cc() == (ben,)
+        await bo.post(f"/conversations/{number}/reply", {**form, "key": "c" * 32})
+        assert cc() == ()
+        await bo.post(f"/conversations/{number}/reply", {"reply": "By a page of before.", "key": "d" * 32})
+        assert cc() == (ben, eve)
+
+        answer = await bo.post(
+            f"/conversations/{number}/reply", {**form, "reply": " ", "key": "e" * 32, "cc": [eve]}
+        )
+        assert answer.status == 403
+        assert re.findall(r'name="cc" value="([^"]+)" checked', bo.text) == [eve], "what was chosen is kept"
+        stranger = {**form, "key": "f" * 32, "cc": ["mailto:mallory@example.com"]}
+        assert (await bo.post(f"/conversations/{number}/reply", stranger)).status == 403
+        assert "takes no part in this conversation" in bo.text
+
+
+async def test_a_customer_is_written_to_first(room: Room) -> None:
+    [(number, _)] = room.mails(LETTER)
+    customer = room.customer_of(number)
+    page = f"/customers/{customer}"
+    form = {
+        "way": "mail/support mailto:ann@example.net",
+        "subject": "Your kettle",
+        "text": "A new one is here.",
+        "queue": "support",
+    }
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get(page)
+        assert "New message" in bo.text
+        assert 'value="mail/support mailto:ann@example.net"' in bo.text
+        assert 'value="webchat/main' not in bo.text, "nobody can write first into a chat"
+
+        answer = await bo.post(f"{page}/begin", {**form, "key": "a" * 32})
+        assert answer.status == 409, "their conversation is still open"
+        assert "go on there" in bo.text
+        assert ">A new one is here.</textarea>" in bo.text
+        assert 'value="Your kettle"' in bo.text
+
+        await bo.post(f"/conversations/{number}/claim")
+        await bo.post(f"/conversations/{number}/close", {"disposition": "solved"})
+        for _ in range(2):  # a double click is one message
+            await bo.post(f"{page}/begin", {**form, "key": "b" * 32})
+            assert "goes out in a moment" in bo.text
+            assert "A new one is here." in bo.text
+        with room.store.read() as tx:
+            [made] = tx.execute(select(deliveries)).all()
+            [claimed] = outbox.load(tx, [made.id])
+        assert (made.to_urn, made.state, claimed.subject) == ("mailto:ann@example.net", "held", "Your kettle")
+
+        await bo.get(page)
+        for wrong in ({"way": "mail/support mailto:eve@example.org"}, {"queue": "billing"}, {"text": " "}):
+            answer = await bo.post(f"{page}/begin", {**form, **wrong, "key": "c" * 32})
+            assert answer.status in (403, 409), wrong
+        with room.store.read() as tx:
+            assert tx.execute(select(func.count()).select_from(deliveries)).scalar_one() == 1
