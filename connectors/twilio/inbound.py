@@ -49,7 +49,7 @@ KNOWN_WORDS = {
 
 def read(raw: Raw) -> Form:
     """The form. A name that is given twice has its last value."""
-    return dict(form(raw.body))
+    return form(raw.body)
 
 
 def key(said: Form) -> str:

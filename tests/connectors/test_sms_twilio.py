@@ -1,10 +1,12 @@
 """SMS through a Twilio that checks what Twilio checks: what goes out, what comes back, and what each refusal means."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -18,6 +20,7 @@ from router import consent
 from tests.connectors.gate import gate
 from tests.connectors.twilio_world import ANN, PUBLIC, SECOND, SHOP, at, file, link, message, wire
 from tests.servers import free_port
+from tests.servers.http import Provider, Say, Seen
 from tests.servers.twilio import Twilio
 
 
@@ -406,3 +409,39 @@ async def test_doctor_sees_what_else_is_wrong(twilio: Twilio, way: Wire) -> None
     with pytest.raises(SendError) as caught:
         await CONNECTOR.examine(replace(at(twilio), secrets={"auth_token": ("wrong",)}), way)
     assert caught.value.code is SendCode.CHANNEL_CONFIG
+
+
+async def test_a_messaging_service_is_looked_at_and_set() -> None:
+    """https://www.twilio.com/docs/messaging/api/service-resource; the local Twilio has none, a plain server answers."""
+    sid = "MG" + "1" * 32
+    service: dict[str, Any] = {
+        "sid": sid,
+        "use_inbound_webhook_on_number": False,
+        "inbound_request_url": None,
+    }
+
+    def answer(seen: Seen) -> Say:
+        if seen.path == f"/v1/Services/{sid}":
+            if seen.method == "POST":
+                form = dict(parse_qsl(seen.body.decode()))
+                service.update(
+                    inbound_request_url=form["InboundRequestUrl"],
+                    inbound_method=form["InboundMethod"],
+                    fallback_url=form["FallbackUrl"],
+                    use_inbound_webhook_on_number=form["UseInboundWebhookOnNumber"] == "true",
+                )
+            return Say(body=json.dumps(service).encode())
+        return Say(body=b'{"status": "active", "type": "Full"}')
+
+    with Provider(check=answer) as provider:
+        twilio = Twilio()
+        twilio.url = provider.url
+        account = at(twilio, address=None, messaging_service_sid=sid, fallback_url="https://spare.example/x")
+        async with wire() as way:
+            assert len([f for f in await CONNECTOR.examine(account, way) if f.wrong]) == 2
+            await CONNECTOR.hook(account, way)
+            assert [f.wrong for f in await CONNECTOR.examine(account, way) if f.wrong] == []
+            assert service["inbound_request_url"] == f"{PUBLIC}/in/sms_twilio/main#rc=3&rp=5xx,ct,rt"
+            service["use_inbound_webhook_on_number"] = True
+            (wrong,) = [f.wrong for f in await CONNECTOR.examine(account, way) if f.wrong]
+            assert "name them in `numbers`" in wrong

@@ -1,6 +1,7 @@
 """What each of Twilio's codes means, as docs/channels and the provider's pages say; a row a code, by hand."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,12 @@ def test_a_code_is_judged(code: int, kind: SendCode) -> None:
 
 def test_every_code_of_the_table_has_a_row() -> None:
     assert sorted(code for code, _ in ROWS) == sorted(CODES)
+
+
+def test_every_code_stands_in_the_pages() -> None:
+    channels = Path(__file__).parents[2] / "docs" / "channels"
+    pages = (channels / "sms_twilio.md").read_text() + (channels / "whatsapp_twilio.md").read_text()
+    assert [code for code in CODES if str(code) not in pages] == []
 
 
 def test_what_the_local_twilio_can_say_is_known() -> None:
