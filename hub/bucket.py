@@ -165,15 +165,20 @@ class Bucket:
 
     def _away(self, error: BaseException) -> Unavailable:
         """In our words: an error of the library's quotes addresses and answers."""
-        why = _WORDS.get(type(error).__name__, "it does not answer")
-        return Unavailable(f"the bucket {self.place} cannot be used: {why}")
+        found = _STATUS.search(str(error))
+        status = int(found[1]) if found else 404 if isinstance(error, FileNotFoundError) else 0
+        return Unavailable(
+            f"the bucket {self.place} cannot be used: {_WORDS.get(status, 'it does not answer')}"
+        )
 
 
+_STATUS = re.compile(r"status code: (\d{3})")
 _WORDS = {
-    "PermissionDeniedError": "its credentials may not do this",
-    "PermissionError": "its credentials may not do this",
-    "UnauthenticatedError": "its credentials are refused",
-    "FileNotFoundError": "there is no such bucket",
+    301: "it is in another region",
+    400: "the request was not understood; is the region right?",
+    401: "its credentials are refused",
+    403: "its credentials may not do this",
+    404: "there is no such bucket",
 }
 # Variable of the environment -> obstore's own name for it.
 _CREDENTIALS: dict[str, Literal["access_key_id", "secret_access_key", "session_token"]] = {
