@@ -6,6 +6,7 @@ files, each with an id that is kept in that order; that is how a change finds th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -27,7 +28,11 @@ from hub.model import Attachment, Change, Outgoing, Revision, Sent
 DELETES_S = (
     48 * 3600.0
 )  # "A message can only be deleted if it was sent less than 48 hours ago" (#deletemessage)
+PATIENCE_S = 15.0  # of one message in parts; a send may last 45 s in all
 TOGETHER_S = 10.0  # two chats that are slowed down within it: it is the bot
+
+
+_rest = asyncio.sleep
 
 
 class _Said(msgspec.Struct, gc=False):
@@ -62,6 +67,7 @@ class _Conversation:
         self.chat = chat_of(message.to)
         self.business = _business(message)
         self.sent: list[str] = []
+        self._patience_s = PATIENCE_S
 
     async def call(self, method: str, more: dict[str, Any], result: Any, files: Sequence[Upload] = ()) -> Any:
         parameters: dict[str, Any] = {"chat_id": self.chat, **more}
@@ -70,9 +76,20 @@ class _Conversation:
         try:
             return await call(self.wire, self.account, method, parameters, result, files)
         except SendError as error:
+            if self._waits_for(error):
+                await _rest(error.after_s or 0.0)
+                return await self.call(method, more, result, files)
             if error.code is SendCode.THROTTLED and _slowed.whole(self.account.key, self.chat, self.wire.now):
                 error = replace(error, whole_account=True)
             raise replace(error, sent_ids=tuple(self.sent)) from None
+
+    def _waits_for(self, error: SendError) -> bool:
+        """A later part that is asked for a moment's patience gets it, for a 429 is certainly not sent: the alternative
+        is half a message that nobody may send again."""
+        if not self.sent or error.code is not SendCode.THROTTLED or error.after_s is None:
+            return False
+        self._patience_s -= error.after_s
+        return self._patience_s >= 0
 
     async def say(self, method: str, more: dict[str, Any], files: Sequence[Upload] = ()) -> None:
         self.keep([await self.call(method, more, _Said, files)])

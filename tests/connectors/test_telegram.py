@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from connectors import http
-from connectors.telegram import CONNECTOR, errors, parts
+from connectors.telegram import CONNECTOR, errors, parts, sending
 from hub.errors import SendCode, SendError
 from hub.model import Change
 from tests.connectors.samples import account
@@ -321,6 +321,31 @@ async def test_one_chat_that_is_slowed_down_rests_alone_and_two_are_the_bot(ours
     ours.telegram.passes(60)
     ours.telegram.fail("sendmessage", status=429, retry_after=7)
     assert not (await ours.fails(ann)).whole_account  # a minute later it is a chat again
+
+
+async def test_a_message_in_parts_keeps_to_the_rate_of_its_chat(
+    ours: Bot, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        waits.append(seconds)
+        ours.telegram.passes(seconds)
+
+    monkeypatch.setattr(sending, "_rest", rest)
+    ours.telegram.limits = True
+    sent = await ours.send(ann, "word " * 2000)
+    assert (len(sent.external_ids), waits) == (3, [1.0, 1.0])
+
+    ours.telegram.passes(60)
+    ours.telegram.limits = False
+    ours.telegram.fail("sendphoto", status=429, retry_after=16)
+    error = await ours.fails(ann, "Here:", attachments=(ours.files.add(JPEG, "image/jpeg", "a.jpg"),))
+    assert (error.code, error.after_s, len(error.sent_ids)) == (
+        SendCode.THROTTLED,
+        16,
+        1,
+    )  # no lane waits so long
 
 
 async def test_the_rates_of_the_faq_are_told_apart(ours: Bot, ann: Person) -> None:
