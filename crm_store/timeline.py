@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, select, union
 
 from crm_store import media
+from crm_store.carried import NOTHING, Carried, unpack
 from crm_store.media import Expected
 from crm_store.revisions import Revision, of
 from crm_store.schema import (
@@ -47,7 +48,8 @@ class Attached:
 class Delivery:
     """What became of an outbound interaction. `due_at` of a held one: until when it can be undone.
 
-    asks: it is held until an agent confirms it, because the customer had written meanwhile.
+    asks: it is held until an agent confirms it, because the customer had written meanwhile. carries: what went with it:
+    a template in its text's stead, answers to tap, whether everybody reads it.
     """
 
     id: int
@@ -61,6 +63,7 @@ class Delivery:
     attempts: int
     sent_at: datetime | None
     asks: bool
+    carries: Carried = NOTHING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -278,4 +281,5 @@ def delivery_of(row: Row[Any]) -> Delivery:
         attempts=row.attempts,
         sent_at=row.sent_at,
         asks=row.state == "held" and row.code is not None,
+        carries=unpack(row.carries),
     )

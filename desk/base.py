@@ -66,6 +66,11 @@ class Base:
         self._schemes = schemes or {}
         self._live = live
 
+    @property
+    def limits(self) -> Mapping[str, Limits]:
+        """Connector name -> what its channel takes."""
+        return self._limits
+
     def _rights(self, agent: str) -> Rights:
         return rights(self._config(), agent)
 

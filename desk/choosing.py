@@ -8,13 +8,15 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, case, func, select
 
-from crm_store import conversations, customers
+from crm_store import carried, conversations, customers
 from crm_store.customers import Customer, Identity
 from crm_store.schema import account_states, interactions
 from hub import urn as urns
 from hub.config import Account, Config
 from hub.limits import Limits
 from router.choose import Address
+
+PUBLIC_FORMS = ("comment", "mention")  # hub.model.MessageReceived.form: what everybody can read
 
 Live = Callable[[Sequence[tuple[str, str]]], Iterable[tuple[str, str]]]
 
@@ -52,6 +54,7 @@ def addresses(
     known = customers.identities_of(tx, customer.id)
     used = _used(tx, [identity.id for identity in known], conversation_id)
     paused = _paused(tx, now)
+    heard = carried.heard(tx, [identity.id for identity in known])
     ours = [account for account in config.accounts.values() if account.brand == row.brand_id]
     ways = [
         (identity, account)
@@ -69,6 +72,7 @@ def addresses(
             limits[account.connector],
             live=(account.key, identity.urn) in present,
             paused=account.key in paused,
+            form=said.form if (said := heard.get((identity.id, account.key))) else "",
         )
         for identity, account in ways
     ]
@@ -102,6 +106,7 @@ def _address(
     *,
     live: bool,
     paused: bool,
+    form: str = "",
 ) -> Address:
     window_s = limits.window(account.settings)
     window_until = None if window_s is None or used is None else used.at + timedelta(seconds=window_s)
@@ -122,6 +127,7 @@ def _address(
         paused=paused,
         enabled=account.enabled,
         lacks=limits.lacks(account.settings),
+        public=limits.public and form in PUBLIC_FORMS,
     )
 
 

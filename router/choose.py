@@ -44,6 +44,7 @@ class Address:
     paused: bool = False
     enabled: bool = True
     lacks: tuple[str, ...] = ()  # settings without which this account can only receive
+    public: bool = False  # their last words here can be read by everybody, and answered there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +58,7 @@ class Option:
     blocked_by: tuple[str, ...]
     window_until: datetime | None = None  # free text goes until then; None: for ever, or not at all
     template: bool = False  # nothing but the closed window blocks it, and a template would go
+    public: bool = False  # it can also be said in public, below what they said there
 
     @property
     def usable(self) -> bool:
@@ -118,6 +120,7 @@ def _option(address: Address, now: datetime, last: datetime | None) -> Option:
         blocked_by=blocks,
         window_until=address.window_until if address.has_window else None,
         template=address.templates and blocks == (_OVER_BUT,),
+        public=address.public,
     )
 
 
