@@ -197,12 +197,12 @@ async def _edit(out: _Conversation, revision: Revision, limits: Limits) -> Sent:
 
 async def _delete(out: _Conversation, external_id: str) -> None:
     number = number_of(external_id, out.chat)
-    if out.business:
-        more = {"business_connection_id": out.business, "message_ids": [number]}
-        await call(out.wire, out.account, "deleteBusinessMessages", more, msgspec.Raw)
-        return
     try:
-        await out.call("deleteMessage", {"message_id": number}, msgspec.Raw)
+        if out.business:
+            more = {"business_connection_id": out.business, "message_ids": [number]}
+            await call(out.wire, out.account, "deleteBusinessMessages", more, msgspec.Raw)
+        else:
+            await out.call("deleteMessage", {"message_id": number}, msgspec.Raw)
     except SendError as error:
         if "to delete not found" not in error.detail.lower():
             raise

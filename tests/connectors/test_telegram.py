@@ -13,6 +13,7 @@ from hub.model import Change
 from tests.connectors.samples import account
 from tests.connectors.telegramming import JPEG, Bot, bot
 from tests.servers.telegram import Person
+from tests.servers.telegram.people import business_connection
 
 
 @pytest.fixture
@@ -443,3 +444,38 @@ async def test_what_is_gone_cannot_be_edited(ours: Bot, ann: Person) -> None:
         with pytest.raises(SendError) as caught:
             await ours.change(Change.EDIT, ours.to(ann, "x"), ids)
         assert caught.value.code is SendCode.REJECTED
+
+
+# ------------------------------------------------------------------------------------ in a business's chats; topics
+
+
+async def test_an_answer_goes_out_where_the_customer_wrote(ours: Bot, ann: Person) -> None:
+    """To a business account that has connected the bot: by the thread, or by the message that is answered."""
+    link = business_connection(ours.telegram.person("Owner"))
+    await ours.telegram.happens("business_connection", link)
+    await ann.says("Are you open?", business=link["id"])
+    heard = f"{ann.id}:{ann.chat.last_id}@{link['id']}"
+    one = await ours.send(ann, "Until six.", thread=f"business:{link['id']}")
+    two = await ours.send(ann, "And tomorrow?", heard_id=heard, in_reply_to=heard)
+    assert [s.params["business_connection_id"] for s in ours.telegram.sent] == [link["id"]] * 2
+    assert all(sent.external_ids[0].endswith(f"@{link['id']}") for sent in (one, two))
+
+    message = ours.to(ann, "Until seven.", thread=f"business:{link['id']}")
+    await ours.change(Change.EDIT, message, one.external_ids)
+    assert ann.chat.messages[ours.telegram.sent[0].message_id]["text"] == "Until seven."
+    for _ in range(2):
+        await ours.change(Change.DELETE, message, one.external_ids)
+    assert ours.telegram.sent[0].message_id not in ann.chat.messages
+
+    await ours.send(ann, "In our own chat.")
+    assert "business_connection_id" not in ours.telegram.sent[-1].params
+
+
+async def test_a_business_that_let_the_bot_go_is_told(ours: Bot, ann: Person) -> None:
+    assert (await ours.fails(ann, thread="business:gone")).code is SendCode.REJECTED
+
+
+async def test_an_answer_stays_in_its_topic(ours: Bot, ann: Person) -> None:
+    ann.chat.forum = True
+    await ours.send(ann, "Here", thread="topic:9", attachments=(ours.files.add(JPEG, "image/jpeg", "a.jpg"),))
+    assert [one["message_thread_id"] for one in ann.received] == [9, 9]
