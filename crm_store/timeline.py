@@ -1,6 +1,6 @@
 """What was said, as people read it: interactions with their attachments, changes and deliveries.
 
-Seven statements for any number of entries. Pages go by id, which grows in the order of the stream; within a page
+Seven statements for any number of entries, two more where something is quoted. Pages go by id, which grows in the order of the stream; within a page
 entries stand by the time of their timeline, then by id.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Row, select, union
 
 from crm_store import media
 from crm_store.carried import NOTHING, Carried, unpack
+from crm_store.cited import Cited, cited
 from crm_store.media import Expected
 from crm_store.revisions import Revision, of
 from crm_store.schema import (
@@ -77,6 +78,7 @@ class Entry:
     the customer has it: they change only once a revision is done.
     expected: files that it has at its provider and that are not here: still to come, or never.
     proof, quoted, participants: of a mail (hub.model.MessageReceived says what each is).
+    cites: the earlier message that it quotes. raw: the request as it came is kept (sha256).
     """
 
     id: int
@@ -109,6 +111,8 @@ class Entry:
     quoted: str = ""
     participants: tuple[str, ...] = ()
     expected: tuple[Expected, ...] = ()
+    cites: Cited | None = None
+    raw: str | None = None
 
 
 def made_at(some_id: int) -> datetime:
@@ -170,9 +174,13 @@ def entries(tx: Connection, interaction_ids: Sequence[int]) -> tuple[Entry, ...]
     coming = media.expected(tx, [row.id for row in rows if row.direction == "in"])
     changes = _changes(tx, interaction_ids)
     sends = _deliveries(tx, [row.id for row in rows if row.direction == "out"])
+    cites = cited(tx, rows)
     revised = of(tx, [delivery.id for delivery in sends.values()])
     return tuple(
-        _entry(row, files[row.id], coming.get(row.id, ()), changes[row.id], sends.get(row.id), revised)
+        replace(
+            _entry(row, files[row.id], coming.get(row.id, ()), changes[row.id], sends.get(row.id), revised),
+            cites=cites.get(row.id),
+        )
         for row in rows
     )
 
@@ -225,6 +233,7 @@ def _entry(
         quoted=str(extra.get("quoted") or ""),
         participants=tuple(str(urn) for urn in extra.get("participants") or ()),
         expected=coming,
+        raw=row.blob if row.direction == "in" else None,
     )
 
 

@@ -12,11 +12,12 @@ import msgspec
 from sqlalchemy import Connection, Row, select
 
 from crm_store import consents, conversations, deliveries, interactions, threads
-from crm_store.carried import NOTHING, Carried
+from crm_store.carried import NOTHING, Carried, heard
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import identities
 from crm_store.schema import interactions as interactions_table
+from desk.choosing import PUBLIC_FORMS
 from desk.rights import Rights
 from hub import urn as urns
 from hub.clock import from_us, to_us
@@ -54,6 +55,14 @@ class ReplyResult:
     held_reason: str | None
     interaction_id: int
     new: bool = True
+
+
+class WindowClosed(Refused):
+    """The customer's last word there is too old for free text; another way, or an approved template, may be open."""
+
+    def __init__(self, text: str, account: str, urn: str) -> None:
+        super().__init__(text)
+        self.account, self.urn = account, urn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -259,6 +268,8 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
         _check_window(tx, terms, account, identity)
     check_message(order.text, order.attachments, limits, account)
     _check_carried(order.carries, limits, account)
+    if order.carries.public:
+        _check_public(tx, identity, account)
     return Target(account=account.key, identity_id=identity.id, urn=urn)
 
 
@@ -294,9 +305,11 @@ def _check_window(tx: Connection, terms: Terms, account: Account, identity: Row[
     last = _last_inbound_at(tx, account.key, identity.id)
     if last is None or terms.now - last > timedelta(seconds=window_s):
         hours = round(window_s / 3600, 1)
-        raise Refused(
-            f"{account.title} takes a reply only within {hours:g} hours of the customer's last message"
-            f"{'; after that an approved template' if limits.templates else ''}."
+        raise WindowClosed(
+            f"Not sent: {account.title} takes a reply only within {hours:g} hours of the customer's last message"
+            f"{'; after that an approved template' if limits.templates else ''}.",
+            account.key,
+            identity.urn,
         )
 
 
@@ -365,6 +378,13 @@ def _check_carried(carries: Carried, limits: Limits | None, account: Account) ->
         raise Refused("An answer to tap needs words.")
     if len(set(carries.choices)) != len(carries.choices):
         raise Refused("Two of the answers to tap are the same.")
+
+
+def _check_public(tx: Connection, identity: Row[Any], account: Account) -> None:
+    """In public one answers what was said in public: below it. Raises Refused."""
+    last = heard(tx, [identity.id]).get((identity.id, account.key))
+    if last is None or last.form not in PUBLIC_FORMS:
+        raise Refused("They wrote nothing there that could be answered in public.")
 
 
 def _with_copies(tx: Connection, row: Row[Any], target: Target, carries: Carried) -> Carried:
