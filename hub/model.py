@@ -151,6 +151,7 @@ class DeliveryReported:
 
     code: the provider's, or what a failure says of the address: "dead" (there is none such), "full" (for now).
     recipient: the address (URN) that it is about, where it may be one of several; None: whom the message was for.
+    until: neither id is given, and it is about all that went to `recipient` until then (Messenger's watermark).
     """
 
     account: str
@@ -164,6 +165,7 @@ class DeliveryReported:
     reported_at: datetime | None = None
     blob: str | None = None
     recipient: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

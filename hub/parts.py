@@ -40,7 +40,7 @@ def part_of(event: Event) -> int:
         case ConsentChanged() | IdentityLearned():
             of = event.urn
         case DeliveryReported():
-            of = f"{event.account} {event.external_id or event.delivery_id}"
+            of = f"{event.account} {event.external_id or event.delivery_id or event.recipient}"
         case _:
             of = f"{event.account} {event.event_key}"
     return zlib.crc32(of.encode("utf-8", "replace")) % PARTS

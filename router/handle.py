@@ -35,6 +35,7 @@ from crm_store import (
     receipts,
     threads,
     traces,
+    watermarks,
 )
 from crm_store.batch_plan import Plan
 from crm_store.db import Store
@@ -194,7 +195,8 @@ class Handler:
                 everywhere=lambda brand: brand in brands and brands[brand].opt_outs == "customer",
             )  # fmt: skip
         if plan.reports:
-            for moved in receipts.apply_reports(tx, ids, plan.reports, now):
+            reports = watermarks.told_apart(tx, plan.reports, brand_of)
+            for moved in receipts.apply_reports(tx, ids, reports, now):
                 handled.deliveries.add(moved.delivery_id)
                 handled.conversations.add(moved.conversation_id)
         if plan.autos:
