@@ -163,6 +163,11 @@ def _element(one: Block, now: datetime) -> Markup:
         chosen = one.get("initial_option")
         text = chosen["text"]["text"] if chosen else one["placeholder"]["text"]
         return Markup('<span class="select {}">{}<i>⌄</i></span>').format("" if chosen else "empty", text)
+    if kind == "multi_static_select":
+        text = " · ".join(f"{o['text']['text']} ✕" for o in one.get("initial_options", ()))
+        return Markup('<span class="select {}">{}<i>⌄</i></span>').format(
+            "" if text else "empty", text or one["placeholder"]["text"]
+        )
     if kind == "plain_text_input":
         text = one.get("initial_value") or (one.get("placeholder") or {}).get("text", "")
         state = "empty" if not one.get("initial_value") else ""

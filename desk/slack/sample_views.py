@@ -294,7 +294,7 @@ _AWAY = Presence(agent="eva", status="away", since=_at(hours=1), until=NOW + tim
 _WELL = tuple(
     Health(account=one.key, title=one.title, channel="", enabled=True, paused_until=None, why="")
     for one in CONFIG.accounts.values()
-    if one.key != PAUSED.account
+    if one.key not in (PAUSED.account, UNREAD.account)
 )
 EVA = AtHome(
     agent=CONFIG.agents["eva"],

@@ -57,7 +57,7 @@ def test_a_lead_sees_queues_with_waits_accounts_and_the_quarantine_besides() -> 
         in told
     )
     assert "<#C0BILLING>: nothing can be posted, the channel is archived." in told
-    assert "3 well: " in told
+    assert "2 well: " in told
     assert "Quarantine (1)" in told
     assert names.HOME_REPLAY in pressed(view)
 
