@@ -1,4 +1,4 @@
-"""Machines that answer each other (S8): two hubs at one Postfix, and a responder that minds no header.
+"""Machines that answer each other (S8): two hubs at one Postfix, a responder that minds no header, a real bounce.
 
 Everything on the way is real: Dovecot's mailboxes, Postfix between them, logins on both; each hub has a store, a
 stream and automatic answers of its own.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -30,6 +30,7 @@ from tests.connectors.mail.reading import Reads
 from tests.servers import NotAvailable
 from tests.servers.imap import PASSWORD, Dovecot
 from tests.servers.postfix import Postfix
+from tests.servers.smtp import SmtpServer
 from tests.world import CONFIG, World, world
 
 HERE, THERE = "support@a.example", "support@b.example"
@@ -70,7 +71,7 @@ def dovecot() -> Iterator[Dovecot]:
         yield server
 
 
-def _postfix(dovecot: Dovecot, *strips: str) -> Postfix:
+def _postfix(dovecot: Dovecot, *strips: str, relays: Mapping[str, int] | None = None) -> Postfix:
     domains = {"a.example": ("support",), "b.example": ("support",), "c.example": ("ann", "away")}
     try:
         return Postfix(
@@ -78,6 +79,7 @@ def _postfix(dovecot: Dovecot, *strips: str) -> Postfix:
             boxes=dovecot.home,
             sasl=dovecot.sasl,
             strips=strips,
+            relays=relays,
             proves=("a.example", "b.example", "c.example"),
         )
     except NotAvailable as because:
@@ -189,8 +191,10 @@ async def _side(folder: Path, valkey: str, number: int, address: str, post: Post
 
 
 @asynccontextmanager
-async def _two(folder: Path, valkey: str, dovecot: Dovecot, *strips: str) -> AsyncIterator[Post]:
-    with _postfix(dovecot, *strips) as postfix:
+async def _two(
+    folder: Path, valkey: str, dovecot: Dovecot, *strips: str, relays: Mapping[str, int] | None = None
+) -> AsyncIterator[Post]:
+    with _postfix(dovecot, *strips, relays=relays) as postfix:
         post = Post(dovecot, postfix)
         for address in (HERE, THERE, ANN, AWAY):
             postfix.empty(address)
@@ -268,3 +272,32 @@ async def test_a_responder_that_minds_no_header_is_answered_once_a_day(
         post.send(ANN, HERE, "I am somebody else")
         await post.settle()
         assert len(post.postfix.raw(ANN)) == 1, "the others are answered all the same"
+
+
+async def test_a_real_bounce_fails_the_delivery_and_is_answered_by_nobody(
+    tmp_path: Path, valkey: str, dovecot: Dovecot
+) -> None:
+    """Our Postfix takes the mail, the next server does not, and Postfix writes its report (RFC 3464)."""
+    with SmtpServer() as far:
+        far.fail("recipient", "550 5.1.1 No such user here")
+        async with _two(tmp_path, valkey, dovecot, relays={"d.example": far.port}) as post:
+            here = post.sides[0]
+            begun = here.hub.desk.begin(
+                "bo",
+                "general",
+                "mail/main",
+                "gone@d.example",
+                "Your order is late.",
+                idem_key="b1",
+                subject="Order",
+            )
+            await post.settle()
+            assert here.hub.deliveries() == ["failed"]
+            assert len(post.postfix.raw(HERE)) == 1
+            entries = here.hub.bo.sees(begun.conversation_id).history.entries
+            assert [entry.text for entry in entries if entry.direction == "out"] == ["Your order is late."]
+            with here.hub.store.read() as tx:
+                i = schema.identities.c
+                assert tx.scalar(select(i.trouble).where(i.urn == "mailto:gone@d.example")) == "dead"
+            assert here.hub.count(schema.conversations) == 1
+            assert post.traffic() == 1
