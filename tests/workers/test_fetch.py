@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -18,6 +21,7 @@ from connectors.base import Fetched, FetchError, Wire
 from crm_store import media, schema, timeline
 from crm_store.db import Store
 from crm_store.media import Ended
+from hub import failpoints
 from hub.blobs import Blobs
 from hub.config import Account
 from hub.errors import SendCode, SendError, Unavailable
@@ -31,6 +35,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 20
 OGG = b"OggS" + b"sound" * 20
 MP4 = b"\x00\x00\x00\x18ftypisom" + b"film" * 20
 ACCOUNT = "webhook/main"
+ROOT = Path(__file__).parents[2]
 _m = schema.media.c
 
 
@@ -470,3 +475,54 @@ def test_waits_grow_and_spread() -> None:
     assert len(waits) > 10
     spread = [(at - START).total_seconds() for at in waits if at is not None]
     assert 45 <= min(spread) <= max(spread) <= 75
+
+
+# ------------------------------------------------------------------------------------------- a process that dies
+
+DIES = """
+import asyncio, os, sys
+from pathlib import Path
+from crm_store.db import Store
+from tests.workers.office import Office
+from tests.workers.test_fetch import Darkroom
+class Somewhere: url = sys.argv[2]
+async def main():
+    room = Darkroom(Store.open(sys.argv[1]), Somewhere, Path(sys.argv[3]))
+    async with room.office:
+        room.office.later(seconds=float(sys.argv[4]))
+        await room.fetching(owner=str(os.getpid())).run()
+    room.office.store.close()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [name for name in failpoints.ALL if name.startswith("fetch.")])
+async def test_a_process_killed_anywhere_leaves_every_file_to_come_once(
+    place: str, room: Darkroom, database_url: str, tmp_path: Path
+) -> None:
+    room.provider.default = Say(body=PNG)
+    message = room.said(*[Media(ref=f"{n}", kind="image") for n in range(3)])
+
+    def process(after_s: float, **environ: str) -> int:
+        words = [
+            sys.executable,
+            "-c",
+            DIES,
+            database_url,
+            room.provider.url,
+            str(tmp_path / "blobs"),
+            str(after_s),
+        ]
+        return subprocess.run(words, env=os.environ | environ, cwd=ROOT, timeout=60, check=False).returncode
+
+    assert await asyncio.to_thread(process, 0, MAINSTEM_FAIL=place) == 137
+    assert len(room.entry(message).attachments) in ((0,) if place != "fetch.after_note" else (1, 2, 3))
+    assert await asyncio.to_thread(process, 200) == 0
+    entry = room.entry(message)
+    assert [file.position for file in entry.attachments] == [0, 1, 2]
+    assert entry.expected == ()
+    assert room.blobs.usage() == (1, len(PNG)), "the same bytes are one file"
+    with room.office.store.read() as tx:
+        n = schema.interactions.c
+        assert tx.execute(sa.select(n.attachments).where(n.id == message)).scalar_one() == 3
