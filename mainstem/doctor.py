@@ -53,6 +53,7 @@ def examine(settings: Settings, redis_url: Callable[[Settings], str]) -> list[Fi
     found: list[Finding] = []
     looks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
         ("journal", lambda: _journal(settings)),
+        ("blobs", lambda: _blobs(settings)),
         ("redis", lambda: _redis(redis_url(settings))),
         ("database", lambda: _database(settings)),
         ("configuration", lambda: _configuration(settings)),
@@ -140,6 +141,14 @@ def _fsync_ms(place: Path) -> float:
     finally:
         path.unlink(missing_ok=True)
     return statistics.median(times)
+
+
+def _blobs(settings: Settings) -> Iterator[Finding]:
+    from mainstem import blobcheck
+
+    if isinstance(settings.blobs, str) or settings.data.exists():
+        level, said = blobcheck.look(settings)
+        yield Finding("blobs", Level(level), said, blobcheck.COST)
 
 
 # ---------------------------------------------------------------------------------------------------------- Redis

@@ -25,7 +25,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
-from crm_store import desk_inbox, desk_posts, sources
+from crm_store import desk_inbox, desk_posts, media, sources
 from crm_store.schema import account_states, conversations, deliveries, producers, quarantine
 from hub import clock
 from hub.errors import MainstemError
@@ -66,6 +66,8 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "mainstem_slack_inbox_waiting": ("What Slack told us and is not worked off yet.", ()),
     "mainstem_slack_inbox_oldest_seconds": ("How long the oldest of it waits.", ()),
     "mainstem_slack_posts_waiting": ("Posts that are written down and not yet on Slack.", ()),
+    "mainstem_media_waiting": ("Customers' files that are still to be fetched from their providers.", ()),
+    "mainstem_media_oldest_seconds": ("How long ago the message of the oldest of them came.", ()),
     "mainstem_workers": ("rq workers that are alive.", ()),
     "mainstem_jobs_waiting": ("Wake-ups that no worker has taken yet.", ()),
 }
@@ -198,6 +200,9 @@ class Hub(Collector):
                 [((row.producer,), (now - row.reported_at).total_seconds()) for row in reports],
             )
             yield "mainstem_journal_pending", [((row.producer,), _spans(row.pending)) for row in reports]
+            files, since = media.standing(tx)
+            yield "mainstem_media_waiting", [((), files)]
+            yield "mainstem_media_oldest_seconds", [((), (now - since).total_seconds() if since else 0.0)]
             inbox = desk_inbox.backlog(tx, "slack")
             waits = (now - inbox.oldest).total_seconds() if inbox.oldest else 0.0
             yield "mainstem_slack_inbox_waiting", [((), inbox.waiting)]
