@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors import console, mail, sms_twilio, telegram, webchat, webhook, whatsapp_twilio
+from connectors import console, mail, sms_twilio, telegram, webchat, webhook, whatsapp, whatsapp_twilio
 from connectors.base import Connector
 
 CONNECTORS: dict[str, Connector] = {
@@ -14,6 +14,7 @@ CONNECTORS: dict[str, Connector] = {
         sms_twilio.CONNECTOR,
         webchat.CONNECTOR,
         webhook.CONNECTOR,
+        whatsapp.CONNECTOR,
         whatsapp_twilio.CONNECTOR,
     )
 }

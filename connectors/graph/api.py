@@ -89,9 +89,12 @@ async def upload(wire: Wire, account: Account, where: str, fields: Mapping[str, 
     return await _harmless(wire, "POST", where, headers, form)
 
 
-async def get(wire: Wire, account: Account, where: str) -> Json:
-    """Raises SendError. Reading changes nothing, so what failed there may be tried again: never UNKNOWN."""
-    return await _harmless(wire, "GET", where, {**bearer(account), "Accept": "application/json"}, None)
+async def get(wire: Wire, account: Account, where: str, other_token: str = "") -> Json:
+    """Raises SendError. Reading changes nothing, so what failed there may be tried again: never UNKNOWN.
+
+    other_token: in place of the account's, such as the app's own ("id|secret")."""
+    headers = {"Authorization": f"Bearer {other_token}"} if other_token else bearer(account)
+    return await _harmless(wire, "GET", where, {**headers, "Accept": "application/json"}, None)
 
 
 async def put(wire: Wire, account: Account, where: str, what: Mapping[str, Any]) -> Json:

@@ -34,12 +34,14 @@ class Gathered:
         self.blobs: list[bytes] = []
 
     def keep(self, body: bytes, reason: str, account: str = "") -> None:
-        """One Unreadable of `body`, which `parse` can be given again. account: a sibling's key."""
+        """One Unreadable of `body`, which `parse` can be given again. account: a sibling's key.
+
+        Its key is that of what the bytes say: Meta may escape the same differently another time."""
         sha = hashlib.sha256(body).hexdigest()
         self.events.append(
             Unreadable(
                 account=account or self.account.key,
-                event_key=f"unreadable:{sha}",
+                event_key=f"unreadable:{hashlib.sha256(_plain(body)).hexdigest()}",
                 received_at=self.at,
                 reason=clean.line(reason, 300),
                 blob=sha,
@@ -57,6 +59,13 @@ class Gathered:
 
     def parsed(self) -> Parsed:
         return Parsed(events=tuple(self.events), blobs=tuple(self.blobs))
+
+
+def _plain(body: bytes) -> bytes:
+    try:
+        return msgspec.json.encode(msgspec.json.decode(body))
+    except BAD:
+        return body
 
 
 class _Body(msgspec.Struct, gc=False):

@@ -179,11 +179,11 @@ SUBCODES: dict[tuple[int, int], Meaning] = {
     (100, 2018109): _content("the file is too large"),
     (100, 2018164): _recipient("another app has this conversation: it must hand it over"),
     (100, 2534014): _recipient("the person is not found"),
-    (100, 2534037): _account("another app owns this conversation: look at the routing of conversations"),
+    (100, 2534037): _recipient("another app owns this conversation: look at the routing of conversations"),
     (200, 1545041): Meaning(_STOPPED, "they take no messages from us for now"),
     (200, 2018021): _account("the Page may not be used by this app yet"),
     (200, 2018028): _account("the app lacks pages_messaging, so only its own people can be written to"),
-    (200, 2534041): _account('Instagram\'s setting "Allow access to messages" is off'),
+    (200, 2534041): _account("the owner of the Instagram account has taken the app's access away"),
     (551, 1545041): Meaning(_STOPPED, "they take no messages from us for now"),
     (613, 1893016): _patience("too many messages of this kind went to this person", 3600.0, whole=False),
 }

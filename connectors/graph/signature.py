@@ -60,10 +60,13 @@ def answer(raw: Raw) -> Answer:
 
 
 def _query(raw: Raw) -> dict[str, str]:
+    """What stands in it once; a parameter that is given twice proves nothing."""
     try:
-        return dict(parse_qsl(urlsplit(raw.url).query, keep_blank_values=True, max_num_fields=20))
+        pairs = parse_qsl(urlsplit(raw.url).query, keep_blank_values=True, max_num_fields=20)
     except ValueError:
         raise Forged("the address cannot be read") from None
+    names = [name for name, _ in pairs]
+    return {name: value for name, value in pairs if names.count(name) == 1}
 
 
 def _sane(challenge: str) -> bool:
