@@ -2,12 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
 from crm_store import schema, sources
+from hub import clock
+from mainstem import channelcheck
+from mainstem.doctor import Level
+from tests.connectors.samples import account
 from tests.faults.installation import CONFIG, Installation
 from tests.servers.telegram import Telegram
 from tests.servers.telegram.updates import KINDS
@@ -131,11 +136,11 @@ def test_a_webhook_in_the_way_is_told_and_taken_away(hub: Installation, telegram
 
 
 def test_what_cannot_be_hooked_is_one_sentence(hub: Installation, telegram: Telegram) -> None:
-    for account, sentence in (
+    for name, sentence in (
         ("telegram/other", "there is no account telegram/other; there are telegram/main"),
         ("webhook/main", "set up at its provider by hand: docs/channels/webhook.md"),
     ):
-        code, said = hub.command("channel", "hook", account)
+        code, said = hub.command("channel", "hook", name)
         assert code == 1
         assert sentence in said
     telegram.do(lambda: setattr(telegram, "revoked", True))
@@ -143,3 +148,29 @@ def test_what_cannot_be_hooked_is_one_sentence(hub: Installation, telegram: Tele
     assert code == 1
     assert "the token does not hold" in said
     assert telegram.token not in said
+
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "reading, level, said",
+    [
+        (None, Level.YELLOW, "telegram/main was never polled: is `mainstem pull` running?"),
+        ((10, "", None), Level.GREEN, "telegram/main was polled 10 s ago"),
+        ((1800, "", None), Level.RED, "telegram/main was last polled 30 minutes ago"),
+        ((5, "the token does not hold", 60), Level.RED, "(tried again at 12:01:00 UTC)"),
+    ],
+)
+def test_how_polling_goes_is_told(
+    monkeypatch: pytest.MonkeyPatch, reading: tuple[int, str, int | None] | None, level: Level, said: str
+) -> None:
+    monkeypatch.setattr(clock, "system", lambda: NOW)
+    known = None
+    if reading is not None:
+        ago, why, again = reading
+        next_at = None if again is None else NOW + timedelta(seconds=again)
+        known = sources.Reading("telegram/main", NOW - timedelta(seconds=ago), why, next_at)
+    found = channelcheck._polling(account("telegram/main", {}), known)
+    assert found.level is level
+    assert said in found.said
