@@ -97,9 +97,12 @@ class Poller:
             at = None if found.cursor is None else Cursor(account=key, name=NAME, value=found.cursor)
             await reader.accept(found.events, at)
         if found.cursor is not None:
+            if self._cursor is None and not found.events:
+                # Where a source begins must outlive us: a first look after an outage would not go back so far.
+                await reader.cursors.begin(key, NAME, found.cursor)
             self._cursor = (
                 found.cursor
-            )  # without events it is known here only, and what lies before it is nothing
+            )  # later, without events, it is known here only: nothing lies before it
         quick = time.monotonic() - began < BREATH_S
         return max(found.again_s, BREATH_S if quick and not found.events and found.cursor is None else 0.0)
 

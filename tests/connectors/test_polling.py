@@ -67,7 +67,9 @@ class Hub:
         return self.cursors.get(account)
 
     async def begin(self, account: str, name: str, value: str) -> str:
-        raise AssertionError
+        assert name == NAME
+        self.log.append(("begins", value))
+        return self.cursors.setdefault(account, value)
 
     async def aput(self, data: bytes) -> str:
         self.log.append(data)
@@ -139,6 +141,17 @@ async def test_each_look_is_on_disk_before_the_next_begins() -> None:
     assert hub.rests[:3] == [0, 0, 0]
     assert hub.rests[3] > 0  # nothing at all, and at once: not asked in a circle
     assert [(h.why, h.next_at) for h in hub.notes["fake/a"]] == [("", None)]
+
+
+async def test_where_a_quiet_source_begins_outlives_the_process() -> None:
+    hub = Hub()
+    async with polling(hub, Fake(Polled(cursor="since noon"), Polled(cursor="since one"))):
+        await until(lambda: len(hub.rests) >= 2)
+    assert hub.cursors == {"fake/a": "since noon"}
+    again = Fake(Polled(events=(said(1),), cursor="8"))
+    async with polling(hub, again):
+        await until(lambda: bool(again.asked))
+    assert again.asked[0] == "since noon"
 
 
 async def test_a_disk_that_refuses_moves_nothing_on() -> None:
