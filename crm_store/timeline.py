@@ -224,7 +224,7 @@ def _entry(
         language=extra.get("language"),
         deleted=row.deleted,
         withdrawn=delivery is not None and delivery.state == "cancelled",
-        reactions=tuple(change.text for change in changes if change.change == "reaction" and change.text),
+        reactions=_reactions(changes),
         attachments=tuple(files),
         delivery=delivery,
         sent_as=int(sends[-1]) if sends and sends[-1] else None,
@@ -259,6 +259,12 @@ def _attachments(tx: Connection, wanted: Sequence[int]) -> defaultdict[int, list
                 )
             )
     return found
+
+
+def _reactions(changes: list[Row[Any]]) -> tuple[str, ...]:
+    """The newest is how it stands: a customer who chose another, or took it back, meant the earlier one no more."""
+    newest = [change.text for change in changes if change.change == "reaction"][-1:]
+    return tuple(text for text in newest if text)
 
 
 def _changes(tx: Connection, wanted: Sequence[int]) -> defaultdict[int, list[Row[Any]]]:

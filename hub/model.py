@@ -97,7 +97,8 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MessageChanged:
-    """An earlier message was edited, deleted or reacted to. `text` is the new text, or the reaction."""
+    """An earlier message was edited, deleted or reacted to. `text` is the new text, or how they react now:
+    empty where they took it back."""
 
     account: str
     event_key: str

@@ -57,6 +57,14 @@ def test_a_deletion_and_a_reaction(office: Office) -> None:
     assert (entry.deleted, entry.text, entry.reactions) == (True, "oops", ("👍",))
 
 
+def test_a_reaction_is_replaced_and_taken_back(office: Office) -> None:
+    talk, _ = office.writes("webchat:ann", "oops", external_id="m1")
+    for text, shown in (("👍", ("👍",)), ("❤ 👍", ("❤ 👍",)), ("", ()), ("🎉", ("🎉",))):
+        apply(office, changed(office, "m1", Change.REACTION, text))
+        [entry] = entries(office, talk)
+        assert entry.reactions == shown
+
+
 def test_they_react_to_ours_but_do_not_change_it(office: Office) -> None:
     act = office.actions()
     talk, _ = office.writes("webchat:ann", "hi")
