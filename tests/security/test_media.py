@@ -85,7 +85,7 @@ ROWS = {
     "a header in a name": ("a\r\nX: y.txt", "", b"hello", "file", "done", "aX_ y.txt", "text/plain", None),
     "a virus, as a program": ("eicar.com", "", EICAR, "file", "refused", "", "", None),
     "a virus, as text": ("eicar.txt", "", EICAR, "file", "done", "eicar.txt", "text/plain", None),
-    "a picture that is also a page": ("a.gif", "", b"GIF89a" + HTML, "image", "done", "a.gif", "image/gif", "image/gif"),
+    "a picture that is a page": ("a.gif", "", b"GIF89a" + HTML, "image", "done", "a.gif", "image/gif", "image/gif"),
     "a PDF with script": ("a.pdf", "", b"%PDF-1.7 /JS (app.alert(1))", "file", "done", "a.pdf", PDF, PDF),
     "a film": ("a.mp4", "", b"\0\0\0\x18ftypisom", "video", "done", "a.mp4", "video/mp4", "video/mp4"),
 }  # fmt: skip
