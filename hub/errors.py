@@ -57,9 +57,11 @@ class SendCode(StrEnum):
     UNKNOWN = "unknown"  # the request left, no answer came: it may have been sent
 
 
-@dataclass(frozen=True)
+@dataclass(
+    unsafe_hash=True
+)  # not frozen: contextlib sets __traceback__ on what passes through its context managers
 class SendError(MainstemError):
-    """A send that did not succeed.
+    """A send that did not succeed. Never changed: `dataclasses.replace` makes another.
 
     retry: may the same message be tried again later? Never true for `UNKNOWN`.
     after_s: what the provider asked for (Retry-After), in seconds; None where it said nothing.

@@ -27,11 +27,7 @@ async def twilio() -> AsyncIterator[Twilio]:
 
 async def look(twilio: Twilio, account: Account, cursor: str | None = None) -> Polled:
     async with wire(now=datetime.fromtimestamp(twilio.now(), UTC)) as way:
-        try:
-            return await CONNECTOR.poll(account, cursor, way)
-        except SendError as error:  # a frozen exception cannot pass a context manager of contextlib's
-            failed = error
-    raise failed
+        return await CONNECTOR.poll(account, cursor, way)
 
 
 def texts(polled: Polled) -> list[str]:
