@@ -102,6 +102,40 @@ def test_from_the_bot_to_the_store_each_once_whatever_dies(hub: Installation, te
 
 
 @pytest.mark.slow
+def test_the_way_out_goes_to_the_bot_and_a_block_is_honoured(hub: Installation, telegram: Telegram) -> None:
+    ann = telegram.do(lambda: telegram.person("Ann"))
+    telegram.run(ann.says("Where is my parcel?"))
+    hub.start("router", "pull", "worker", "clock")
+    until(lambda: stored(hub))
+    (reply,) = hub.answer(prefix="It left on Monday")
+    until(lambda: hub.delivery_states().get(reply) == "sent", 40)
+    assert [one["text"] for one in ann.received] == [reply]
+    assert "reply_to_message" not in ann.received[0]  # it answers the newest
+
+    telegram.run(ann.reacts(ann.received[0]["message_id"], "👍"))
+    telegram.do(lambda: setattr(ann.chat, "gone", "bot was blocked by the user"))  # we are not told yet
+    telegram.run(ann.says("Thanks"))
+    until(lambda: len(stored(hub)) == 3)
+    again = "You are welcome"
+    with hub.store.read() as tx:
+        talk = tx.execute(select(schema.conversations.c.id)).scalar_one()
+    hub.desk.reply(talk, "bo", again, idem_key=again)
+    until(lambda: hub.delivery_states().get(again) == "opted_out", 40)
+    assert blocked(hub)
+    telegram.run(ann.unblocks())
+    until(lambda: not blocked(hub))
+    late = "Welcome back"
+    hub.desk.reply(talk, "bo", late, idem_key=late)
+    until(lambda: hub.delivery_states().get(late) == "sent", 40)
+    assert [one["text"] for one in ann.received] == [reply, late]
+
+
+def blocked(hub: Installation) -> bool:
+    with hub.store.read() as tx:
+        return tx.scalar(select(schema.identities.c.trouble)) == "blocked"
+
+
+@pytest.mark.slow
 def test_a_webhook_in_the_way_is_told_and_taken_away(hub: Installation, telegram: Telegram) -> None:
     folder = hub.folder / "config" / "channels.yaml"
     folder.write_text(channels(telegram, "false").replace("URL", hub.company.url))
