@@ -57,9 +57,8 @@ class SendCode(StrEnum):
     UNKNOWN = "unknown"  # the request left, no answer came: it may have been sent
 
 
-@dataclass(
-    unsafe_hash=True
-)  # not frozen: contextlib sets __traceback__ on what passes through its context managers
+# Not frozen: contextlib sets __traceback__ on what passes through its context managers.
+@dataclass(unsafe_hash=True)
 class SendError(MainstemError):
     """A send that did not succeed. Never changed: `dataclasses.replace` makes another.
 

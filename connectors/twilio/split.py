@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
 _SPACES = " \t\n"
 
@@ -12,24 +13,29 @@ def units(text: str) -> int:
     return len(text) if text.isascii() else len(text) + sum(c > "\uffff" for c in text)
 
 
-def split(text: str, most: int) -> list[str]:
+def octets(text: str) -> int:
+    """Bytes of UTF-8, which is how Instagram measures."""
+    return len(text.encode("utf-8", "replace"))
+
+
+def split(text: str, most: int, size: Callable[[str], int] = units) -> list[str]:
     """`text` in pieces of at most `most` units, cut between words, at a line's end where one is near."""
     pieces = []
     rest = text
-    while units(rest) > most:
-        at = _cut(rest, _fits(rest, most))
+    while size(rest[: most + 1]) > most:  # no character is smaller than one
+        at = _cut(rest, _fits(rest, most, size))
         pieces.append(rest[:at].rstrip())
         rest = rest[at:].lstrip()
     return [piece for piece in (*pieces, rest) if piece]
 
 
-def _fits(text: str, most: int) -> int:
+def _fits(text: str, most: int, size: Callable[[str], int]) -> int:
     """How many characters of it have at most `most` units."""
     if text[:most].isascii():
         return most
     count = 0
     for at, c in enumerate(text):
-        count += 2 if c > "\uffff" else 1
+        count += size(c)
         if count > most:
             return at
     return len(text)

@@ -55,7 +55,8 @@ async def _hook_number(account: Account, wire: Wire, number: str, ours: str, spa
     sid = str((await _find_number(account, wire, number)).get("sid"))
     form = [("SmsUrl", ours), ("SmsMethod", "POST")]
     form += [("SmsFallbackUrl", spare), ("SmsFallbackMethod", "POST")] if spare else []
-    await api.post(wire, account, api.url(account, f"/IncomingPhoneNumbers/{sid}.json"), form)
+    kind = "IncomingPhoneNumbers" if number.startswith("+") else "SMS/ShortCodes"
+    await api.post(wire, account, api.url(account, f"/{kind}/{sid}.json"), form)
 
 
 async def _hook_sender(account: Account, wire: Wire, number: str, ours: str, spare: str) -> None:

@@ -445,3 +445,28 @@ async def test_a_messaging_service_is_looked_at_and_set() -> None:
             service["use_inbound_webhook_on_number"] = True
             (wrong,) = [f.wrong for f in await CONNECTOR.examine(account, way) if f.wrong]
             assert "name them in `numbers`" in wrong
+
+
+async def test_a_short_code_is_a_resource_of_its_own() -> None:
+    """https://www.twilio.com/docs/messaging/api/short-code-resource; the local Twilio has none of these either."""
+    code = {"sid": "SC" + "1" * 32, "short_code": "72975", "sms_url": "", "sms_method": "POST"}
+
+    def answer(seen: Seen) -> Say:
+        if "/SMS/ShortCodes.json" in seen.path:
+            return Say(body=json.dumps({"short_codes": [code]}).encode())
+        if seen.path.endswith(f"/SMS/ShortCodes/{code['sid']}.json") and seen.method == "POST":
+            form = dict(parse_qsl(seen.body.decode()))
+            code.update(sms_url=form["SmsUrl"], sms_fallback_url=form["SmsFallbackUrl"])
+            return Say(body=json.dumps(code).encode())
+        if seen.path.endswith("/Accounts/AC" + "0" * 32 + ".json"):
+            return Say(body=b'{"status": "suspended", "type": "Full"}')
+        return Say(status=404, body=b'{"code": 20404}')
+
+    with Provider(check=answer) as provider:
+        twilio = Twilio(account_sid="AC" + "0" * 32)
+        twilio.url = provider.url
+        account = at(twilio, address="72975", fallback_url="https://spare.example/x")
+        async with wire() as way:
+            await CONNECTOR.hook(account, way)
+            (wrong,) = [f.wrong for f in await CONNECTOR.examine(account, way) if f.wrong]
+            assert "suspended" in wrong
