@@ -155,7 +155,7 @@ class Handler:
             batch.look_up_homes(tx, known, homes, talks)
         if away := attach.away(known, wanted, homes):
             batch.look_up_homes(tx, known, sorted(away))
-        if len(entries) >= _MANY:
+        if len(entries) >= _MANY and not self.store.postgresql:  # docs/decisions/0008
             with batch.Early(tx) as early:
                 plan = attach.plan(known, entries, setting, early)
         else:
