@@ -31,6 +31,7 @@ _log = log.get("stream")
 
 BATCH = 256
 _BALANCE_S = 1.0  # between looks at who has which part, and trims
+_FIELDS = [PRODUCER, SEQ, ACCEPTED, PAYLOAD]
 _CLAIM = 512  # pending entries taken over in one call
 
 # KEYS: streams, then their leases. ARGV: group, our name, how many entries.
@@ -110,7 +111,9 @@ class Batch:
         return len(self.entries) + len(self.unread)
 
 
-_Item = tuple[bytes, dict[bytes, bytes]]
+_Item = tuple[
+    bytes, dict[bytes, bytes] | list[bytes]
+]  # the fields as they were taken over, or as the script gives them
 
 
 class Reader:
@@ -325,7 +328,7 @@ class Reader:
             keys = [key(part) for part in fresh] + [lease_key(part) for part in fresh]
             for at, items in self._read_script(keys=keys, args=(GROUP, self.name, left)):
                 self._seen[fresh[at]] = items[-1][0]
-                got.append((fresh[at], [(at_id, _pairs(flat)) for at_id, flat in items]))
+                got.append((fresh[at], items))
         return got, again
 
     def _wait(self) -> None:
@@ -382,13 +385,19 @@ def _producer(name: bytes) -> str:
     return name.decode()
 
 
-def _entry(fields: dict[bytes, bytes]) -> Entry | Unread | None:
+def _entry(fields: dict[bytes, bytes] | list[bytes]) -> Entry | Unread | None:
     """None for what is no entry of ours at all: somebody else wrote to our stream."""
     try:
-        producer, seq = _producer(fields[PRODUCER]), int(fields[SEQ])
-        accepted_us, raw = int(fields[ACCEPTED]), fields[PAYLOAD]
+        if type(fields) is list and fields[::2] == _FIELDS:  # as hub/writer.py leaves it
+            producer, seq = _producer(fields[1]), int(fields[3])
+            accepted_us, raw = int(fields[5]), fields[7]
+        else:
+            fields = fields if isinstance(fields, dict) else _pairs(fields)
+            producer, seq = _producer(fields[PRODUCER]), int(fields[SEQ])
+            accepted_us, raw = int(fields[ACCEPTED]), fields[PAYLOAD]
     except (KeyError, ValueError):
-        _log.error("a stream entry without its fields", fields=sorted(name.decode() for name in fields))
+        names = fields if isinstance(fields, dict) else fields[::2]
+        _log.error("a stream entry without its fields", fields=sorted(name.decode() for name in names))
         return None
     try:
         event, cursor = codec.decode(raw)
