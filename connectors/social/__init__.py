@@ -1,0 +1,1 @@
+"""What Messenger and Instagram have in common: how their webhooks read, how messages and comments go out."""
