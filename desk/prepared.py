@@ -21,6 +21,12 @@ def filled(reply: CannedReply, parameters: Sequence[str]) -> str:
     return _PLACE.sub(lambda place: parameters[int(place[1]) - 1].strip(), reply.text)
 
 
+def begun(reply: CannedReply, parameters: Sequence[str]) -> str:
+    """Its text with those places filled that have words by now; the others stay as they are."""
+    words = [*map(str.strip, parameters), *[""] * reply.places]
+    return _PLACE.sub(lambda place: words[int(place[1]) - 1] or place[0], reply.text)
+
+
 def approved(reply: CannedReply, account: str, parameters: Sequence[str]) -> Template | None:
     """What the provider of this account has approved of it; None where there is no such thing."""
     text = reply.approved.get(account) or reply.approved.get(channel_of(account))

@@ -126,9 +126,7 @@ def taps_said(choices: Sequence[str], channel: str, limits: Limits | None) -> st
         return f"{channel} has nothing to tap: they go as a numbered list below the text."
     if len(choices) > limits.choices:
         return f"{count}; {channel} takes {limits.choices}: they go as a numbered list below the text."
-    return (
-        f"{channel} takes {limits.choice_chars} characters in each: they go as a numbered list below the text."
-    )
+    return f"{channel} takes {limits.choice_chars} characters in each: they go as a numbered list below the text."
 
 
 # ------------------------------------------------------------------------------------------------- what goes out
@@ -164,5 +162,7 @@ def composed(written: Written, config: Config, queue: str, way: Option | None) -
         choices = written.choices or reply.choices
         return text, Carried(choices=choices, public=written.public, cc=written.cc)
     if written.text.strip():
-        raise Refused(f"Only the approved text can go by {way.title} now. Take out the rest, or choose another way.")
+        raise Refused(
+            f"Only the approved text can go by {way.title} now. Take out the rest, or choose another way."
+        )
     return said, prepared.carried(reply, way.account, written.places, as_template=True)

@@ -9,11 +9,12 @@ import unicodedata
 from dataclasses import dataclass
 
 # GSM 03.38 (3GPP TS 23.038, 6.2.1): one septet each; those of the extension table cost two.
-_GSM = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ\r !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+GSM = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-_GSM_TWO = frozenset("^{}\\[~]|€\f")
+GSM_TWO = "^{}\\[~]|€\f"
+_GSM, _GSM_TWO = frozenset(GSM), frozenset(GSM_TWO)
 
 _BLOCK_END = re.compile(r"(?i)<\s*(?:br|hr)\s*/?>|</\s*(?:p|div|li|tr|h[1-6]|blockquote|pre|table|ul|ol)\s*>")
 _UNSEEN = re.compile(r"(?is)<\s*(script|style|title|template)\b.*?(?:</\s*\1\s*>|\Z)|<!--.*?(?:-->|\Z)")

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as AnyHandler
 from sqlalchemy import Connection, text
 
-from desk.web import auth, conversation, files, lists, live, mail, oversight, people, render, why
+from desk.web import auth, conversation, files, lists, live, mail, oversight, people, raw, render, why
 from desk.web.context import DESK, FRAMED, LIVE, REQUEST_ID, Need, Route, WebDesk
 from hub import log
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable
@@ -77,6 +77,7 @@ ROUTES: tuple[Route, ...] = (
     *oversight.ROUTES,
     *files.ROUTES,
     *mail.ROUTES,
+    *raw.ROUTES,
     *live.ROUTES,
     Route("GET", "/static/{hash}/{name}", render.static, Need.ANYONE),
     Route("GET", "/healthz", healthz, Need.ANYONE),

@@ -14,11 +14,11 @@ from aiohttp import web
 from sqlalchemy import Connection, select
 
 from crm_store import presence, views
-from crm_store.carried import Carried
 from crm_store.schema import deliveries, interactions
 from crm_store.views import Card, ConversationView
-from desk import words
-from desk.web import forms, mail, render
+from desk import ways, words
+from desk.replying import WindowClosed
+from desk.web import forms, mail, render, writing
 from desk.web.context import AGENT, DESK, Need, Route
 from desk.web.reach import NUMBER, visible
 from hub.errors import Conflict, NotFound, Refused
@@ -38,7 +38,10 @@ THEN = {"leave": "keep it open", "wait": "wait for the customer", "close": "clos
 
 
 async def page(
-    request: web.Request, status: int = 200, error: str | None = None, typed: dict[str, str] | None = None
+    request: web.Request,
+    status: int = 200,
+    error: Conflict | Refused | None = None,
+    typed: dict[str, str] | None = None,
 ) -> web.Response:
     """The whole page. `typed`: what to put back into the reply's or the note's box."""
     desk, agent = request.app[DESK], request[AGENT]
@@ -47,17 +50,22 @@ async def page(
     letter = await mail.opened(request, card)
     now = desk.now()
 
-    def look(tx: Connection) -> tuple[ConversationView, str, dict[str, presence.Presence]]:
+    def look(
+        tx: Connection,
+    ) -> tuple[ConversationView, str, dict[str, presence.Presence], ways.Window | None]:
         view = views.conversation(tx, card.conversation_id, before=before)
-        return view, presence.of(tx, agent.key, now).status, presence.everyone(tx, now)
+        window = ways.window(tx, view.card, desk.config(), desk.actions.limits)
+        return view, presence.of(tx, agent.key, now).status, presence.everyone(tx, now), window
 
-    view, my_status, here = await desk.read(look)
+    view, my_status, here, window = await desk.read(look)
     mine = view.card.assignee == agent.key and view.card.state != "closed"
     choice = await desk.do(desk.actions.choices, view.card.conversation_id) if mine else None
     copies = await desk.do(desk.actions.copies, view.card.conversation_id) if choice else ()
     typed = dict(typed or {})
     if "draft" in request.query and not typed:
         typed["reply"] = _taken_back(view, forms.query_number(request, "draft"), agent.key)
+    if "ready" in request.query and not typed:
+        typed["ready"] = request.query["ready"]
     return render.html(
         request,
         "conversation.html",
@@ -66,10 +74,12 @@ async def page(
         card=view.card,
         lines=timeline(view),
         mine=mine,
-        choice=choice,
+        form=writing.form(desk, view.card, choice, typed),
+        instead=writing.instead(desk, view.card, choice, error),
+        window=window,
         copies=copies,
         typed=typed,
-        error=error,
+        error=str(error) if error is not None else None,
         back_to=f"/conversations/{view.card.number}" if request.method == "POST" else "",
         status_now=my_status,
         here=here,
@@ -78,11 +88,6 @@ async def page(
         revisable=desk.actions.revisable,
         letter=letter,
         before=before,
-        canned=[
-            reply
-            for reply in desk.config().replies.values()
-            if not reply.queues or view.card.queue in reply.queues
-        ],
     )
 
 
@@ -145,10 +150,13 @@ def action(work: Act) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
             status = 409 if isinstance(error, Conflict) else 403
             form = await request.post()
             typed = {name: str(form.get(name, "")) for name in ("reply", "note")}
+            typed |= await writing.typed_in(request)
+            if isinstance(error, WindowClosed):
+                typed["instead"] = "1"
             if form.get(_CHOSEN):
                 typed["cc"] = "\n".join(map(str, form.getall("cc", [])))
             try:
-                return await page(request, status, str(error), typed)
+                return await page(request, status, error, typed)
             except NotFound:  # it went out of sight with the refusal, to another team
                 raise error from None
         if done.startswith("/"):
@@ -181,8 +189,7 @@ async def release(request: web.Request, card: Card) -> str:
 
 async def reply(request: web.Request, card: Card) -> str:
     desk = request.app[DESK]
-    chosen = await forms.field(request, "channel", 600)
-    account, _, to = chosen.partition(" ")
+    order = await writing.ordered(request, card, await _copies(request, card))
     seen = await forms.field(request, "seen", 20)
     then = await forms.words(request, "then", 10) or "leave"
     if then not in THEN:
@@ -191,14 +198,14 @@ async def reply(request: web.Request, card: Card) -> str:
         desk.actions.reply,
         card.conversation_id,
         request[AGENT].key,
-        await forms.field(request, "reply"),
+        order.text,
         idem_key=await forms.idem_key(request),
-        account=account or None,
-        to=to or None,
+        account=order.account,
+        to=order.to,
         attachments=await forms.files(request),
         seen_inbound=forms.whole(seen) if seen else None,
         then=then,
-        carries=Carried(cc=await _copies(request, card)),
+        carries=order.carries,
     )
     if done.held_reason:
         return "asked"

@@ -12,7 +12,7 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
-from desk import words
+from desk import kinds, words
 from desk.web import safe
 from desk.web.context import AGENT, DESK, SESSION, leads
 from hub import showing, urn
@@ -62,6 +62,15 @@ def _since(at: datetime, now: datetime) -> Markup:
     )
 
 
+def _until(at: datetime, now: datetime) -> Markup:
+    """A moment to come and how far off it is; the page's script counts on, and looks again when it is there."""
+    return Markup('{} (in <time class="until" datetime="{}">{}</time>)').format(
+        _when(at, day=(at - now) >= timedelta(hours=12)),
+        at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        span((at - now) / timedelta(seconds=1)),
+    )
+
+
 def _bytes(count: int) -> str:
     if count < 1000:
         return f"{count} bytes"
@@ -90,12 +99,18 @@ def _environment() -> jinja2.Environment:
         filename=safe.filename,
         when=_when,
         since=_since,
+        until=_until,
         span=span,
         bytes=_bytes,
         shown=_shown,
         urn=lambda value: safe.plain(urn.display(value)),
     )
-    env.globals.update(words=words, asset=lambda name: ASSETS[name][0], new_key=lambda: secrets.token_hex(16))
+    env.globals.update(
+        words=words,
+        asset=lambda name: ASSETS[name][0],
+        new_key=lambda: secrets.token_hex(16),
+        kind_of=kinds.kind_of,
+    )
     return env
 
 

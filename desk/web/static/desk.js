@@ -23,6 +23,7 @@
   const localise = (root) => {
     for (const time of $$("time[datetime]", root)) {
       const at = new Date(time.dateTime);
+      if (time.classList.contains("until")) { time.textContent = words((at - now()) / 1000); continue; }
       if (time.classList.contains("since")) { time.textContent = words((now() - at) / 1000); continue; }
       const today = at.toDateString() === new Date(now()).toDateString();
       time.title = at.toLocaleString();
@@ -31,6 +32,11 @@
   };
   const tick = () => {
     for (const time of $$("time.since")) time.textContent = words((now() - new Date(time.dateTime)) / 1000);
+    for (const time of $$("time.until")) {
+      const left = (new Date(time.dateTime) - now()) / 1000;
+      time.textContent = words(left);
+      if (left <= 0 && !time.dataset.over) { time.dataset.over = "1"; setTimeout(refresh, 500); }
+    }
   };
 
   // A reply that can still be undone counts down; at its end the page looks what became of it.
@@ -92,6 +98,7 @@
         $("#wrote")?.removeAttribute("hidden");
       }
       if (!seen && field) $("#moved")?.removeAttribute("hidden");
+      window.desk?.moved(region, fresh);
       return;
     }
     if (busy(region)) return;
@@ -107,6 +114,7 @@
     if (up) scroller.scrollTop -= region.scrollHeight - before;
     else if (scroller && getComputedStyle(scroller).overflowY === "visible" && atEnd) newest();
     keepDrafts(region); localise(region); undos();
+    window.desk?.drawn(region);
   };
 
   let fetching = false, again = false;
@@ -221,11 +229,6 @@
   document.addEventListener("change", (event) => {
     const channel = event.target.closest?.("#channel");
     if (channel) $("#channel-because").textContent = channel.selectedOptions[0].dataset.why || "as you chose";
-    const canned = event.target.closest?.("select[data-canned]");
-    if (!canned || !canned.value) return;
-    const box = $("textarea", canned.form);
-    box.value = (box.value ? box.value.trimEnd() + "\n\n" : "") + canned.value;
-    canned.value = ""; box.focus(); box.dispatchEvent(new Event("input", { bubbles: true }));
   });
 
   // A form is sent once: the key in it makes a second one harmless, this keeps it from being tried.
