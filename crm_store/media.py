@@ -18,6 +18,7 @@ from crm_store import conversations
 from crm_store.batch_plan import Album, Plan
 from crm_store.schema import albums, interaction_attachments, interactions, media
 from crm_store.schema import conversations as talks
+from hub.ids import Ids
 from hub.model import Attachment, Media
 
 WAITING, FETCHING, DONE, FAILED, REFUSED = "waiting", "fetching", "done", "failed", "refused"
@@ -233,7 +234,9 @@ def _loaded(tx: Connection, claimed: Sequence[Row[Any]]) -> list[Due]:
     ]
 
 
-def finish(tx: Connection, ended: Sequence[Ended], *, owner: str | None) -> list[Ended]:
+def finish(
+    tx: Connection, ids: Ids, ended: Sequence[Ended], *, owner: str | None, now: datetime
+) -> list[Ended]:
     """Note what became of tries; those that changed what people see.
 
     A file counts whoever brought it, the first time; that it did not come counts only from who holds the lease.
@@ -261,8 +264,17 @@ def finish(tx: Connection, ended: Sequence[Ended], *, owner: str | None) -> list
         if one.file is not None:
             _attach(tx, one.due, one.file)
         told.append(one)
+    for conversation, what in sorted(
+        {(o.due.conversation_id, _EVENTS[o.state]) for o in told if o.state in _EVENTS}
+    ):
+        conversations.log(
+            tx, ids, conversation, what, "system", now
+        )  # live pages that no notice reached see it
     conversations.touch(tx, sorted({one.due.conversation_id for one in told}))
     return told
+
+
+_EVENTS = {DONE: "file_came", FAILED: "file_missing", REFUSED: "file_missing"}
 
 
 def _attach(tx: Connection, due: Due, file: Attachment) -> None:

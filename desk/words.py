@@ -82,7 +82,7 @@ EVENTS = {
     "copy_failed": "a copy to {to} did not arrive",
 }
 # Said by the messages themselves; repeating them would only be noise in the history.
-UNSHOWN = frozenset(("opened", "answered", "reply_held"))
+UNSHOWN = frozenset(("opened", "answered", "reply_held", "file_came", "file_missing"))
 
 PRESENCE = {
     "available": "Available",

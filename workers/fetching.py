@@ -136,7 +136,7 @@ class Fetching:
 
     def _turn(self, closing: bool) -> tuple[list[Due], datetime | None]:
         """Note what ended, and claim what is due. Looks without writing while there is nothing to do."""
-        now, accounts = self._now(), self._accounts()
+        ids, now, accounts = self._store.ids, self._now(), self._accounts()
         ended = list(self._ended)
         with self._store.read() as tx:
             waiting = {} if closing else media.waiting(tx, now)
@@ -151,7 +151,7 @@ class Fetching:
         if ended or rooms:
 
             def work(tx: Connection) -> tuple[list[Ended], list[Due]]:
-                told = media.finish(tx, ended, owner=self._owner)
+                told = media.finish(tx, ids, ended, owner=self._owner, now=now)
                 return told, media.claim(tx, rooms, owner=self._owner, now=now, lease=_LEASE)
 
             told, claimed = self._store.run(work)

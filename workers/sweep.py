@@ -65,7 +65,7 @@ def look(store: Store, accounts: Collection[str], now: datetime) -> Swept:
         counts[name] = len(found)
         moved += found
     try:
-        files = store.run(lambda tx: homeless_files(tx, accounts, now))
+        files = store.run(lambda tx: homeless_files(tx, ids, accounts, now))
         counts["files"], talks = len(files), {one.due.conversation_id for one in files}
     except MainstemError as error:
         _log.warning("step failed", step="files", error=str(error))
@@ -74,10 +74,10 @@ def look(store: Store, accounts: Collection[str], now: datetime) -> Swept:
     return Swept(counts, moved, talks)
 
 
-def homeless_files(tx: Connection, accounts: Collection[str], now: datetime) -> list[media.Ended]:
+def homeless_files(tx: Connection, ids: Ids, accounts: Collection[str], now: datetime) -> list[media.Ended]:
     """The same for customers' files that nobody can fetch any more."""
     found = media.homeless(tx, accounts, now - HOMELESS_AFTER)
-    return media.finish(tx, found, owner=None)
+    return media.finish(tx, ids, found, owner=None, now=now)
 
 
 def homeless(tx: Connection, ids: Ids, accounts: Collection[str], now: datetime) -> list[Moved]:

@@ -440,9 +440,9 @@ async def test_who_dies_leaves_a_file_that_is_fetched_again(room: Darkroom) -> N
     assert room.blobs.usage()[0] == 1
     # The dead one was only frozen, and comes back with the same file, and with bad news.
     late = Ended(due=due, state="done", file=room.told[0].file)
-    assert store.run(lambda tx: media.finish(tx, [late], owner="dead")) == []
+    assert store.run(lambda tx: media.finish(tx, store.ids, [late], owner="dead", now=START)) == []
     bad = Ended(due=due, state="failed", why="no")
-    assert store.run(lambda tx: media.finish(tx, [bad], owner="dead")) == []
+    assert store.run(lambda tx: media.finish(tx, store.ids, [bad], owner="dead", now=START)) == []
     entry = room.entry(message)
     assert (len(entry.attachments), entry.expected) == (1, ())
     with store.read() as tx:
@@ -462,7 +462,9 @@ async def test_it_counts_who_is_first_even_after_its_lease(room: Darkroom) -> No
         room.office.later(seconds=2)
     slow, _ = claimed
     bad = Ended(due=slow, state="failed", why="no")
-    assert store.run(lambda tx: media.finish(tx, [bad], owner="slow")) == [], "it holds no lease"
+    assert store.run(lambda tx: media.finish(tx, store.ids, [bad], owner="slow", now=START)) == [], (
+        "it holds no lease"
+    )
     assert room.row(message).state == "fetching"
 
 
