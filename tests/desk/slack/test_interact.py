@@ -17,7 +17,7 @@ from tests.desk.slack.pressing import Pressing, shown
 
 # names that are no press: surfaces, blocks that are only read at submit, marks
 _SILENT = {
-    "SURFACE", "FILES", "DISPOSITION", "TAGS", "REASON", "UNTIL", "COMMAND", "SEND_REACTION", "INTERNAL_MARK",
+    "SURFACE", "FILES", "COPIES", "DISPOSITION", "TAGS", "REASON", "UNTIL", "COMMAND", "SEND_REACTION", "INTERNAL_MARK",
     "SENT_MARK", "METADATA",
     "WHY_VIEW", "HISTORY_VIEW", "FOUND_VIEW",  # nothing to submit
 }  # fmt: skip
