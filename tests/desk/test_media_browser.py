@@ -58,6 +58,11 @@ def test_files_come_in_while_the_page_is_open(room: Room, address: str, page: An
             break
         page.wait_for_timeout(50)
     assert page.evaluate("document.querySelector('audio').duration") == 1.0
+    page.evaluate("document.querySelector('audio').currentTime = 0.5")
+    room.later(seconds=5)
+    room.writes("webchat:bob", "And?", name="Bob")
+    page.wait_for_selector("text=And?")
+    assert page.evaluate("document.querySelector('audio').currentTime") == 0.5, "who listens goes on listening"
     assert page.locator("video").count() == 1
     assert page.evaluate("document.querySelector('.pics img').naturalWidth") == 0
     if SHOTS:

@@ -105,10 +105,15 @@
     const open = new Set($$("details[open][id]", region).map((d) => d.id));
     const focused = region.contains(document.activeElement) ? document.activeElement.id : "";
     const scroller = region.closest(".scroll"), up = scroller && scroller.scrollTop < -40;
+    const players = $$("audio[id], video[id]", region).filter((p) => p.currentTime > 0).map((p) => [p, p.paused]);
     const before = region.scrollHeight, ids = new Set($$("[id]", region).map((e) => e.id));
     const atEnd = region.getBoundingClientRect().bottom < innerHeight + 60;
     region.innerHTML = region.served = fresh.innerHTML;
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    for (const [player, paused] of players) {  // who listens goes on listening
+      document.getElementById(player.id)?.replaceWith(player);
+      if (!paused && player.isConnected) player.play().catch(() => {});
+    }
     for (const each of $$("[id]", region)) if (!ids.has(each.id) && ids.size) each.classList.add("fresh");
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     if (up) scroller.scrollTop -= region.scrollHeight - before;
