@@ -78,8 +78,8 @@ def test_every_error_of_metas(name: str, code: SendCode, retry: bool, whole: boo
     for status in (400, 500):  # the code decides, whatever the status
         said = errors.failure(status, answer(int(number), int(subcode or 0)), None)
         assert (said.code, said.retry, said.whole_account, said.provider_code) == (code, retry, whole, name)
-    assert said.detail.startswith(f"{name}: ")
-    assert (said.after_s is not None) == (code is THROTTLED)
+        assert said.detail.startswith(f"{name}: ")
+        assert (said.after_s is not None) == (code is THROTTLED)
 
 
 def test_the_table_has_a_row_for_each_error() -> None:

@@ -349,7 +349,7 @@ def test_settings_are_complained_about() -> None:
     good = {"phone_number_id": "106540352242922"}
 
     def wrong(**settings: Any) -> str:
-        secrets = {"app_secret": ("s",), "token": ("t",), "verify_token": ("v",)}
+        secrets: dict[str, tuple[str, ...]] = {"app_secret": ("s",), "token": ("t",), "verify_token": ("v",)}
         made = Account(
             key="whatsapp/main", connector="whatsapp", name="main", brand="main", title="W", settings=settings,
             secrets=secrets,

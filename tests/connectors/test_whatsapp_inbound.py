@@ -297,7 +297,8 @@ async def test_the_signature_is_over_the_bytes_as_they_came(shop: Shop) -> None:
     await shop.number.customer().says("é / < % @")
     (body,) = shop.hook.raw
     raw = shop.raw(body)
-    for secrets in ((shop.graph.app_secret,), ("newer", shop.graph.app_secret)):
+    held: tuple[tuple[str, ...], ...] = ((shop.graph.app_secret,), ("newer", shop.graph.app_secret))
+    for secrets in held:
         both = {**shop.account.secrets, "app_secret": secrets}
         CONNECTOR.verify(raw, replace(shop.account, secrets=both))
     rewritten = json.dumps(json.loads(body)).encode()
@@ -313,7 +314,8 @@ async def test_the_signature_is_over_the_bytes_as_they_came(shop: Shop) -> None:
     ):
         with pytest.raises(Forged):
             CONNECTOR.verify(wrong, shop.account)
-    for secrets in ((), ("",), ("other",)):
+    held = ((), ("",), ("other",))
+    for secrets in held:
         both = {**shop.account.secrets, "app_secret": secrets}
         with pytest.raises(Forged):
             CONNECTOR.verify(raw, replace(shop.account, secrets=both))
