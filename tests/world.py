@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,14 +33,17 @@ from hub.blobs import Blobs, Reader
 from hub.configfiles import load
 from hub.inlet import Inlet, ProducerReport
 from hub.journal import Journal
+from hub.links import Links
 from hub.stream import Reader as StreamReader
 from mainstem import ports
 from mainstem.pool import Pool
 from router import consume
 from router.rules import compile_rules
+from tests.servers import free_port
 from tests.servers.http import Provider, Say, Seen
 from workers.changing import Changing
 from workers.drain import Drain
+from workers.fetching import Fetching
 from workers.lane import Tuning
 from workers.rates import Rates
 
@@ -112,6 +115,9 @@ class World:
         self.redis = redis.Redis.from_url(valkey)
         self.redis_async = redis.asyncio.Redis.from_url(valkey)
         self.blobs = Blobs(folder / "blobs")
+        self.port = free_port()
+        self.public_url = f"http://127.0.0.1:{self.port}"  # known before it listens: providers sign it
+        self.links = Links(KEY, self.public_url, days=7)
         self.journal = Journal.open(folder / "journal")
         self.inlet = Inlet(self.journal, self.redis_async, StoreReceipts(store), clock=self.clock)
         self.reader = StreamReader(self.redis)
@@ -145,7 +151,8 @@ class World:
             accounts=lambda: self.accounts,
             accept=self.inlet.accept,
             blobs=EdgeBlobs(),
-            public_url="http://127.0.0.1",
+            public_url=self.public_url,
+            links=self.links,
             redis=self.redis_async,
             history=ports.StoreHistory(self.store, self.pool),
             live=ports.StoreLive(self.store, self.pool),
@@ -155,10 +162,11 @@ class World:
     # ------------------------------------------------------------------------------------------------- machinery
 
     async def settle(self) -> None:
-        """Journal to stream, stream to store, outbox to the far ends, until nothing moves (bounded)."""
+        """Journal to stream, stream to store, outbox to the far ends, files from there, until nothing moves
+        (bounded)."""
         for _ in range(50):
             routed = await self.route()
-            sent = await self.deliver()
+            sent = await self.deliver() + await self.fetch()
             waiting = list(self.journal.pending_seqs(0, self.journal.next_seq))
             known = intake.known(self.store, self.journal.producer, waiting) if waiting else set()
             if not routed and not sent and len(known) == len(waiting):
@@ -179,17 +187,7 @@ class World:
 
     async def deliver(self) -> int:
         """One drain of the outbox at the world's time, and the changes of what went out."""
-
-        def wire() -> Wire:
-            return Wire(
-                http=self._outbound,
-                redis=self.redis_async,
-                blobs=Reader(self.blobs),
-                public_url="http://127.0.0.1",
-                now=self.clock(),
-            )
-
-        async with guarded_session(allow_private=True) as self._outbound:
+        async with self._wire() as wire:
             drained = await Drain(
                 self.store,
                 lambda: self.accounts,
@@ -210,6 +208,47 @@ class World:
             ).run()
         return drained.tried + changed.tried
 
+    async def fetch(self) -> int:
+        """The files that customers sent and whose bytes are at their providers."""
+        async with self._wire() as wire:
+            done = await Fetching(
+                self.store,
+                lambda: self.accounts,
+                wire=wire,
+                blobs=self.blobs,
+                owner="world",
+                now=self.clock,
+                poll_s=0.01,
+            ).run()
+        return done.tried
+
+    async def catches_up(self, account: str, cursor: str | None = None) -> str | None:
+        """An account that `Polls` is asked for what came in until it has no more; where that was."""
+        connector: Any = CONNECTORS[account.partition("/")[0]]
+        async with self._wire() as wire:
+            while True:
+                found = await connector.poll(self.accounts[account], cursor, wire())
+                for blob in found.blobs:
+                    await self.blobs.aput(blob)
+                if found.events:
+                    await self.inlet.accept(found.events)
+                cursor = found.cursor or cursor
+                if found.again_s or not found.events:
+                    return cursor
+
+    @asynccontextmanager
+    async def _wire(self) -> AsyncIterator[Callable[[], Wire]]:
+        """What a call to a provider may use, at the world's time."""
+        async with guarded_session(allow_private=True) as http:
+            yield lambda: Wire(
+                http=http,
+                redis=self.redis_async,
+                blobs=Reader(self.blobs),
+                public_url=self.public_url,
+                now=self.clock(),
+                link=lambda file: self.links.make(file, self.clock()),
+            )
+
     # ---------------------------------------------------------------------------------------------------- people
 
     @asynccontextmanager
@@ -217,7 +256,7 @@ class World:
         """A tab with our chat in it; with `token`, the same visitor's after a reload."""
         page = Page(self, token)
         async with self.http.ws_connect(
-            f"{self.url}/chat/main/ws", headers={"Origin": "http://127.0.0.1"}
+            f"{self.url}/chat/main/ws", headers={"Origin": self.public_url}
         ) as socket:
             await page.hello(socket)
             yield page
@@ -428,7 +467,7 @@ async def world(
         pump = asyncio.create_task(made.inlet.run())
         async with (
             aiohttp.ClientSession() as made.http,
-            serve(build_app(made.edge()), "127.0.0.1", 0, shutdown_s=0.1) as made.url,
+            serve(build_app(made.edge()), "127.0.0.1", made.port, shutdown_s=0.1) as made.url,
         ):
             yield made
         pump.cancel()
