@@ -81,7 +81,6 @@ CODES: dict[int, Meaning] = {
     130429: _patience("more messages a second than our number may send", 5.0),
     131048: _patience("WhatsApp limits our number, since many blocked it or called it spam", 3600.0),
     131056: _patience("too many messages to this person within a short time", 6.0, whole=False),
-    131064: _patience("our number has reached a limit of messages", 3600.0),
     133016: _patience("the number was registered and deregistered too often", 3600.0),
     # ------------------------------------------------------------------ Meta's own trouble
     -1: _later("Instagram's server failed"),
@@ -109,7 +108,6 @@ CODES: dict[int, Meaning] = {
     131050: _recipient("they have stopped marketing messages from us"),
     131062: _recipient("this message needs their phone number, and we have their WhatsApp id alone"),
     131063: _recipient("our account may not write to people in that country"),
-    131066: _recipient("WhatsApp cannot deliver to this person"),
     # ------------------------------------------------------------------ the window
     470: Meaning(_CLOSED, "their last word is more than 24 hours ago: send a template"),
     131047: Meaning(_CLOSED, "their last word is more than 24 hours ago: send a template"),
@@ -148,7 +146,6 @@ CODES: dict[int, Meaning] = {
     131037: _account("the display name of our number must be approved first"),
     131042: _account("WhatsApp cannot bill us: look at the payment method"),
     131045: _account("our number is not registered rightly: register it again"),
-    131059: _account("our business account may not send"),
     133000: _account("the number was not deregistered completely: do that once more"),
     133005: _account("the PIN of two-step verification is wrong"),
     133006: _account("our number must be verified before it is registered"),

@@ -107,11 +107,14 @@ class Order(msgspec.Struct, gc=False):
 
 
 class System(msgspec.Struct, gc=False):
+    """previous_user_id: since August 2026."""
+
     type: str = ""
     body: str = ""
     wa_id: str = ""
     new_wa_id: str = ""
     user_id: str = ""
+    previous_user_id: str = ""
 
 
 class Inner(msgspec.Struct, gc=False):

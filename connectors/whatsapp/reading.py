@@ -153,6 +153,8 @@ def _system(message: Message, what: What) -> None:
     now = told.wa_id or told.new_wa_id
     if message.sender and now and now != message.sender:
         _same(_who(message.sender, ""), _who(now, ""), what)
+    if told.user_id and told.previous_user_id and told.previous_user_id != told.user_id:
+        _same(_who("", told.previous_user_id), _who("", told.user_id), what)
     if told.user_id:
         _link(now or message.sender, told.user_id, what)
     if not told.user_id and not now:
@@ -256,7 +258,8 @@ def _preference(wish: Preference, what: What) -> None:
 
 
 def _new_id(update: NewId, what: What) -> None:
-    """.../business-scoped-user-ids: a new number brings a new id."""
+    """A new number brings a new id. Meta took this field back in August 2026 (a system message says it); resellers and
+    the local stand-in still send it."""
     before, now = _who("", update.user_id.previous), _who("", update.user_id.current)
     if before != now:
         _same(before, now, what)

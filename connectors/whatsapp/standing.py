@@ -25,7 +25,7 @@ FILE_BYTES = 100 * 1024 * 1024
 USER_AGENT = "Mainstem"
 _NEEDED = ("whatsapp_business_messaging",)
 _MANAGES = "whatsapp_business_management"
-FIELDS = ("messages", "user_preferences", "user_id_update")
+FIELDS = ("messages", "user_preferences")
 _ASKED = (
     "display_phone_number,verified_name,quality_rating,status,code_verification_status,name_status,platform_type,"
     "account_mode,webhook_configuration,health_status"

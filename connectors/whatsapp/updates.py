@@ -22,15 +22,15 @@ from hub import log
 from hub.config import Account
 
 OBJECT = "whatsapp_business_account"
-# Fields of the account itself, and the Business app's: Meta's pages name them, and they hold nothing that was said to
-# us. They are logged and left.
+# Fields of the account itself, and of what others say or handle for it (the Business app, Meta's own agent): Meta's
+# pages name them, and they hold nothing that was said to us. They are logged and left.
 SILENT_FIELDS = frozenset({
     "account_alerts", "account_review_update", "account_settings_update", "account_update", "automatic_events",
     "business_capability_update", "business_status_update", "consumer_profile", "flows", "group_lifecycle_update",
     "group_participants_update", "group_settings_update", "group_status_update", "history", "message_echoes",
     "message_template_components_update", "message_template_quality_update", "message_template_status_update",
     "messaging_handovers", "partner_solutions", "payment_configuration_update", "phone_number_name_update",
-    "phone_number_quality_update", "security", "smb_app_state_sync", "smb_message_echoes",
+    "phone_number_quality_update", "security", "smb_app_state_sync", "smb_message_echoes", "standby",
     "template_category_update", "template_correct_category_detection", "tracking_events",
 })  # fmt: skip
 _log = log.get("whatsapp")

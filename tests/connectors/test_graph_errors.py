@@ -25,7 +25,7 @@ ROWS: list[tuple[str, SendCode, bool, bool]] = [
     ("4", THROTTLED, True, True), ("9", THROTTLED, True, True), ("17", THROTTLED, True, True),
     ("32", THROTTLED, True, True), ("341", THROTTLED, True, True), ("613", THROTTLED, True, True),
     ("80006", THROTTLED, True, True), ("80007", THROTTLED, True, True), ("130429", THROTTLED, True, True),
-    ("131048", THROTTLED, True, True), ("131056", THROTTLED, True, False), ("131064", THROTTLED, True, True),
+    ("131048", THROTTLED, True, True), ("131056", THROTTLED, True, False),
     ("133016", THROTTLED, True, True), ("4/2018022", THROTTLED, True, True),
     ("4/2018354", THROTTLED, True, False), ("613/1893016", THROTTLED, True, False),
     # Meta's own trouble
@@ -34,12 +34,17 @@ ROWS: list[tuple[str, SendCode, bool, bool]] = [
     ("131057", STATUS, True, True), ("133004", STATUS, True, False), ("135000", STATUS, True, False),
     ("1/1357046", UNKNOWN, False, False), ("1/99", CONFIG, False, True), ("2/2018344", CONFIG, False, True),
     # who it is for
-    ("551", STOPPED, False, False), ("551/1545041", STOPPED, False, False), ("10/2018108", STOPPED, False, False),
-    ("200/1545041", STOPPED, False, False), ("10900", REJECTED, False, False), ("10903", REJECTED, False, False),
-    ("130403", REJECTED, False, False), ("130472", REJECTED, False, False), ("130497", REJECTED, False, False),
-    ("131021", REJECTED, False, False), ("131026", REJECTED, False, False), ("131030", REJECTED, False, False),
-    ("131049", REJECTED, False, False), ("131050", REJECTED, False, False), ("131062", REJECTED, False, False),
-    ("131063", REJECTED, False, False), ("131066", REJECTED, False, False), ("9/2018352", REJECTED, False, False),
+    ("551", STOPPED, False, False), ("551/1545041", STOPPED, False, False),
+    ("10/2018108", STOPPED, False, False),
+    ("200/1545041", STOPPED, False, False), ("10900", REJECTED, False, False),
+    ("10903", REJECTED, False, False),
+    ("130403", REJECTED, False, False), ("130472", REJECTED, False, False),
+    ("130497", REJECTED, False, False),
+    ("131021", REJECTED, False, False), ("131026", REJECTED, False, False),
+    ("131030", REJECTED, False, False),
+    ("131049", REJECTED, False, False), ("131050", REJECTED, False, False),
+    ("131062", REJECTED, False, False),
+    ("131063", REJECTED, False, False), ("9/2018352", REJECTED, False, False),
     ("100/2018001", REJECTED, False, False), ("100/2018164", REJECTED, False, False),
     ("100/2534014", REJECTED, False, False), ("100/2534037", REJECTED, False, False),
     # the window
@@ -59,10 +64,11 @@ ROWS: list[tuple[str, SendCode, bool, bool]] = [
     # our account and number
     ("131005", CONFIG, False, True), ("131006", CONFIG, False, True), ("131031", CONFIG, False, True),
     ("131037", CONFIG, False, True), ("131042", CONFIG, False, True), ("131045", CONFIG, False, True),
-    ("131059", CONFIG, False, True), ("133000", CONFIG, False, True), ("133005", CONFIG, False, True),
+    ("133000", CONFIG, False, True), ("133005", CONFIG, False, True),
     ("133006", CONFIG, False, True), ("133008", CONFIG, False, True), ("133009", CONFIG, False, True),
     ("133010", CONFIG, False, True), ("133015", CONFIG, False, True), ("134011", CONFIG, False, True),
-    ("100/33", CONFIG, False, True), ("200/2018021", CONFIG, False, True), ("200/2018028", CONFIG, False, True),
+    ("100/33", CONFIG, False, True), ("200/2018021", CONFIG, False, True),
+    ("200/2018028", CONFIG, False, True),
     ("200/2534041", CONFIG, False, True),
 ]  # fmt: skip
 
