@@ -172,7 +172,7 @@ class Read(msgspec.Struct, gc=False):
     mid: str | None = None
 
 
-class Event(msgspec.Struct, rename={"policy_enforcement": "policy-enforcement"}, gc=False):
+class Event(msgspec.Struct, rename={"policy": "policy-enforcement"}, gc=False):
     sender: Person | None = None
     recipient: Person | None = None
     timestamp: int = 0
@@ -184,13 +184,15 @@ class Event(msgspec.Struct, rename={"policy_enforcement": "policy-enforcement"},
     optin: Optin | None = None
     delivery: Delivery | None = None
     read: Read | None = None
-    # Nothing that is said to us: who has the conversation, who has linked an account, Meta's policy.
-    pass_thread_control: msgspec.Raw | None = None
-    take_thread_control: msgspec.Raw | None = None
-    request_thread_control: msgspec.Raw | None = None
-    app_roles: msgspec.Raw | None = None
-    account_linking: msgspec.Raw | None = None
-    policy_enforcement: msgspec.Raw | None = None
+    # Nothing that is said to us: who has the conversation, who has linked an account, Meta's policy (which two
+    # pages spell in two ways).
+    pass_thread_control: msgspec.Raw = msgspec.Raw()
+    take_thread_control: msgspec.Raw = msgspec.Raw()
+    request_thread_control: msgspec.Raw = msgspec.Raw()
+    app_roles: msgspec.Raw = msgspec.Raw()
+    account_linking: msgspec.Raw = msgspec.Raw()
+    policy_enforcement: msgspec.Raw = msgspec.Raw()
+    policy: msgspec.Raw = msgspec.Raw()
 
 
 # ------------------------------------------------------------------------------------------------------------ public

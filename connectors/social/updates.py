@@ -96,9 +96,6 @@ def _read_entry(raw: bytes, gathered: Gathered, own: str, way: Way) -> None:
         return
     named = str(entry.id)
     key = batch.owner(gathered.account, own, named)
-    if key is None:
-        gathered.keep(whole, batch.nobodys(way.words, named))
-        return
     for listed, pieces, read in (
         ("messaging", entry.messaging, _read_messaging),
         ("standby", entry.standby, _read_messaging),
@@ -106,6 +103,9 @@ def _read_entry(raw: bytes, gathered: Gathered, own: str, way: Way) -> None:
     ):
         for piece in pieces or ():
             alone = batch.envelope(way.object, batch.part(named, listed, [bytes(piece)], entry.time))
+            if key is None:
+                gathered.keep(alone, batch.nobodys(way.words, named))
+                continue
             account, standby = gathered.account, listed == "standby"
             what = What(way, account, key, named, gathered, alone, entry.time or 0, standby=standby)
             try:
@@ -136,10 +136,10 @@ def _read_messaging(piece: msgspec.Raw, what: What) -> None:
             read(found, event, what)
             return
     for kind in _SILENT:
-        if getattr(event, kind) is not None:
+        if bytes(getattr(event, kind)):
             _log.debug("nothing that is said to us", account=what.key, kind=kind)
             return
-    if event.policy_enforcement is not None:
+    if bytes(event.policy_enforcement) or bytes(event.policy):
         _log.warning("Meta enforces its policy: look at the Page's Support Inbox", account=what.key)
         return
     known = {"sender", "recipient", "timestamp"}

@@ -1,0 +1,134 @@
+"""What we ask of Meta besides sending: files, how the account stands, and that the app be told of it.
+
+https://developers.facebook.com/docs/graph-api/reference/page/subscribed_apps, .../reference/debug_token and
+https://developers.facebook.com/docs/instagram-platform/webhooks ("Enable subscriptions"). The address itself is entered
+in the app's dashboard; what an account can be asked is which fields of it the app gets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from connectors import fetching
+from connectors.base import Fetched, Finding, Wire
+from connectors.graph import api
+from connectors.social.content import HOSTS
+from hub.config import Account
+from hub.errors import SendCode, SendError
+from hub.model import Media
+
+FILE_BYTES = 100 * 1024 * 1024  # ours: Meta documents none for what customers send
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Who is asked. node: of the subscription; looks: the fields of `node` that say who it is. fields: what we read.
+    perhaps: those of them that some accounts do not have. scopes: permissions without which nothing works; further:
+    those for what is said in public. debugs: a token can be looked at (not at graph.instagram.com)."""
+
+    node: str
+    host: str
+    looks: str
+    fields: tuple[str, ...]
+    perhaps: tuple[str, ...]
+    scopes: tuple[str, ...]
+    further: tuple[str, ...]
+    debugs: bool
+
+
+async def fetch(media: Media, account: Account, wire: Wire) -> Fetched:
+    """The address carries its own proof, so no token goes along; it ends after some days."""
+    own = account.settings.get("api")
+    host = (urlsplit(own).hostname or "",) if isinstance(own, str) else ()
+    fetched = await fetching.get(wire, media.ref, limit_bytes=FILE_BYTES, hosts=(*HOSTS, *host))
+    return Fetched(
+        data=fetched.data,
+        content_type=media.content_type or fetched.content_type,
+        name=media.name or fetched.name,
+    )
+
+
+def address(account: Account, wire: Wire) -> str:
+    return f"{wire.public_url.rstrip('/')}/in/{account.connector}/{quote(account.name, safe='')}"
+
+
+async def who(account: Account, wire: Wire, place: Place) -> api.Json:
+    return await api.get(
+        wire, account, api.url(account, place.node, {"fields": place.looks}, host=place.host)
+    )
+
+
+async def examine(account: Account, wire: Wire, place: Place) -> list[Finding]:
+    """The token's permissions, and the fields of which the app is told."""
+    found = await _token(account, wire, place) if place.debugs else []
+    where = api.url(account, f"{place.node}/subscribed_apps", host=place.host)
+    said = (await api.get(wire, account, where)).get("data")
+    apps = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+    held = {
+        str(field)
+        for one in apps
+        if isinstance(listed := one.get("subscribed_fields"), list)
+        for field in listed
+    }
+    cure = f"run `mainstem channel hook {account.key}`"
+    missing = [field for field in place.fields if field not in held]
+    lost = [field for field in missing if field not in place.perhaps]
+    if not apps:
+        found.append(Finding(what="the app is not told of anything", wrong=f"Nothing comes in: {cure}."))
+    elif lost:
+        found.append(
+            Finding(what=f"the app is not told of {', '.join(lost)}", wrong=f"These are lost: {cure}.")
+        )
+    elif missing:
+        found.append(Finding(what=f"the app is told of all but {', '.join(missing)}"))
+    else:
+        found.append(Finding(what="the app is told of all that is read here"))
+    ours = address(account, wire)
+    found.append(Finding(what=f"in the app's dashboard the address must be {ours}, or a sibling's"))
+    return found
+
+
+async def _token(account: Account, wire: Wire, place: Place) -> list[Finding]:
+    try:
+        where = api.url(account, "debug_token", {"input_token": api.token(account)}, host=place.host)
+        said = (await api.get(wire, account, where)).get("data")
+    except SendError as error:
+        return [Finding(what=f"the token could not be looked at: {error.detail}")]
+    said = said if isinstance(said, dict) else {}
+    scopes, ends = said.get("scopes"), said.get("expires_at")
+    held = {str(one) for one in scopes} if isinstance(scopes, list) else set()
+    found = []
+    missing = [one for one in place.scopes if one not in held]
+    public = [one for one in place.further if one not in held]
+    if missing:
+        cure = "Give the app these permissions, and make a new token."
+        found.append(Finding(what=f"the token lacks {', '.join(missing)}", wrong=cure))
+    if public:
+        found.append(Finding(what=f"without {', '.join(public)} comments cannot be read or answered"))
+    if isinstance(ends, int) and ends > 0:
+        days = (ends - wire.now.timestamp()) / 86_400
+        cure = "Make one of a system user, which does not end, or renew it before." if days < 14 else ""
+        found.append(Finding(what=f"the token ends in {days:.0f} days", wrong=cure))
+    elif not missing:
+        found.append(Finding(what="the token has what it needs, and does not end"))
+    return found
+
+
+async def hook(account: Account, wire: Wire, place: Place) -> str:
+    """Tell the app of the fields that are read here. Twice is harmless. Raises SendError."""
+    where = api.url(account, f"{place.node}/subscribed_apps", host=place.host)
+    asked = place.fields
+    try:
+        said = await api.put(wire, account, where, {"subscribed_fields": ",".join(asked)})
+    except SendError as error:
+        if error.code is not SendCode.MESSAGE_INVALID or not place.perhaps:
+            raise
+        asked = tuple(field for field in asked if field not in place.perhaps)
+        said = await api.put(wire, account, where, {"subscribed_fields": ",".join(asked)})
+    if said.get("success") not in (True, "true"):
+        raise SendError(SendCode.RESPONSE_CONTENT, "Meta does not say that the app is subscribed")
+    return (
+        f"Meta now tells the app of {', '.join(asked)}. Where it tells it is entered in the app's dashboard: "
+        f"{address(account, wire)}, with the verify token."
+    )
