@@ -62,7 +62,9 @@ def test_files_come_in_while_the_page_is_open(room: Room, address: str, page: An
     room.later(seconds=5)
     room.writes("webchat:bob", "And?", name="Bob")
     page.wait_for_selector("text=And?")
-    assert page.evaluate("document.querySelector('audio').currentTime") == 0.5, "who listens goes on listening"
+    assert page.evaluate("document.querySelector('audio').currentTime") == 0.5, (
+        "who listens goes on listening"
+    )
     assert page.locator("video").count() == 1
     assert page.evaluate("document.querySelector('.pics img').naturalWidth") == 0
     if SHOTS:

@@ -82,7 +82,7 @@ def test_keys_are_where_they_were_asked_for(s3: S3) -> None:
 def test_the_bucket_stands_in_the_hosts_name_or_in_the_path(address: str, endpoint: str | None) -> None:
     config = Bucket(bucket.read(address), CREDENTIALS)._store.config
     assert config.get("endpoint") == endpoint
-    assert config["virtual_hosted_style_request"] == ("false" if "path_style" in address else "true")
+    assert str(config["virtual_hosted_style_request"]) == ("false" if "path_style" in address else "true")
 
 
 def test_what_is_there_is_not_sent_again(s3: S3) -> None:
