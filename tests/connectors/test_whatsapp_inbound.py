@@ -1,77 +1,38 @@
-"""What WhatsApp tells us, as the local Graph API delivers it: signed, in batches, again and again; its files; how the
-number stands."""
+"""What WhatsApp tells us, as the local Graph API delivers it: signed, in batches, again and again."""
 
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from connectors.base import Answer, FetchError, Finding, Parsed, Raw, Wire
+from connectors.base import Answer, Parsed, Raw
 from connectors.graph import batch
 from connectors.whatsapp import CONNECTOR
 from hub.config import Account
-from hub.errors import Forged, Malformed, SendCode, SendError
+from hub.errors import Forged, Malformed
 from hub.model import (
     Change,
     ConsentChanged,
     DeliveryReported,
     DeliveryStatus,
-    Event,
     IdentityLearned,
-    Media,
     MessageChanged,
     MessageReceived,
     Unreadable,
 )
-from tests.connectors.graph_world import PUBLIC, at, message, wire
-from tests.servers.graph import Graph, Number
+from tests.connectors.graph_world import PUBLIC, message
+from tests.connectors.whatsapp_world import Shop, opened
 from tests.servers.graph.customer import AD
-from tests.servers.graph.hook import Hook
 
 JPEG = b"\xff\xd8\xff\xe0" + b"x" * 500
 
 
-class Shop:
-    """Two numbers of ours behind one app; what Meta delivers is read as its first account would."""
-
-    def __init__(self, graph: Graph, number: Number, second: Number, hook: Hook, way: Wire) -> None:
-        self.graph, self.number, self.second, self.hook, self.way = graph, number, second, hook, way
-        siblings = {number.id: "whatsapp/main", second.id: "whatsapp/second"}
-        self.account: Account = replace(at(graph, number), siblings=siblings)
-
-    def raw(self, body: bytes, **headers: str) -> Raw:
-        signed = {"x-hub-signature-256": self.graph.door.signed(body)["X-Hub-Signature-256"], **headers}
-        return Raw(
-            method="POST",
-            url=f"{PUBLIC}/in/whatsapp/main",
-            headers={name: [value] for name, value in signed.items()},
-            body=body,
-            received_at=datetime.now(UTC),
-        )
-
-    def read(self, body: bytes) -> Parsed:
-        raw = self.raw(body)
-        CONNECTOR.verify(raw, self.account)
-        return CONNECTOR.parse(raw, self.account)
-
-    def heard(self) -> list[Event]:
-        """All that was delivered since the last look."""
-        bodies, self.hook.raw = self.hook.raw, []
-        return [event for body in bodies for event in self.read(body).events]
-
-    def messages(self) -> list[MessageReceived]:
-        return [event for event in self.heard() if isinstance(event, MessageReceived)]
-
-
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
-    async with Graph() as graph, wire() as way, Hook(graph.app_secret, graph.verify_token) as hook:
-        assert await graph.subscribe(hook.url)
-        number, second = graph.number(), graph.number("+1 555-078-3882")
-        yield Shop(graph, number, second, hook, way)
+    async with opened() as shop:
+        yield shop
 
 
 # ------------------------------------------------------------------------------------------------------- what is said
@@ -356,116 +317,3 @@ def test_the_handshake(query: str, good: bool) -> None:
     parsed = CONNECTOR.parse(raw, account)
     assert parsed == Parsed()
     assert CONNECTOR.answer(raw, account, parsed) == Answer(body=b"1158201444")
-
-
-# ------------------------------------------------------------------------------------------------------------ files
-
-
-async def picture(shop: Shop) -> Media:
-    await shop.number.customer().sends(JPEG, "image/jpeg")
-    return shop.messages()[0].media[0]
-
-
-async def test_a_file_is_asked_for_by_its_id_and_fetched_with_the_token(shop: Shop) -> None:
-    found = await CONNECTOR.fetch(await picture(shop), shop.account, shop.way)
-    assert (found.data, found.content_type) == (JPEG, "image/jpeg")
-    await shop.graph.passes(600)  # the address in the webhook has ended; the id has not
-    again = await CONNECTOR.fetch(Media(ref=list(shop.graph.media)[-1]), shop.account, shop.way)
-    assert again.data == JPEG
-
-
-async def test_an_address_that_has_ended_is_asked_for_anew(shop: Shop) -> None:
-    media = await picture(shop)
-    shop.graph.fail(at="cdn", status=404)
-    with pytest.raises(FetchError) as caught:
-        await CONNECTOR.fetch(media, shop.account, shop.way)
-    assert caught.value.retry
-    assert (await CONNECTOR.fetch(media, shop.account, shop.way)).data == JPEG
-
-
-async def test_a_file_that_is_gone_is_gone(shop: Shop) -> None:
-    media = await picture(shop)
-    await shop.graph.passes(8 * 86_400)
-    with pytest.raises(FetchError) as caught:
-        await CONNECTOR.fetch(media, shop.account, shop.way)
-    assert not caught.value.retry
-    shop.number.expire()
-    with pytest.raises(FetchError) as caught:
-        await CONNECTOR.fetch(media, shop.account, shop.way)
-    assert caught.value.retry  # the token may be mended
-    assert shop.number.token not in str(caught.value)
-
-
-async def test_the_token_goes_to_metas_hosts_alone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    media = await picture(shop)
-    ask = shop.number._media
-
-    def elsewhere(*given: Any) -> dict[str, Any]:
-        return {**ask(*given), "url": "https://evil.example/a.jpg"}
-
-    monkeypatch.setattr(shop.number, "_media", elsewhere)
-    with pytest.raises(FetchError, match="has no files"):
-        await CONNECTOR.fetch(media, shop.account, shop.way)
-
-
-# ------------------------------------------------------------------------------------------------------- how it stands
-
-
-def wrongs(found: tuple[Finding, ...]) -> str:
-    return " | ".join(f"{one.what}: {one.wrong}" for one in found if one.wrong)
-
-
-async def test_doctor_sees_a_number_that_stands_well(shop: Shop) -> None:
-    shop.graph.listen(f"{PUBLIC}/in/whatsapp/second", "whatsapp_business_account")  # a sibling's address does
-    found = await CONNECTOR.examine(shop.account, shop.way)
-    assert wrongs(found) == ""
-    said = " | ".join(one.what for one in found)
-    for words in (
-        "Acme",
-        "connected",
-        "GREEN",
-        "notifications go to",
-        "has what it needs",
-        "subscribed to the",
-    ):
-        assert words in said
-
-
-async def test_doctor_sees_what_is_wrong(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = shop.number.node
-    bad = {
-        **good,
-        "status": "FLAGGED",
-        "quality_rating": "RED",
-        "name_status": "DECLINED",
-        "platform_type": "ON",
-    }
-    monkeypatch.setattr(type(shop.number), "node", property(lambda _: bad))
-    shop.number.waba.apps = False
-    monkeypatch.setattr(type(shop.number), "scopes", ["whatsapp_business_messaging"], raising=False)
-    monkeypatch.setattr(type(shop.number.waba), "scopes", ["whatsapp_business_messaging"])
-    said = wrongs(await CONNECTOR.examine(shop.account, shop.way))
-    for words in (
-        "FLAGGED",
-        "RED",
-        "DECLINED",
-        "lives on ON",
-        "should come here",
-        "lacks",
-        "is not subscribed",
-    ):
-        assert words in said
-
-
-async def test_hook_subscribes_the_business_account_to_our_address(shop: Shop) -> None:
-    shop.number.waba.apps = False
-    assert f"{PUBLIC}/in/whatsapp/main" in await CONNECTOR.hook(shop.account, shop.way)
-    assert shop.number.waba.apps
-    assert shop.graph.requests[-1].body == {
-        "override_callback_uri": f"{PUBLIC}/in/whatsapp/main",
-        "verify_token": shop.graph.verify_token,
-    }
-    settings = {name: value for name, value in shop.account.settings.items() if name != "waba_id"}
-    with pytest.raises(SendError) as caught:
-        await CONNECTOR.hook(replace(shop.account, settings=settings), shop.way)
-    assert caught.value.code is SendCode.CHANNEL_CONFIG
