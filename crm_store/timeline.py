@@ -1,7 +1,7 @@
 """What was said, as people read it: interactions with their attachments, changes and deliveries.
 
-Seven statements for any number of entries, two more where something is quoted. Pages go by id, which grows in the order of the stream; within a page
-entries stand by the time of their timeline, then by id.
+Seven statements for any number of entries, two more where something is quoted. Pages go by id, which grows in the
+order of the stream; within a page entries stand by the time of their timeline, then by id.
 """
 
 from __future__ import annotations

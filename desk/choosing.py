@@ -11,12 +11,11 @@ from sqlalchemy import Connection, case, func, select
 from crm_store import carried, conversations, customers
 from crm_store.customers import Customer, Identity
 from crm_store.schema import account_states, interactions
+from desk.kinds import PUBLIC_FORMS
 from hub import urn as urns
 from hub.config import Account, Config
 from hub.limits import Limits
 from router.choose import Address
-
-PUBLIC_FORMS = ("comment", "mention")  # hub.model.MessageReceived.form: what everybody can read
 
 Live = Callable[[Sequence[tuple[str, str]]], Iterable[tuple[str, str]]]
 

@@ -17,7 +17,7 @@ from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import identities
 from crm_store.schema import interactions as interactions_table
-from desk.choosing import PUBLIC_FORMS
+from desk.kinds import PUBLIC_FORMS
 from desk.rights import Rights
 from hub import urn as urns
 from hub.clock import from_us, to_us

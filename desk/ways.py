@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from crm_store.carried import Carried, heard
 from crm_store.cards import Card
+from crm_store.carried import Carried, heard
 from desk import prepared, words
 from hub.clock import from_us
 from hub.config import CannedReply, Config

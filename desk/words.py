@@ -49,7 +49,7 @@ CODES = {
     "rejected": "The provider refuses this message or this address for good. Use another channel.",
     "opted_out": "The customer has stopped messages on this channel. Use another, if they allow it.",
     "window_closed": "This channel allows answers only for a while after the customer's last word, and that is over. "
-    "Use another channel.",
+    "Use another channel, or an approved text.",
     "unknown": "Nobody can say whether it was sent.",
     "customer_wrote": "The customer wrote while you were writing. Read it, then decide whether this still fits.",
 }

@@ -112,8 +112,9 @@ def scene(tx: Connection, desk: SlackDesk, thread_id: int, now: datetime) -> Sce
     first = next((post for post in posts if post.kind == CARD), None)
     anchor = first.interaction_id if first is not None else None
     shown = look.card(
-        tx, desk.config(), desk.rules(), thread.conversation_id, now, anchor=anchor, desk_url=desk.desk_url
-    )
+        tx, desk.config(), desk.rules(), thread.conversation_id, now, anchor=anchor, desk_url=desk.desk_url,
+        limits=desk.limits,
+    )  # fmt: skip
     drawing = cards.card(shown, now)
     if thread.retired_at is not None:
         living = desk_threads.living(tx, SURFACE, thread.conversation_id)

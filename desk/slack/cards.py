@@ -50,6 +50,7 @@ def card(shown_: Shown, now: datetime) -> Post:
         _title(shown_),
         context(*_small_print(shown_)),
         section(_state(shown_)),
+        *_window(shown_),
         *_said(shown_),
         *_elsewhere(shown_),
         context(because(shown_.because, shown_), *_why(shown_.because)),
@@ -100,6 +101,17 @@ def _state(shown_: Shown) -> str:
     if one.state == "pending":
         return f"{icon} *{who or 'Nobody'}* has answered · customer's turn"
     return f"{icon} *{who or 'Somebody'}* has it" + (f" · unanswered {since}{goal}" if since else "")
+
+
+def _window(shown_: Shown) -> list[Block]:
+    """Until when free text goes the way they came; Slack's clock counts on, so the card need not."""
+    one = shown_.window
+    if one is None:
+        return []
+    if one.until is None:
+        return [context(f":hourglass: {escape(one.channel)}: free text only after they write")]
+    until = f"{when(one.until, '{date_short_pretty} {time}')} ({when(one.until, '{ago}')})"
+    return [context(f":hourglass: {escape(one.channel)}: free text until {until}")]
 
 
 def _said(shown_: Shown) -> list[Block]:

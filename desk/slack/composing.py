@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from desk import words
-from desk.slack import names
+from desk.slack import extras, names
 from desk.slack.blocks import (
     INPUT_CHARS,
     OPTION_VALUE_CHARS,
@@ -35,6 +35,7 @@ from desk.slack.blocks import words as say
 from desk.slack.look import Shown
 from desk.slack.text import escape, line
 from hub import urn as urns
+from hub.config import CannedReply
 from hub.limits import Limits
 from hub.text import segments
 from router.choose import Choice, Option
@@ -97,14 +98,23 @@ def about(shown: Shown) -> Block:
 
 
 def way(one: Option) -> str:
-    """The value of one way to answer: "account|urn", or a hash of it where that is longer than Slack takes."""
+    """The value of one way to answer: "account|urn|flags", or a hash of the first two where that is longer than Slack
+    takes. The flags (extras.flags) say what a modal must know without the store."""
     value = f"{one.account or ''}|{one.urn}"
-    return value if len(value) <= OPTION_VALUE_CHARS else f"#{hashlib.sha256(value.encode()).hexdigest()}"
+    if len(value) > OPTION_VALUE_CHARS - 3:
+        value = f"#{hashlib.sha256(value.encode()).hexdigest()}"
+    flags = extras.flags(one)
+    return f"{value}|{flags}" if flags else value
+
+
+def same_way(one: Option, value: str | None) -> bool:
+    """Does the menu's value name it, whatever has become of its window since?"""
+    return bool(value) and extras.bare(way(one)) == extras.bare(str(value))
 
 
 def chosen(choice: Choice, value: str | None) -> Option | None:
     """The way that a modal's channel menu names; None for none, and for one that is not there any more."""
-    return next((one for one in choice.options if way(one) == value), None)
+    return next((one for one in choice.options if same_way(one, value)), None)
 
 
 def reply(
@@ -119,14 +129,17 @@ def reply(
     notice: str = "",
     canned: bool = True,
     copies: Sequence[str] = (),
+    ready: CannedReply | None = None,
+    choices: str = "",
 ) -> View:
     """Answer the customer. The channel is preset to the chooser's winner (or `channel`, a `way`), with its reason.
-    copies: who gets one of a mail, unless the agent drops them.
+    copies: who gets one of a mail, unless the agent drops them. ready: a ready-made reply whose places are to be
+    filled. choices: answers to tap, one a line.
 
     It reports every character, every change of the channel and of `then`: `changed` makes the new view of those.
     """
-    usable = [one for one in choice.options if one.usable][:OPTIONS]
-    picked = chosen(choice, channel) or choice.winner
+    usable = [one for one in choice.options if one.usable or one.template][:OPTIONS]
+    picked = chosen(choice, channel) or next(iter(usable), None)
     blocks = [*above(notice), about(shown)]
     if shown.said is not None and shown.said.text:
         blocks.append(quote(shown.said.text, _QUOTED))
@@ -135,6 +148,8 @@ def reply(
     blocks += [_canned()] if canned else []
     blocks += [text_box(text, "Your reply"), context(count(text, picked, limits))]
     blocks[-1]["block_id"] = _COUNT
+    if any(_of(one, limits).choices for one in usable):
+        blocks.append(extras.taps_input(choices))
     blocks += _channel(choice, usable, picked)
     if copies and any(words.is_mail(one.account or "") for one in usable):
         blocks.append(_copies(copies))
@@ -148,6 +163,8 @@ def reply(
         )
     )
     blocks += [ended()] if then == "close" else []
+    says = {names.TEXT: text, names.CHANNEL: way(picked) if picked else None, names.CHOICES: choices}
+    blocks = extras.refit(blocks, says, limits, ready)
     submit = "Send" if usable else ""
     return modal(names.REPLY_VIEW, f"Reply to #{shown.card.number}", blocks, meta, submit)
 
@@ -188,11 +205,19 @@ def _channel(choice: Choice, usable: Sequence[Option], picked: Option | None) ->
     """The ways that are open as a menu, why this one, and below it what blocks the others."""
     blocks: list[Block] = []
     if usable:
-        options = [option(f"{one.title} · {address(one.urn)}", way(one), _speaks(one)) for one in usable]
+        options = [
+            option(
+                f"{one.title} · {address(one.urn)}",
+                way(one),
+                "approved texts only" if one.template else _speaks(one),
+            )
+            for one in usable
+        ]
         element = menu(names.CHANNEL, "Channel", options, way(picked) if picked else None)
-        blocks.append(field_of("By", element, hint=f"Suggested: {choice.reasons[0]}", dispatch=True))
+        blocks.append(field_of("By", element, hint=_suggested(choice), dispatch=True))
     else:
         blocks.append(section(f":no_entry: *{escape(choice.reasons[0])}*"))
+    blocks += extras.windows(choice)
     shut = [one for one in choice.options if not one.usable][:8]
     if shut:
         told = (
@@ -207,8 +232,14 @@ def address(urn: str) -> str:
     return urns.display(urn) if urns.scheme(urn) in urns.PUBLIC else urns.display(urn)[:8]
 
 
+def _suggested(choice: Choice) -> str:
+    if choice.winner is None:
+        return "Free text goes no way at the moment; an approved text can."
+    return f"Suggested: {choice.reasons[0]}"
+
+
 def _speaks(one: Option) -> str:
-    return ", ".join(one.speaks_for) or "open"
+    return "approved texts only" if one.template else ", ".join(one.speaks_for) or "open"
 
 
 def copy_value(urn: str) -> str:
@@ -278,7 +309,7 @@ def count_for(text: str, account: str, limits: Mapping[str, Limits]) -> str:
     most = min(limits[connector].text_chars if connector in limits else INPUT_CHARS, INPUT_CHARS)
     if len(text) > most:
         return f":warning: *{len(text):,} characters*; this channel takes {most:,}."
-    if words.channel(account) != "SMS":
+    if not (connector in limits and limits[connector].segments) and words.channel(account) != "SMS":
         return f"{len(text):,} of {most:,} characters"
     found = segments(text)
     odd = next((c for c in text if not segments(c).gsm), "")
@@ -292,22 +323,24 @@ def count_for(text: str, account: str, limits: Mapping[str, Limits]) -> str:
     return f"*{found.count} SMS* · {room}{why}"
 
 
-def changed(view: Mapping[str, Any], limits: Mapping[str, Limits]) -> View | None:
+def changed(
+    view: Mapping[str, Any], limits: Mapping[str, Limits], ready: CannedReply | None = None
+) -> View | None:
     """The reply's view as it is to be after somebody typed, chose another channel or another `then`; None: as it is.
 
-    view: as Slack tells of it, with its state. What stands in its inputs stays: Slack keeps it by block_id.
+    view: as Slack tells of it, with its state. ready: the ready-made reply that is being filled. What stands in its
+    inputs stays: Slack keeps it by block_id.
     """
     says = values(view)
-    account = str(says.get(names.CHANNEL) or "").partition("|")[0]
-    if account.startswith("#"):  # a hash, which names no account
-        account = ""
-    note = context(count_for(str(says.get(names.TEXT) or ""), account, limits)) | {"block_id": _COUNT}
+    account = extras.chosen(says.get(names.CHANNEL)).account
+    note = context(count_for(extras.text_of(says, ready), account, limits)) | {"block_id": _COUNT}
     closes = says.get(names.THEN) == "close"
     old = list(view.get("blocks") or ())
     blocks = [note if one.get("block_id") == _COUNT else dict(one) for one in old]
     if closes and not any(one.get("block_id") == _ENDED for one in blocks):
         blocks.append(ended())
     blocks = [one for one in blocks if closes or one.get("block_id") != _ENDED]
+    blocks = extras.refit(blocks, says, limits, ready)
     return None if list(map(_key, blocks)) == list(map(_key, old)) else _again(view, blocks)
 
 
@@ -315,25 +348,49 @@ def _words(block: Mapping[str, Any]) -> str:
     return " ".join(str(one.get("text")) for one in block.get("elements") or ())
 
 
-def _key(block: Mapping[str, Any]) -> tuple[str, str]:
-    return str(block.get("block_id")), _words(block) if block.get("block_id") == _COUNT else ""
+def _key(block: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*extras.seen(block), _words(block) if block.get("block_id") == _COUNT else "")
 
 
-def with_text(view: Mapping[str, Any], text: str, limits: Mapping[str, Limits]) -> View:
+def with_text(
+    view: Mapping[str, Any], text: str, limits: Mapping[str, Limits], choices: Sequence[str] = ()
+) -> View:
     """The view with `text` in its reply's box instead of what stood there; its block has a new id, or Slack would
-    keep the old text. The ready-made menu is emptied the same way, so that the same reply can be chosen again."""
+    keep the old text. choices: among the answers to tap. The ready-made menu is emptied the same way, so that the same
+    reply can be chosen again."""
     blocks: list[Block] = copy.deepcopy(list(view.get("blocks") or ()))
     for place, block in enumerate(blocks):
         action = (block.get("element") or {}).get("action_id")
-        if action in (names.TEXT, names.CANNED):
-            base, _, turn = str(block["block_id"]).partition(".")
-            fresh = f"{base}.{int(turn or 0) + 1}"
+        if action in (names.TEXT, names.CANNED) or (action == names.CHOICES and choices):
+            fresh = _fresh(block)
             blocks[place] = (
                 text_box(text, "Your reply", fresh)
                 if action == names.TEXT
+                else extras.taps_input("\n".join(choices), fresh)
+                if action == names.CHOICES
                 else _canned() | {"block_id": fresh}
             )
     state = copy.deepcopy(dict(view.get("state") or {}))
     state.setdefault("values", {})["text.put"] = {names.TEXT: {"value": text}}
+    if choices:
+        state["values"]["choices.put"] = {names.CHOICES: {"value": "\n".join(choices)}}
     new = _again(view, blocks)
     return changed({**new, "state": state}, limits) or new
+
+
+def _fresh(block: Mapping[str, Any]) -> str:
+    """Another id for an input, so that Slack shows what we put there."""
+    base, _, turn = str(block["block_id"]).partition(".")
+    return f"{base}.{int(turn or 0) + 1}"
+
+
+def with_ready(
+    view: Mapping[str, Any], meta: str, limits: Mapping[str, Limits], ready: CannedReply | None
+) -> View:
+    """The view with a ready-made reply to be filled, or (None) without one. meta: its new private_metadata."""
+    blocks: list[Block] = copy.deepcopy(list(view.get("blocks") or ()))
+    for place, block in enumerate(blocks):
+        if (block.get("element") or {}).get("action_id") == names.CANNED:
+            blocks[place] = _canned() | {"block_id": _fresh(block)}
+    new = {**_again(view, blocks), "private_metadata": meta}
+    return changed({**new, "state": view.get("state") or {}}, limits, ready) or new

@@ -44,7 +44,13 @@ def shown_to(desk: SlackDesk, tx: Connection, agent: Agent, conversation: int | 
     """What its card shows. Raises NotFound."""
     card = visible(tx, agent, conversation)
     return look.card(
-        tx, desk.config(), desk.rules(), card.conversation_id, desk.clock(), desk_url=desk.desk_url
+        tx,
+        desk.config(),
+        desk.rules(),
+        card.conversation_id,
+        desk.clock(),
+        desk_url=desk.desk_url,
+        limits=desk.limits,
     )
 
 

@@ -64,6 +64,10 @@ ACTIONS: dict[str, Work] = {
     names.CHANNEL: reply.changed,
     names.THEN: reply.changed,
     names.CANNED: reply.canned,
+    names.CHOICES: reply.changed,
+    names.PUBLIC: reply.changed,
+    names.DROP_READY: reply.dropped,
+    **dict.fromkeys(names.PLACES, reply.changed),
     names.QUEUE: _later,
     names.AGENT: _later,
 }

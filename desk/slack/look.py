@@ -6,7 +6,7 @@ Drawing them is cards.py's, thread.py's, modals.py's and home.py's, which are pu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,8 +24,9 @@ from crm_store.schema import (
     quarantine,
 )
 from crm_store.views import Card, Entry, FailedSend, Happening, QueueRow
-from desk import health, words
+from desk import health, ways, words
 from desk.health import Blocked, Health
+from desk.kinds import UNSHOWABLE
 from desk.slack import thread as draw
 from desk.slack.blocks import Post
 from desk.slack.names import SURFACE
@@ -34,6 +35,7 @@ from hub import urn as urns
 from hub.config import Agent, Config, Role
 from hub.configrouting import DEFAULT
 from hub.errors import ConfigError, NotFound
+from hub.limits import Limits
 from router.rules import RuleSet
 
 ELSEWHERE = 3  # interactions on other channels that a card shows
@@ -65,8 +67,8 @@ class Shown:
     """What a card shows. Texts and names are the customer's own, as they came; who draws them makes them harmless.
 
     address: a number or mailbox; an id that says nothing is left out. said: the customer's message that the card
-    quotes (`anchor` is its id), None where they never wrote. goal_s: within
-    which its queue means to answer. direct: what the assignee types in the thread goes to the customer.
+    quotes (`anchor` is its id), None where they never wrote. goal_s: within which its queue means to answer. window:
+    until when free text goes the way they came. direct: what the assignee types in the thread goes to the customer.
     """
 
     card: Card
@@ -86,6 +88,7 @@ class Shown:
     goal_s: float | None
     direct: bool
     url: str
+    window: ways.Window | None = None
 
     @property
     def anchor(self) -> int | None:
@@ -134,6 +137,7 @@ def card(
     *,
     anchor: int | None = None,
     desk_url: str = "",
+    limits: Mapping[str, Limits] | None = None,
 ) -> Shown:
     """A conversation's card. Raises NotFound.
 
@@ -164,6 +168,7 @@ def card(
         goal_s=queue.service_within_s if queue else None,
         direct=queue.slack_direct if queue else False,
         url=page(desk_url, found.number),
+        window=ways.window(tx, found, config, limits or {}),
     )
 
 
@@ -278,6 +283,7 @@ def thread(
     for entry in entries.values():
         url = page(desk_url, entry.number)
         shown = entry.id == since_id and entry.direction == "in" and _fits(entry.text) and not entry.fields
+        shown = shown and entry.cites is None and not entry.text.startswith(UNSHOWABLE)
         if shown and not (entry.attachments or entry.expected):
             continue
         item = _item(config, entry, typed, now, url, text=not shown)

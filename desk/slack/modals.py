@@ -49,6 +49,7 @@ from desk.slack.composing import (
 from desk.slack.look import Shown
 from desk.slack.reading import found, history, why
 from desk.slack.text import line
+from desk.ways import approved_for, ready
 from hub import urn as urns
 from hub.config import Account, Config
 from hub.errors import Refused
@@ -71,9 +72,11 @@ SNOOZES = {
 # ---------------------------------------------------------------------------------------- menus that are searched
 
 
-def canned_options(config: Config, queue: str, query: str) -> list[Block]:
-    """The ready-made replies of a queue in which every word of the query stands, those whose title has it first."""
-    known = [one for one in config.replies.values() if not one.queues or queue in one.queues]
+def canned_options(config: Config, queue: str, query: str, only_for: str | None = None) -> list[Block]:
+    """The ready-made replies of a queue in which every word of the query stands, those whose title has it first.
+    only_for: an account that takes nothing but approved texts now."""
+    known = [one for one in ready(config, queue) if one.places <= len(names.PLACES)]
+    known = [one for one in known if only_for is None or approved_for(one, only_for)]
     parts = fold(query).split()
     hits = [one for one in known if all(part in fold(f"{one.title} {one.text} {one.key}") for part in parts)]
     hits.sort(key=lambda one: not all(part in fold(one.title) for part in parts))

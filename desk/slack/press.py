@@ -58,7 +58,7 @@ class About:
 
     key: made when the modal opened, so that however often it is submitted, it is done once. seen: the newest inbound
     interaction that the agent saw in it. event: the newest of the conversation's events then. files_of: an interaction
-    whose files go along with the reply.
+    whose files go along with the reply. ready: the ready-made reply that was picked, to be filled.
     """
 
     conversation: int = 0
@@ -67,6 +67,7 @@ class About:
     event: int = 0
     queue: str = ""
     files_of: int | None = None
+    ready: str = ""
 
     def text(self) -> str:
         return json.dumps(

@@ -8,6 +8,7 @@ from datetime import datetime
 from crm_store.timeline import Entry
 from crm_store.views import Card, ConversationView, Decided, Happening, Hits
 from desk import words
+from desk.kinds import kind_of
 from desk.slack import names
 from desk.slack.blocks import (
     VIEW_BLOCKS,
@@ -28,7 +29,7 @@ from desk.slack.blocks import (
 from desk.slack.blocks import words as say
 from desk.slack.look import Shown, place
 from desk.slack.text import ago, escape, line, shown, when
-from desk.slack.thread import files, seen
+from desk.slack.thread import carried, cites, files, seen
 from hub.config import Config
 from router.explain import Applied, Explanation, NearMiss, Seen
 
@@ -183,13 +184,17 @@ def _said(entry: Entry, config: Config) -> list[Block]:
     elif entry.delivery is not None:
         asks = entry.delivery.asks
         small.append("waits for a word" if asks else words.DELIVERIES[entry.delivery.state][0].lower())
+    small += ["tapped"] if kind_of(entry).tapped else []
+    small += carried(entry.delivery) if entry.delivery is not None else []
     small += ["edited"] if entry.first_text is not None else []
+    small += [f"<{kind_of(entry).map}|on the map>"] if kind_of(entry).map else []
     small += ["deleted"] if entry.deleted else []
     style = ("strike",) if entry.deleted or entry.withdrawn else ()
     leaves = [leaf(f"{line(entry.subject, 200)}\n", "bold")] if entry.subject else []
     leaves.append(leaf(cut(shown(entry.text), ENTRY_BYTES) if seen(entry.text) else "No text.", *style))
     return [
         context(plain(line(who, 80)), " · ".join(small)),
+        *([cites(entry.cites)] if entry.cites is not None else []),
         rich(quoted(*leaves)),
         *files(entry),
     ]

@@ -10,26 +10,29 @@ import asyncio
 import re
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection, select
 
 from crm_store import timeline, views
-from crm_store.carried import Carried
+from crm_store.carried import NOTHING, Carried
 from crm_store.schema import interactions
 from crm_store.timeline import Entry
 from crm_store.views import Card
-from desk import replying
-from desk.replying import ReplyResult, Then
+from desk import replying, ways, words
+from desk.replying import ReplyResult, Then, WindowClosed
 from desk.rights import rights
-from desk.slack import blocks, composing, files, look, modals, names
+from desk.slack import blocks, composing, extras, files, look, modals, names
 from desk.slack.blocks import View
 from desk.slack.context import SlackDesk
 from desk.slack.press import About, Press, Wrong, about, in_time, said
 from desk.slack.text import emoji
+from desk.ways import Written
 from hub import urn as urns
+from hub.config import CannedReply
 from hub.errors import Conflict, Refused, Unavailable
 from hub.limits import Limits
 from hub.model import Attachment
@@ -55,6 +58,7 @@ class Draft:
     notice: str = ""
     not_by: tuple[str, str] | None = None
     files_of: int | None = None
+    choices: str = ""
 
 
 # ------------------------------------------------------------------------------------------------- opening the modal
@@ -86,7 +90,9 @@ def build(desk: SlackDesk, conversation: int, agent: str, draft: Draft) -> View:
     if card.state == "closed":
         raise Refused(f"#{card.number} is closed; open it again first.")
     with desk.store.read() as tx:
-        shown = look.card(tx, config, desk.rules(), conversation, desk.clock(), desk_url=desk.desk_url)
+        shown = look.card(
+            tx, config, desk.rules(), conversation, desk.clock(), desk_url=desk.desk_url, limits=desk.limits
+        )
     choice = desk.actions.choices(conversation, agent)
     meta = About(
         conversation=conversation,
@@ -103,6 +109,7 @@ def build(desk: SlackDesk, conversation: int, agent: str, draft: Draft) -> View:
         channel=_other(choice, draft.not_by),
         notice=draft.notice,
         copies=desk.actions.copies(conversation),
+        choices=draft.choices,
     )
 
 
@@ -141,26 +148,47 @@ async def changed(press: Press) -> None:
         if typing.get(modal) is not mine:
             return  # there is a newer one
         del typing[modal]
-    view = modals.changed(press.view, press.desk.limits)
+    view = modals.changed(press.view, press.desk.limits, _ready(press))
     if view is not None:
         await press.update(view)
 
 
+def _ready(press: Press) -> CannedReply | None:
+    """The ready-made reply that is being filled in this modal."""
+    return press.desk.config().replies.get(about(press.view).ready)
+
+
 async def canned(press: Press) -> None:
-    """A ready-made reply goes below what stands there already."""
+    """A ready-made reply goes below what stands there already; one that has places, or that is all that may go, is
+    filled first."""
     await press.ack()
     reply = press.desk.config().replies.get(press.value)
     if reply is None or not press.in_modal:
         return
-    typed = str(modals.values(press.view).get(names.TEXT) or "").rstrip()
+    says = modals.values(press.view)
+    if reply.places or extras.chosen(says.get(names.CHANNEL)).template:
+        meta = replace(about(press.view), ready=reply.key).text()
+        await press.update(composing.with_ready(press.view, meta, press.desk.limits, reply), force=True)
+        return
+    typed = str(says.get(names.TEXT) or "").rstrip()
     text = f"{typed}\n\n{reply.text}" if typed else reply.text
-    await press.update(modals.with_text(press.view, text, press.desk.limits), force=True)
+    choices = () if str(says.get(names.CHOICES) or "").strip() else reply.choices
+    await press.update(composing.with_text(press.view, text, press.desk.limits, choices), force=True)
+
+
+async def dropped(press: Press) -> None:
+    """Not that ready-made reply."""
+    await press.ack()
+    meta = replace(about(press.view), ready="").text()
+    await press.update(composing.with_ready(press.view, meta, press.desk.limits, None), force=True)
 
 
 def canned_options(desk: SlackDesk, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The ready-made replies of the queue that fit what was typed."""
-    queue = about(body.get("view") or {}).queue
-    return modals.canned_options(desk.config(), queue, str(body.get("value") or ""))
+    """The ready-made replies of the queue that fit what was typed, and the way that is chosen."""
+    view = body.get("view") or {}
+    way = extras.chosen(modals.values(view).get(names.CHANNEL))
+    only_for = way.account if way.template else None
+    return modals.canned_options(desk.config(), about(view).queue, str(body.get("value") or ""), only_for)
 
 
 # ----------------------------------------------------------------------------------------------------------- sending
@@ -169,10 +197,10 @@ def canned_options(desk: SlackDesk, body: Mapping[str, Any]) -> list[dict[str, A
 async def sent(press: Press) -> dict[str, Any] | None:
     """Send was pressed: the reply stands in the store before the modal closes."""
     meta, says = about(press.view), modals.values(press.view)
-    text = written(says)
     way = await _way(press, meta.conversation, says.get(names.CHANNEL))
+    text, carries = _composed(press, meta, says, way)
     attached = await _files(press, way, list(says.get(names.FILES) or ()), meta)
-    result = await press.do(
+    sending = press.do(
         _send,
         press.desk,
         meta,
@@ -183,13 +211,62 @@ async def sent(press: Press) -> dict[str, Any] | None:
         _THEN.get(str(says.get(names.THEN)), "leave"),
         says.get(names.DISPOSITION) or None,
         tuple(says.get(names.COPIES) or ()) if composing.dropped(press.view) else None,
+        carries,
     )
+    try:
+        result = await sending
+    except WindowClosed as closed:
+        return {"response_action": "update", "view": await press.do(_elsewhere, press, meta, says, closed)}
     if result.held_reason is None:
         return None
     return {
         "response_action": "update",
         "view": await press.look(lambda tx: _held(tx, meta, result)),
     }
+
+
+def _composed(press: Press, meta: About, says: Mapping[str, Any], way: Option | None) -> tuple[str, Carried]:
+    """The words, and what goes with them. Raises Wrong, Refused."""
+    try:
+        choices = ways.taps(str(says.get(names.CHOICES) or ""))
+    except Refused as error:
+        raise Wrong(names.CHOICES, str(error)) from error
+    ready = _ready(press)
+    alone = way is not None and way.template and ready is not None
+    typed = Written(
+        text="" if alone else written(says),
+        ready=meta.ready,
+        places=extras.places(says, ready) if ready else (),
+        choices=choices,
+        public=says.get(names.PUBLIC) == extras.PUBLIC,
+    )
+    return ways.composed(typed, press.desk.config(), meta.queue, way)
+
+
+def _elsewhere(press: Press, meta: About, says: Mapping[str, Any], closed: WindowClosed) -> View:
+    """The modal anew, where the window has closed meanwhile: by another way, or with what is approved."""
+    desk, agent = press.desk, press.agent.key
+    found = ways.instead(
+        desk.actions.choices(meta.conversation, agent),
+        ways.ready(desk.config(), meta.queue),
+        closed.account,
+        closed.urn,
+    )
+    told = [str(closed)]
+    if found.way is not None:
+        told.append(f"{found.way.title} is chosen below instead.")
+    if found.replies:
+        titles = ", ".join(f"\u201c{one.title}\u201d" for one in found.replies[:3])
+        told.append(f"Approved texts still go: choose {words.channel(closed.account)} again, then {titles}.")
+    text, choices = str(says.get(names.TEXT) or ""), str(says.get(names.CHOICES) or "")
+    draft = Draft(
+        text=text,
+        choices=choices,
+        notice=" ".join(told),
+        not_by=(closed.account, closed.urn),
+        files_of=meta.files_of,
+    )
+    return build(desk, meta.conversation, agent, draft)
 
 
 def written(says: Mapping[str, Any]) -> str:
@@ -212,6 +289,7 @@ def _send(
     then: Then,
     disposition: str | None,
     copies: tuple[str, ...] | None = None,
+    carries: Carried = NOTHING,
 ) -> ReplyResult:
     """The reply, once. The same window submitted again finds what it made: as it is, if that is what is asked for now;
     made anew, if it was undone since; and refused, if another text is out already. copies: what stayed in the menu of
@@ -232,7 +310,7 @@ def _send(
             seen_inbound=meta.seen,
             then=then,
             disposition=disposition,
-            carries=Carried(cc=cc),
+            carries=msgspec.structs.replace(carries, cc=cc),
         )
         if result.new:
             return result

@@ -30,6 +30,7 @@ from desk.slack.sample import (
     thread_shots,
 )
 from desk.slack.sample import ago as _at
+from desk.slack.sample_messaging import messaging_shots
 from router.choose import Address, Choice, choose
 from router.explain import Applied, Explanation, NearMiss, Seen
 from router.rules import Decision
@@ -372,4 +373,4 @@ def ops_shots() -> list[Shot]:
 
 def shots() -> list[Shot]:
     """Everything, in the order of the page."""
-    return [*card_shots(), *thread_shots(), *modal_shots(), *home_shots(), *ops_shots()]
+    return [*card_shots(), *thread_shots(), *modal_shots(), *messaging_shots(), *home_shots(), *ops_shots()]

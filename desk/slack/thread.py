@@ -11,8 +11,10 @@ from dataclasses import replace
 from datetime import datetime
 from difflib import SequenceMatcher
 
+from crm_store.cited import Cited
 from crm_store.timeline import Delivery, Entry
 from desk import words
+from desk.kinds import PUBLIC_FORMS, UNSHOWABLE, kind_of
 from desk.slack import names
 from desk.slack.blocks import (
     FALLBACK_CHARS,
@@ -67,11 +69,13 @@ def message(entry: Entry, config: Config, *, url: str = "", text: bool = True) -
     """What the customer wrote. text False: the card shows that already, and here are the files that came with it."""
     name = words.called(entry.sender_name, entry.urn)
     form = "" if entry.form == "message" else f" · {line(entry.form, 20)}"
+    form += ", in public" if entry.form in PUBLIC_FORMS else ""
     small = []
     # Slack shows when it was posted; where that is much later, the message says when it was written.
     if (entry.received_at - entry.at).total_seconds() > _LATE_S:
         small.append(f"written {when(entry.at)}")
     small += ["automatic"] if entry.automatic else []
+    small += ["tapped"] if kind_of(entry).tapped else []
     small += doubt(entry)
     if entry.participants:
         small.append(f"also to {escape(line(', '.join(display(urn) for urn in entry.participants), 300))}")
@@ -109,7 +113,8 @@ def note(entry: Entry, config: Config, *, url: str = "") -> Post:
 
 def _body(entry: Entry, url: str) -> list[Block]:
     """Subject, text, fields of a form, files."""
-    blocks: list[Block] = []
+    kind = kind_of(entry)
+    blocks: list[Block] = [cites(entry.cites)] if entry.cites is not None else []
     if entry.subject:
         blocks.append(rich(say(leaf(line(entry.subject, 200), "bold"))))
     if entry.deleted and not entry.text:
@@ -120,13 +125,39 @@ def _body(entry: Entry, url: str) -> list[Block]:
         blocks.append(quote(entry.text, TEXT_BYTES))
     elif not (entry.attachments or entry.expected or entry.fields):
         blocks.append(context("_No text._"))
-    if entry.fields:
-        blocks.append(_fields(entry.fields, 2000 if entry.text else TEXT_BYTES))
+    if kind.fields:
+        blocks.append(_fields(kind.fields, 2000 if entry.text else TEXT_BYTES))
+    if kind.map:
+        blocks.append(context(f":round_pushpin: <{kind.map}|On the map>"))
     blocks += files(entry)
+    if entry.raw and entry.text.startswith(UNSHOWABLE):
+        where = f"<{url}#m{entry.id}|in the web desk>" if url else "in the web desk"
+        blocks.append(context(f"A lead finds the raw request {where}."))
     if len(shown(entry.text).encode()) > TEXT_BYTES:
         rest = f"<{url}|All of it is in the web desk.>" if url else "All of it is in the web desk."
         blocks.append(context(f"This is the beginning. {rest}"))
     return blocks
+
+
+def cites(cited: Cited) -> Block:
+    """The earlier message that this one quotes."""
+    if cited.id is None:
+        return context("_Quotes a message that is not here._")
+    who = "we" if cited.direction == "out" else line(cited.sender_name, 40) or "they"
+    said = "(taken back)" if cited.deleted else line(cited.text, 160) or "a file"
+    return context(":leftwards_arrow_with_hook:", plain(f"{who}: {said}", 240))
+
+
+def carried(delivery: Delivery) -> list[str]:
+    """How a reply went, beside its words; mrkdwn of ours."""
+    with_it, told = delivery.carries, []
+    if with_it.template is not None:
+        language = f" ({escape(line(with_it.template.language, 12))})" if with_it.template.language else ""
+        told.append(f"as the template “{escape(line(with_it.template.name, 60))}”{language}")
+    told += ["*in public*: everybody can read it"] if with_it.public else []
+    if with_it.choices:
+        told.append(f"to tap: {escape(line(' · '.join(with_it.choices), 300))}")
+    return told
 
 
 def seen(text: str) -> bool:
@@ -195,6 +226,8 @@ def receipt(
             rich(say(leaf(by, "bold"), leaf(f" by {words.channel(delivery.account)}"))),
             *_body(entry, url),
         ]
+    if told := carried(delivery):
+        blocks.append(context(" · ".join(told)))
     blocks += _state(delivery, now)
     blocks += _revised(entry, delivery)
     state = "Waits for your word" if delivery.asks else words.DELIVERIES[delivery.state][0]
@@ -245,7 +278,7 @@ def _trouble(delivery: Delivery) -> list[Block]:
             button("Send again", names.SEND_AGAIN, ref),
             button("Give up", names.GIVE_UP, ref),
         ]
-    elif delivery.state == "opted_out" or delivery.code == SendCode.OPTED_OUT:
+    elif delivery.state == "opted_out" or delivery.code in (SendCode.OPTED_OUT, SendCode.WINDOW_CLOSED):
         buttons = [other]
     else:
         buttons = [button("Retry", names.RETRY, ref), other]

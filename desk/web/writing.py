@@ -11,11 +11,10 @@ from crm_store.carried import Carried
 from crm_store.views import Card
 from desk import prepared, ways, words
 from desk.replying import WindowClosed
+from desk.ways import Written
 from desk.web import forms
 from desk.web.context import AGENT, DESK, WebDesk
-from desk.ways import Written
 from hub.config import CannedReply
-from hub.errors import Refused
 from hub.limits import Limits
 from hub.text import GSM, GSM_TWO
 from hub.urn import channel_of
@@ -144,7 +143,9 @@ async def ordered(request: web.Request, card: Card, cc: tuple[str, ...] | None) 
     return Ordered(text=text, account=account or None, to=to or None, carries=carries)
 
 
-def instead(desk: WebDesk, card: Card, choice: Choice | None, error: Exception | None) -> dict[str, Any] | None:
+def instead(
+    desk: WebDesk, card: Card, choice: Choice | None, error: Exception | None
+) -> dict[str, Any] | None:
     """What the page offers below a refusal because of a closed window."""
     if not isinstance(error, WindowClosed) or choice is None:
         return None

@@ -121,7 +121,9 @@ class Pressing:
 
     def _shown(self, tx: Any, conversation: int) -> Any:
         config, rules, url = self.desk.config(), self.desk.rules(), self.desk.desk_url
-        return look.card(tx, config, rules, conversation, self.room.now, desk_url=url)
+        return look.card(
+            tx, config, rules, conversation, self.room.now, desk_url=url, limits=self.desk.limits
+        )
 
     async def _post(self, post: Any, thread: str | None = None) -> str:
         answer = await self.desk.client.chat_postMessage(
