@@ -1,0 +1,452 @@
+"""Messenger through a Graph API that checks what Meta checks: what goes out, what each refusal means, what comes in."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connectors.base import Examines, FetchError, Fetches, Finding, Hooks
+from connectors.graph import errors
+from connectors.social import parts
+from connectors.twilio.split import units
+from hub.errors import SendCode, SendError
+from hub.model import Change, DeliveryReported, DeliveryStatus, Media, MessageChanged, MessageReceived
+from tests.connectors.graph_world import link
+from tests.connectors.social_world import DAY, JPEG, OURS, Place, place
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Place]:
+    async with place("messenger") as found:
+        yield found
+
+
+# --------------------------------------------------------------------------------------------------------------- texts
+
+
+async def test_a_text_goes_out_with_our_own_name_for_it(page: Place) -> None:
+    sent = await page.send("*Soon* & <so> on, héllo")
+    (taken,) = page.graph.sent
+    assert sent.external_ids == (taken.id,)
+    assert taken.body == {
+        "recipient": {"id": page.bo.id},
+        "messaging_type": "RESPONSE",
+        "message": {"text": "*Soon* & <so> on, héllo", "metadata": str(OURS)},
+    }
+    (request,) = page.graph.requests
+    assert request.path == f"/v26.0/{page.meta.id}/messages"
+    assert request.headers["authorization"] == f"Bearer {page.meta.token}"
+    assert "access_token" not in request.query
+
+
+@pytest.mark.parametrize(
+    "text, pieces",
+    [("x" * 2000, 1), ("x" * 2001, 2), ("😀" * 1001, 2), (" ".join(f"word{n:04d}" for n in range(800)), 4)],
+)
+async def test_a_long_text_is_several_messages_and_all_ids_are_kept(
+    page: Place, text: str, pieces: int
+) -> None:
+    sent = await page.send(text)
+    texts = [one.text for one in page.graph.sent]
+    assert len(texts) == pieces
+    assert "".join(texts).replace(" ", "") == text.replace(" ", "")
+    assert all(units(text) <= 2000 for text in texts)
+    assert sent.external_ids == tuple(one.id for one in page.graph.sent)
+    assert {one["message"]["metadata"] for one in page.sent} == {str(OURS)}
+
+
+async def test_what_went_out_before_it_failed_is_told(page: Place) -> None:
+    """Ten sounds a second are taken: two of the five still fit."""
+    page.graph.rates.kept = True
+    sound = page.files.put("a.mp3", "audio/mpeg")
+    before = (await page.send("", attachments=(sound,) * 8)).external_ids
+    error = await page.fails("", attachments=(sound,) * 5)
+    assert (error.code, error.provider_code, error.whole_account) == (SendCode.THROTTLED, "613", True)
+    went = tuple(one.id for one in page.graph.sent)
+    assert (len(error.sent_ids), went) == (2, (*before, *error.sent_ids))
+
+
+async def test_what_is_beyond_the_limits_does_not_leave(page: Place) -> None:
+    for text in ("x" * 8001, "", " \n "):
+        assert (await page.fails(text)).code is SendCode.MESSAGE_INVALID
+    for to in ("tel:+16505551234", "messenger:Bo", "instagram:17", "messenger:"):
+        assert (await page.fails(to=to)).code is SendCode.MESSAGE_INVALID
+    assert page.graph.requests == []
+
+
+async def test_only_an_older_message_is_quoted_and_only_once(page: Place) -> None:
+    older, newest = page.newest, (await page.bo.says("And my letter?")).id
+    await page.send("y" * 2001, in_reply_to=older, heard_id=newest)
+    await page.send("To the newest", in_reply_to=newest, heard_id=newest)
+    assert [one.get("reply_to") for one in page.sent] == [{"mid": older}, None, None]
+
+
+async def test_a_quote_that_is_gone_costs_no_message(page: Place) -> None:
+    sent = await page.send(in_reply_to="m_gone", heard_id=page.newest)
+    assert [one.get("reply_to") for one in page.sent] == [None]
+    assert len(sent.external_ids) == 1
+
+
+# ------------------------------------------------------------------------------------------------------ choices, files
+
+
+async def test_choices_can_be_tapped_below_the_last_message(page: Place) -> None:
+    file = page.files.put("a.jpg", "image/jpeg")
+    await page.send("Refund, or a new one?", choices=("Refund", "A new pair"), attachments=(file,))
+    image, text = (one["message"] for one in page.sent)
+    assert image["attachment"]["type"] == "image"
+    assert text["quick_replies"] == [
+        {"content_type": "text", "title": "Refund", "payload": "Refund"},
+        {"content_type": "text", "title": "A new pair", "payload": "A new pair"},
+    ]
+    await page.bo.says("Refund", quick_reply="Refund")
+    tapped = next(event for event in await page.heard() if isinstance(event, MessageReceived))
+    assert (tapped.text, dict(tapped.fields)) == ("Refund", {"tapped": "Refund"})
+
+
+@pytest.mark.parametrize("choices", [tuple(str(n) for n in range(14)), ("x" * 21, "b")])
+async def test_choices_that_do_not_fit_are_a_numbered_text(page: Place, choices: tuple[str, ...]) -> None:
+    await page.send("Which?", choices=choices)
+    (taken,) = page.graph.sent
+    assert taken.text.startswith(f"Which?\n\n1. {choices[0]}\n2. {choices[1]}")
+    assert "quick_replies" not in taken.body["message"]
+
+
+@pytest.mark.parametrize(
+    "content_type, kind",
+    [("image/png", "image"), ("video/mp4", "video"), ("audio/mpeg", "audio"), ("application/pdf", "file")],
+)
+async def test_a_file_is_handed_over_before_anything_is_said(
+    page: Place, content_type: str, kind: str
+) -> None:
+    await page.send("Here:", attachments=(page.files.put("Größe.x", content_type),))
+    assert [path.rpartition("/")[2] for path in page.asked] == ["message_attachments", "messages", "messages"]
+    text, file = page.graph.sent
+    assert (text.text, file.kind) == ("Here:", kind)
+    assert file.media in page.meta.attachments
+
+
+async def test_a_picture_that_meta_cannot_read_goes_as_a_file(page: Place) -> None:
+    page.graph.fail(100, subcode=2018047, at="message_attachments")
+    await page.send("", attachments=(page.files.put("a.webp", "image/webp"),))
+    assert [one.kind for one in page.graph.sent] == ["file"]
+
+
+async def test_what_is_too_large_or_too_many_goes_as_a_link(page: Place) -> None:
+    large = replace(page.files.put("film.mp4", "video/mp4"), size_bytes=parts.FILE_BYTES + 1)
+    small = tuple(page.files.put(f"{n}.txt", "text/plain") for n in range(11))
+    await page.send("All:", attachments=(large, *small))
+    assert [one.kind for one in page.graph.sent] == ["text", *["file"] * 10]
+    assert page.graph.sent[0].text == f"All:\n\nfilm.mp4: {link(large)}\n\n10.txt: {link(small[10])}"
+
+
+async def test_a_file_that_is_gone_is_said_before_anything_leaves(page: Place) -> None:
+    file = replace(page.files.put("a.jpg", "image/jpeg"), sha256="0" * 64)
+    error = await page.fails("See:", attachments=(file,))
+    assert (error.code, error.sent_ids, page.graph.sent) == (SendCode.MESSAGE_INVALID, (), [])
+
+
+async def test_an_upload_that_broke_off_may_be_tried_again(page: Place) -> None:
+    page.graph.fail(at="message_attachments", how="cut")
+    error = await page.fails("See:", attachments=(page.files.put("a.jpg", "image/jpeg"),))
+    assert (error.code, error.retry, page.graph.sent) == (SendCode.RESPONSE_STATUS, True, [])
+
+
+# ---------------------------------------------------------------------------------------------------------- the window
+
+
+async def test_a_day_for_all_and_seven_for_people_with_the_tag(page: Place) -> None:
+    heard = page.now
+    await page.graph.passes(DAY.total_seconds() + 60)
+    error = await page.fails(heard_at=heard)
+    assert (error.code, page.graph.requests) == (SendCode.WINDOW_CLOSED, [])
+    page.settings["human_agent"] = True
+    assert (await page.fails(heard_at=heard, automatic=True)).code is SendCode.WINDOW_CLOSED
+    assert page.graph.requests == []
+    await page.send("a" * 2001, heard_at=heard)
+    assert [(one["messaging_type"], one["tag"]) for one in page.sent] == [("MESSAGE_TAG", "HUMAN_AGENT")] * 2
+    await page.graph.passes(6 * DAY.total_seconds())
+    assert (await page.fails(heard_at=heard)).code is SendCode.WINDOW_CLOSED
+
+
+async def test_metas_clock_decides_at_the_edge_of_the_day(page: Place) -> None:
+    """We heard a minute later than Meta did: what it refuses certainly did not go out, and goes with the tag."""
+    heard = page.now + DAY / 1440
+    await page.graph.passes(DAY.total_seconds() + 30)
+    error = await page.fails(heard_at=heard)
+    assert (error.code, error.provider_code) == (SendCode.WINDOW_CLOSED, "10/2018278")
+    page.settings["human_agent"] = True
+    assert (await page.fails(heard_at=heard, automatic=True)).code is SendCode.WINDOW_CLOSED
+    await page.send(heard_at=heard)
+    assert page.sent[-1]["tag"] == "HUMAN_AGENT"
+    page.meta.human_agent = False
+    assert (await page.fails(heard_at=heard)).code is SendCode.CHANNEL_CONFIG
+
+
+# ------------------------------------------------------------------------------------------------------------ comments
+
+
+async def said_in_public(page: Place, text: str = "Does it come in blue?") -> MessageReceived:
+    await page.bo.comments(text)
+    return await page.message()
+
+
+async def test_a_comment_is_answered_below_it(page: Place) -> None:
+    comment = await said_in_public(page)
+    assert (comment.form, comment.sender, comment.sender_name) == ("comment", page.to_bo().to, "Bo Lind")
+    await page.graph.passes(30 * DAY.total_seconds())  # however old it is
+    sent = await page.send(
+        "Yes!", answers="comment", public=True, in_reply_to=comment.external_id, heard_at=comment.received_at
+    )
+    (answer,) = [one for one in page.meta.comments.values() if one.ours]
+    assert (answer.text, answer.parent, sent.external_ids) == ("Yes!", comment.external_id, (answer.id,))
+    assert page.asked == [f"/v26.0/{comment.external_id}/comments"]
+    assert await page.heard() == []  # our own comment comes back, and is nobody's message
+
+
+async def test_what_does_not_fit_in_public_does_not_leave(page: Place) -> None:
+    comment = await said_in_public(page)
+    about: dict[str, Any] = {"answers": "comment", "public": True, "in_reply_to": comment.external_id}
+    file = page.files.put("a.jpg", "image/jpeg")
+    assert (await page.fails("See", attachments=(file,), **about)).code is SendCode.MESSAGE_INVALID
+    assert (await page.fails("Yes", answers="comment", public=True, heard_id=None)).code is SendCode.REJECTED
+    assert page.graph.requests == []
+    await page.send("Which?", choices=("A", "B"), **about)
+    assert [one.text for one in page.meta.comments.values() if one.ours] == ["Which?\n\n1. A\n2. B"]
+
+
+async def test_a_comment_is_answered_in_private_once(page: Place) -> None:
+    comment = await said_in_public(page)
+    file = page.files.put("a.jpg", "image/jpeg")
+    about: dict[str, Any] = {"answers": "comment", "in_reply_to": comment.external_id}
+    error = await page.fails("x" * 2001, **about)
+    assert (error.code, page.graph.requests) == (SendCode.MESSAGE_INVALID, [])
+    sent = await page.send("Yes:", attachments=(file,), **about)
+    (taken,) = page.graph.sent
+    assert taken.body["recipient"] == {"comment_id": comment.external_id}
+    assert (taken.text, taken.user) == (f"Yes:\n\na.jpg: {link(file)}", page.bo.id)
+    assert sent.external_ids == (taken.id,)
+    error = await page.fails("And…", **about)
+    assert (error.code, error.provider_code) == (SendCode.REJECTED, "10900")
+
+
+async def test_a_comment_can_be_answered_in_private_for_seven_days(page: Place) -> None:
+    comment = await said_in_public(page)
+    heard = page.now
+    await page.graph.passes(7 * DAY.total_seconds() + 60)
+    error = await page.fails(answers="comment", in_reply_to=comment.external_id, heard_at=heard)
+    assert (error.code, page.graph.requests) == (SendCode.WINDOW_CLOSED, [])
+    error = await page.fails(answers="comment", in_reply_to=comment.external_id, heard_at=None)
+    assert (error.code, error.provider_code) == (SendCode.REJECTED, "10903")
+
+
+async def test_a_file_alone_answers_a_comment_as_itself(page: Place) -> None:
+    comment = await said_in_public(page)
+    file = page.files.put("a.jpg", "image/jpeg")
+    await page.send("", answers="comment", heard_id=comment.external_id, attachments=(file,))
+    assert [one.kind for one in page.graph.sent] == ["image"]
+
+
+async def test_a_visitors_post_is_answered_by_its_own_name(page: Place) -> None:
+    await page.bo.posts("Great shop!")
+    post = await page.message()
+    await page.fails("Thank you!", answers="comment", in_reply_to=post.external_id)
+    assert page.graph.refused[-1].body["recipient"] == {"post_id": post.external_id}
+    await page.fails("Thank you!", answers="comment", in_reply_to=post.external_id, public=True)
+    assert page.asked[-1] == f"/v26.0/{post.external_id}/comments"
+
+
+async def test_edits_and_removals_of_comments_are_told(page: Place) -> None:
+    told = await page.bo.comments("Does it come in blue?")
+    await page.bo.edits_comment(told.id, "In green?")
+    await page.bo.removes_comment(told.id)
+    first, edited, removed = await page.heard()
+    assert isinstance(first, MessageReceived)
+    assert isinstance(edited, MessageChanged)
+    assert isinstance(removed, MessageChanged)
+    assert (edited.change, edited.external_id, edited.text) == (Change.EDIT, told.id, "In green?")
+    assert (removed.change, removed.external_id) == (Change.DELETE, told.id)
+
+
+# ------------------------------------------------------------------------------------------------------------- reports
+
+
+async def test_an_echo_proves_what_no_answer_told(page: Place) -> None:
+    page.graph.fail(how="cut", accepted=True)
+    error = await page.fails("Did it go?")
+    assert (error.code, error.retry) == (SendCode.UNKNOWN, False)
+    with pytest.raises(SendError) as asked:
+        await page.connector.find(page.to_bo(), page.account, page.way)
+    assert asked.value.code is SendCode.UNKNOWN
+    (echo,) = await page.heard()
+    assert isinstance(echo, DeliveryReported)
+    assert (echo.status, echo.delivery_id, echo.external_id) == (
+        DeliveryStatus.SENT,
+        OURS,
+        page.graph.sent[0].id,
+    )
+
+
+async def test_what_others_write_for_us_is_left_alone(page: Place) -> None:
+    await page.meta.writes(page.bo, "Written in Meta's inbox")
+    await page.meta.writes(page.bo, "Another app", app_id="4711")
+    assert await page.heard() == []
+
+
+async def test_reports_name_messages_or_say_until_when(page: Place) -> None:
+    page.meta.echoes = False
+    sent = (await page.send()).external_ids
+    await page.bo.receives(*sent)
+    await page.bo.receives()
+    await page.bo.reads()
+    named, delivered, read = await page.heard()
+    assert isinstance(named, DeliveryReported)
+    assert isinstance(delivered, DeliveryReported)
+    assert isinstance(read, DeliveryReported)
+    assert (named.external_id, named.status, named.until) == (*sent, DeliveryStatus.DELIVERED, None)
+    for report in (delivered, read):
+        assert (report.external_id, report.delivery_id, report.recipient) == (None, None, page.to_bo().to)
+        assert report.until is not None
+        assert abs(report.until - page.now) < DAY / 1000
+    assert (delivered.status, read.status) == (DeliveryStatus.DELIVERED, DeliveryStatus.READ)
+
+
+# -------------------------------------------------------------------------------------------------------------- errors
+
+ROWS = [
+    (0, 0, SendCode.CHANNEL_CONFIG, False, True),
+    (1, 0, SendCode.RESPONSE_STATUS, True, False),
+    (1, 99, SendCode.CHANNEL_CONFIG, False, True),
+    (1, 1357046, SendCode.UNKNOWN, False, False),
+    (2, 0, SendCode.RESPONSE_STATUS, True, False),
+    (2, 2018344, SendCode.CHANNEL_CONFIG, False, True),
+    (3, 0, SendCode.CHANNEL_CONFIG, False, True),
+    (4, 0, SendCode.THROTTLED, True, True),
+    (4, 2018022, SendCode.THROTTLED, True, True),
+    (4, 2018354, SendCode.THROTTLED, True, False),
+    (9, 2018352, SendCode.REJECTED, False, False),
+    (10, 0, SendCode.CHANNEL_CONFIG, False, True),
+    (10, 2018065, SendCode.WINDOW_CLOSED, False, False),
+    (10, 2018108, SendCode.OPTED_OUT, False, False),
+    (10, 2018278, SendCode.WINDOW_CLOSED, False, False),
+    (10, 2534022, SendCode.WINDOW_CLOSED, False, False),
+    (17, 0, SendCode.THROTTLED, True, True),
+    (32, 0, SendCode.THROTTLED, True, True),
+    (100, 0, SendCode.MESSAGE_INVALID, False, False),
+    (100, 33, SendCode.CHANNEL_CONFIG, False, True),
+    (100, 2018001, SendCode.REJECTED, False, False),
+    (100, 2018047, SendCode.MESSAGE_INVALID, False, False),
+    (100, 2018109, SendCode.MESSAGE_INVALID, False, False),
+    (100, 2018164, SendCode.REJECTED, False, False),
+    (100, 2534014, SendCode.REJECTED, False, False),
+    (100, 2534037, SendCode.REJECTED, False, False),
+    (190, 0, SendCode.CHANNEL_CONFIG, False, True),
+    (190, 463, SendCode.CHANNEL_CONFIG, False, True),
+    (200, 0, SendCode.CHANNEL_CONFIG, False, True),
+    (200, 1545041, SendCode.OPTED_OUT, False, False),
+    (200, 2018021, SendCode.CHANNEL_CONFIG, False, True),
+    (200, 2018028, SendCode.CHANNEL_CONFIG, False, True),
+    (200, 2534041, SendCode.CHANNEL_CONFIG, False, True),
+    (230, 0, SendCode.CHANNEL_CONFIG, False, True),
+    (299, 0, SendCode.CHANNEL_CONFIG, False, True),
+    (341, 0, SendCode.THROTTLED, True, True),
+    (368, 0, SendCode.CHANNEL_CONFIG, False, True),
+    (551, 0, SendCode.OPTED_OUT, False, False),
+    (551, 1545041, SendCode.OPTED_OUT, False, False),
+    (613, 0, SendCode.THROTTLED, True, True),
+    (613, 1893016, SendCode.THROTTLED, True, False),
+    (1200, 0, SendCode.RESPONSE_STATUS, True, False),
+    (2500, 0, SendCode.CHANNEL_CONFIG, False, True),
+    (10900, 0, SendCode.REJECTED, False, False),
+    (10903, 0, SendCode.REJECTED, False, False),
+    (80006, 0, SendCode.THROTTLED, True, True),
+]
+
+
+@pytest.mark.parametrize("name", ["messenger", "instagram"])
+async def test_every_code_means_what_meta_says(name: str) -> None:
+    async with place(name) as found:
+        for code, subcode, meaning, retry, whole in ROWS:
+            found.graph.fail(code, subcode=subcode or None)
+            error = await found.fails()
+            said = (error.code, error.retry, error.whole_account, error.provider_code)
+            name_of = f"{code}/{subcode}" if subcode else str(code)
+            assert said == (meaning, retry, whole, name_of), (code, subcode)
+            assert errors.meaning(code, subcode)
+        assert found.graph.sent == []
+
+
+def test_no_code_of_metas_is_left_without_a_row() -> None:
+    """Those of WhatsApp alone are in its own tests."""
+    assert {(code, subcode) for code, subcode, *_ in ROWS} >= errors.SUBCODES.keys()
+
+
+async def test_patience_is_what_meta_asks_for(page: Place) -> None:
+    page.graph.fail(613, retry_after=17)
+    assert (await page.fails()).after_s == 17
+    page.graph.fail(80006, regain_minutes=3)
+    assert (await page.fails()).after_s == 180
+
+
+# ------------------------------------------------------------------------------------------------- how it stands, files
+
+
+async def test_doctor_sees_a_page_that_stands_and_one_that_does_not(page: Place) -> None:
+    assert isinstance(page.connector, Examines)
+    assert isinstance(page.connector, Hooks)
+    page.meta.fields = set()
+    found = await page.connector.examine(page.account, page.way)
+    assert Finding(what="the Page is Acme") in found
+    assert [one.wrong for one in found if one.wrong] == [
+        "Nothing comes in: run `mainstem channel hook messenger/main`."
+    ]
+    said = await page.connector.hook(page.account, page.way)
+    assert said == await page.connector.hook(page.account, page.way)
+    assert page.meta.fields == {
+        "messages", "messaging_postbacks", "messaging_optins", "messaging_referrals", "message_deliveries",
+        "message_reads", "message_reactions", "message_edits", "message_echoes", "feed", "mention",
+    }  # fmt: skip
+    found = await page.connector.examine(page.account, page.way)
+    assert not [one.wrong for one in found if one.wrong]
+    assert any("/in/messenger/main" in one.what for one in found)
+    page.meta.fields = {"messages"}
+    found = await page.connector.examine(page.account, page.way)
+    assert any("message_deliveries" in one.what and one.wrong for one in found)
+    page.meta.expire()
+    with pytest.raises(SendError) as caught:
+        await page.connector.examine(page.account, page.way)
+    assert caught.value.provider_code == "190/463"
+
+
+async def test_files_are_fetched_without_the_token_and_from_meta_alone(page: Place) -> None:
+    assert isinstance(page.connector, Fetches)
+    await page.bo.sends(JPEG, "image/jpeg", filename="a.jpg")
+    (media,) = (await page.message()).media
+    fetched = await page.connector.fetch(media, page.account, page.way)
+    assert (fetched.data, fetched.content_type, fetched.name) == (JPEG, "image/jpeg", "a.jpg")
+    assert all("authorization" not in {k.lower() for k in request.headers} for request in page.graph.requests)
+    for elsewhere in (
+        "https://example.com/a.jpg",
+        "https://fbcdn.net.example.com/a",
+        "file:///etc/passwd",
+        "x",
+    ):
+        with pytest.raises(FetchError) as caught:
+            await page.connector.fetch(Media(ref=elsewhere), page.account, page.way)
+        assert not caught.value.retry
+
+
+@pytest.mark.parametrize(
+    "settings, wrong",
+    [
+        ({"page_id": 17}, "page_id must be the Page's id: digits, in quotes"),
+        ({"human_agent": "yes"}, "human_agent must be true or false"),
+        ({"api": "http://example.com"}, "api must begin with https:// unless it is on this machine"),
+        ({"colour": "red"}, "messenger has no setting 'colour'"),
+    ],
+)
+async def test_settings_are_looked_at(page: Place, settings: dict[str, Any], wrong: str) -> None:
+    spoilt = replace(page.account, settings={**page.account.settings, **settings})
+    (found,) = page.connector.check(spoilt)
+    assert found.startswith(wrong)
