@@ -40,7 +40,6 @@ from hub.limits import Limits
 from hub.text import segments
 from router.choose import Choice, Option
 
-_COUNT = "count"  # block_id of the line below the reply
 _ENDED = "ended"  # block_id of how it ended, there while `then` says close
 
 THEN = {"leave": "keep it open", "wait": "wait for the customer", "close": "close it"}
@@ -147,9 +146,7 @@ def reply(
         blocks += [context("And last:"), quote(shown.card.preview, _QUOTED)]
     blocks += [_canned()] if canned else []
     blocks += [text_box(text, "Your reply"), context(count(text, picked, limits))]
-    blocks[-1]["block_id"] = _COUNT
-    if any(_of(one, limits).choices for one in usable):
-        blocks.append(extras.taps_input(choices))
+    blocks[-1]["block_id"] = extras.COUNT
     blocks += _channel(choice, usable, picked)
     if copies and any(words.is_mail(one.account or "") for one in usable):
         blocks.append(_copies(copies))
@@ -333,10 +330,10 @@ def changed(
     """
     says = values(view)
     account = extras.chosen(says.get(names.CHANNEL)).account
-    note = context(count_for(extras.text_of(says, ready), account, limits)) | {"block_id": _COUNT}
+    note = context(count_for(extras.text_of(says, ready), account, limits)) | {"block_id": extras.COUNT}
     closes = says.get(names.THEN) == "close"
     old = list(view.get("blocks") or ())
-    blocks = [note if one.get("block_id") == _COUNT else dict(one) for one in old]
+    blocks = [note if one.get("block_id") == extras.COUNT else dict(one) for one in old]
     if closes and not any(one.get("block_id") == _ENDED for one in blocks):
         blocks.append(ended())
     blocks = [one for one in blocks if closes or one.get("block_id") != _ENDED]
@@ -349,7 +346,7 @@ def _words(block: Mapping[str, Any]) -> str:
 
 
 def _key(block: Mapping[str, Any]) -> tuple[str, ...]:
-    return (*extras.seen(block), _words(block) if block.get("block_id") == _COUNT else "")
+    return (*extras.seen(block), _words(block) if block.get("block_id") == extras.COUNT else "")
 
 
 def with_text(

@@ -31,10 +31,12 @@ from hub.limits import Limits
 from hub.urn import channel_of
 from router.choose import Choice, Option
 
+COUNT = "count"  # block_id of the line below the reply
 _ONLY, _READS, _READS_HEAD, _READS_DROP = "only", "reads", "reads_head", "reads_drop"
 _TAPS, _WARN = "taps_said", "public_warn"
 _OURS = (_ONLY, _READS, _READS_HEAD, _READS_DROP, _TAPS, _WARN)
 _PLACE_CHARS = 1000
+_AFRESH = (*names.PLACES, names.PUBLIC, names.CHOICES)  # inputs that are there for some ways only
 PRIVATE, PUBLIC = "private", "public"
 
 
@@ -120,13 +122,13 @@ def refit(
     kept: list[Block] = []
     for one in blocks:
         action = _action(one)
-        if one.get("block_id") in _OURS or action in names.PLACES or action == names.PUBLIC:
+        if one.get("block_id") in _OURS or action in _AFRESH:
             continue
         kept.append(_text(dict(one), way, reply) if action == names.TEXT else dict(one))
         if action == names.TEXT:
             kept[-1:-1] = _ready(way, says, reply)
-        if action == names.CHOICES:
-            kept += _taps(way, says, limits)
+        if one.get("block_id") == COUNT:
+            kept += _tapping(way, says, limits, there.get(names.CHOICES))
         if action == names.CHANNEL and way.public:
             kept += [there.get(names.PUBLIC) or _public(), *_warn(says)]
     return kept
@@ -191,6 +193,16 @@ def _place(reply: CannedReply, number: int) -> Block:
     return field_of(
         f"{{{number}}}", element, block_id=f"{names.PLACES[number - 1]}.{reply.key[:40]}", dispatch=True
     )
+
+
+def _tapping(
+    way: Chosen, says: Mapping[str, Any], limits: Mapping[str, Limits], box: Block | None
+) -> list[Block]:
+    """The box for answers to tap where the way has them, or where some stand in it; and what becomes of them."""
+    typed, known = str(says.get(names.CHOICES) or ""), limits.get(channel_of(way.account))
+    if not typed.strip() and (way.template or known is None or not known.choices):
+        return []
+    return [box or taps_input(typed), *_taps(way, says, limits)]
 
 
 def _taps(way: Chosen, says: Mapping[str, Any], limits: Mapping[str, Limits]) -> list[Block]:

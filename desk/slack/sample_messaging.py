@@ -55,22 +55,21 @@ def _modals() -> dict[str, tuple[str, View]]:
     one = shown(conversation(state="open", assignee="eva", account="whatsapp/main", urn=TEL))
     closed, open_ = _ways(closed=True), _ways(closed=False)
     chat = next(composing.way(way) for way in closed.options if way.template)
-    filled = composing.changed(
-        told(
-            modals.reply(one, closed, LIMITS, channel=chat, ready=SHIPPED),
-            {"place_1": "88213", "place_2": "Monday"},
-        ),
-        LIMITS,
-        SHIPPED,
+    template = told(
+        modals.reply(one, closed, LIMITS, channel=chat, ready=SHIPPED),
+        {"place_1": "88213", "place_2": "Monday"},
     )
+    filled = composing.changed(template, LIMITS, SHIPPED) or template
     comment = _way("instagram/shop", "Instagram", "instagram:178414", in_conversation=True, public=True)
-    public = modals.reply(one, choose((comment,), NOW), LIMITS, text="Yes, from Monday.")
+    public = told(
+        modals.reply(one, choose((comment,), NOW), LIMITS, text="Yes, from Monday."), {names.PUBLIC: "public"}
+    )
     return {
         "window": (
             "Reply by WhatsApp, with more answers than can be tapped",
             modals.reply(one, open_, LIMITS, text="Did that help?", choices="Yes\nNo\nPartly\nCall me"),
         ),
-        "template": ("An approved text, filled", filled or public),
+        "template": ("An approved text, filled", drawn({**filled, "state": template["state"]})),
         "only": ("Nothing but approved texts", modals.reply(one, closed, LIMITS, channel=chat)),
         "closed": (
             "The window closed meanwhile",
@@ -86,9 +85,21 @@ def _modals() -> dict[str, tuple[str, View]]:
         ),
         "public": (
             "In public",
-            composing.changed(told(public, {names.PUBLIC: "public"}), LIMITS) or public,
+            drawn({**(composing.changed(public, LIMITS) or public), "state": public["state"]}),
         ),
     }
+
+
+def drawn(view: View) -> View:
+    """What stands in the inputs, as the preview shows it."""
+    for action, one in ((a, o) for block in view["state"]["values"].values() for a, o in block.items()):
+        for block in view["blocks"]:
+            element = block.get("element") or {}
+            if element.get("action_id") == action and one.get("value"):
+                element["initial_value"] = one["value"]
+            elif element.get("action_id") == action and one.get("selected_option"):
+                element["initial_option"] = one["selected_option"]
+    return view
 
 
 def told(view: View, typed: dict[str, str]) -> View:
