@@ -54,6 +54,7 @@ HIDDEN = {
     "prepare": ("run", "What `up` does before it starts the processes."),
     "pulls": ("mail", "Is there a mailbox to read? `up` asks after a change."),
     "demo": ("run", "Simulated customers and agents."),
+    "simulated": ("run", "The simulated providers of `up --demo`."),
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()} | HIDDEN
 

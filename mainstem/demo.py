@@ -1,7 +1,9 @@
 """`mainstem up --demo`: simulated customers over the real edge, and two agents who answer some of them.
 
 Everything that is simulated says so: customers are called “Simulated …”, and answers begin with “[simulated]”. The
-customers speak the channels' own protocols; the agents use the desk's own actions. About ten messages a minute.
+customers speak the channels' own protocols, or go to stand-ins of the providers (mainstem/demo_providers.py); agents
+use the desk's own actions, and leave alone who came by an account of the user's at a provider. About ten messages a
+minute.
 """
 
 from __future__ import annotations
@@ -24,60 +26,64 @@ from hub.config import Account, Config
 from hub.errors import MainstemError, Unavailable
 from hub.secrets import load_key
 from hub.settings import Settings
-from mainstem import processes
+from mainstem import demo_accounts, processes
+from mainstem.demo_accounts import Simulated
+from mainstem.demo_words import ANSWERS, CHOICES, LINES, NAMES, PUBLIC_ANSWER, QUESTION
 
 if TYPE_CHECKING:
     import threading
 
+    from crm_store.cards import Card
+    from crm_store.carried import Carried
     from crm_store.db import Store
     from desk.actions import Actions
     from desk.replying import Then
+    from hub.config import Agent
 
 EVERY_S = 6.0  # between two messages, on average: a page that moves, and can still be read
 AGENT_EVERY_S = 9.0
 FIRST, FIRST_EVERY_S = 8, 0.6  # a page with nothing on it shows nothing
 WAITING_AT_MOST = 40  # beyond that the customers pause: nobody may be there to answer
 ANSWERED = 0.7  # of the turns in which there is somebody to answer
+ASKED = 0.25  # of the answers, where the channel has something to tap
 
-_NAMES = ("Ann", "Bruno", "Chiara", "Dev", "Elif", "Femi", "Greta", "Hiro", "Ines", "Jonas", "Kofi", "Lena")
-_WORDS = (
-    "Hello! Where is my parcel? It should have come on Tuesday.",
-    "I was charged twice on my last invoice, INV-20417. Could I have a refund?",
-    "The app says “error 17” after I log in. Please help, it is urgent.",
-    "What would it cost to add five more seats?",
-    "Guten Tag, meine Rechnung fehlt noch.",
-    "Is the shop open on Saturday?",
-    "My password does not work any more.",
-    "Could you send me an offer for 200 pieces?",
-    "Thanks, that was quick!",
-    "I would like to change my delivery address.",
-)
-_ANSWERS = (
-    "Thank you for writing. I am looking into it.",
-    "I have found it. It will be with you tomorrow.",
-    "That is done. Is there anything else?",
-    "May I ask for the order's number?",
-)
 _log = log.get("demo")
 
 
 class Customers:
     """The simulated customers and their ways in."""
 
-    def __init__(self, edge: str, public: str, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, edge: str, public: str, http: aiohttp.ClientSession, simulated: Simulated | None
+    ) -> None:
         self._edge = edge
         self._public = public
         self._http = http
-        self._people = [f"Simulated {name}" for name in _NAMES]
+        self._simulated = simulated
+        self._people = [f"Simulated {name}" for name in NAMES]
         self._chats: dict[str, aiohttp.ClientWebSocketResponse] = {}
 
     async def write(self, known: Mapping[str, Account]) -> None:
         """One message of one customer, on one of the ways that are configured."""
-        ways = [account for account in known.values() if account.connector in _WAYS]
+        ways = [account for account in known.values() if self._is_open(account)]
         if not ways:
             return
         account, name = random.choice(ways), random.choice(self._people)  # noqa: S311
-        await _WAYS[account.connector](self, account, name, random.choice(_WORDS))  # noqa: S311
+        if (way := _WAYS.get(account.connector)) is not None:
+            await way(self, account, name, random.choice(LINES))  # noqa: S311
+        else:
+            await self._at_a_provider(account)
+
+    def _is_open(self, account: Account) -> bool:
+        return account.connector in _WAYS or is_simulated(account.key, self._simulated)
+
+    async def _at_a_provider(self, account: Account) -> None:
+        """Somebody does something there; what, the stand-ins know."""
+        assert self._simulated is not None
+        url = f"{self._simulated.api(self._simulated.control)}/{self._simulated.secret('control')}/{account.connector}"
+        async with self._http.post(url) as answer:
+            if answer.status >= 300:
+                raise Unavailable(f"the simulated provider of {account.key} was not heard ({answer.status})")
 
     async def _console(self, account: Account, name: str, text: str) -> None:
         said = {
@@ -133,6 +139,11 @@ async def _read_away(socket: aiohttp.ClientWebSocketResponse) -> None:
             await socket.send_json({"type": "receipt", "ids": ids, "status": "read"})
 
 
+def is_simulated(account: str, simulated: Simulated | None) -> bool:
+    """Is this an account that `up --demo` laid over the configuration?"""
+    return simulated is not None and account.endswith(f"/{demo_accounts.NAME}")
+
+
 def _slug(name: str) -> str:
     return name.lower().replace(" ", ".")
 
@@ -140,16 +151,17 @@ def _slug(name: str) -> str:
 class Agents:
     """Two agents of the configuration, who claim, answer and sometimes close."""
 
-    def __init__(self, store: Store, actions: Actions, config: Config) -> None:
+    def __init__(self, store: Store, actions: Actions, config: Config, simulated: Simulated | None) -> None:
         self._store = store
         self._actions = actions
-        self._agents = [agent.key for agent in config.agents.values() if agent.queues][:2]
+        self._simulated = simulated
+        self._agents = [agent for agent in config.agents.values() if agent.queues][:2]
 
     def arrive(self) -> None:
         """They are at their desks."""
         for agent in self._agents:
             with contextlib.suppress(MainstemError):
-                self._actions.set_presence(agent, "available")
+                self._actions.set_presence(agent.key, "available")
 
     def waiting(self) -> int:
         from sqlalchemy import func, select
@@ -161,23 +173,55 @@ class Agents:
             return int(tx.execute(query).scalar_one())
 
     def answer(self) -> None:
-        """One turn: an agent takes the next or picks up one of theirs, and answers it."""
-        from crm_store import views
-
+        """One turn: an agent picks up one of theirs or takes the next, and answers it."""
         if not self._agents or random.random() > ANSWERED:  # noqa: S311
             return
         agent = random.choice(self._agents)  # noqa: S311
-        with self._store.read() as tx:
-            mine = [card for card in views.mine(tx, agent) if card.state == "open" and card.waiting_since]
-        conversation = mine[0].conversation_id if mine else self._actions.next(agent)
-        if conversation is None:
+        card = self._next(agent)
+        if card is None:
             return
-        text = f"[simulated] {random.choice(_ANSWERS)}"  # noqa: S311
+        text, carries = self._words(card)
         then: Then = "close" if random.random() < 0.3 else "wait"  # noqa: S311
         self._actions.reply(
-            conversation, agent, text, idem_key=secrets.token_hex(8), then=then,
-            disposition="answered" if then == "close" else None,
+            card.conversation_id, agent.key, f"[simulated] {text}", idem_key=secrets.token_hex(8), then=then,
+            disposition="answered" if then == "close" else None, carries=carries,
         )  # fmt: skip
+
+    def _next(self, agent: Agent) -> Card | None:
+        """Theirs that waits for an answer, else the first of their queues; nobody who came by the user's provider."""
+        from crm_store import cards
+
+        with self._store.read() as tx:
+            mine = [one for one in cards.mine(tx, agent.key) if one.state == "open" and one.waiting_since]
+            waiting = [one for queue in agent.queues for one in cards.waiting(tx, queue)]
+        for one in mine:
+            if self._ours(one):
+                return one
+        if len(mine) >= agent.limit:
+            return None
+        for one in waiting:
+            if self._ours(one):
+                with contextlib.suppress(MainstemError):  # a colleague was faster, or it needs a skill
+                    self._actions.claim(one.conversation_id, agent.key)
+                    return one
+        return None
+
+    def _ours(self, card: Card) -> bool:
+        return card.account.partition("/")[0] in _WAYS or is_simulated(card.account, self._simulated)
+
+    def _words(self, card: Card) -> tuple[str, Carried]:
+        """What is said; at times with answers to tap, and of what was said in public, in public."""
+        from connectors import CONNECTORS
+        from crm_store.carried import NOTHING, Carried, heard
+
+        limits = CONNECTORS[card.account.partition("/")[0]].limits
+        with self._store.read() as tx:
+            last = heard(tx, [card.identity_id]).get((card.identity_id, card.account))
+        if last is not None and last.form != "message":
+            return PUBLIC_ANSWER, Carried(public=limits.public)
+        if limits.choices >= len(CHOICES) and random.random() < ASKED:  # noqa: S311
+            return QUESTION, Carried(choices=CHOICES)
+        return random.choice(ANSWERS), NOTHING  # noqa: S311
 
 
 def main(settings: Settings) -> int:
@@ -195,10 +239,11 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
 
     follower = await asyncio.to_thread(processes.follow, store, lambda config: config, stop, "demo")
     key = load_key(settings)
-    agents = Agents(store, make_actions(settings, store, url, follower.get), follower.get())
+    simulated = Simulated.packed(os.environ)
+    agents = Agents(store, make_actions(settings, store, url, follower.get), follower.get(), simulated)
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as http:
-        customers = Customers(f"http://{host}:{settings.port}", settings.public_address, http)
+        customers = Customers(f"http://{host}:{settings.port}", settings.public_address, http, simulated)
         next_answer = time.monotonic() + AGENT_EVERY_S
         await asyncio.to_thread(agents.arrive)
         turns = 0

@@ -45,8 +45,12 @@ def apply(settings: Settings, store: Store, by: str) -> str:
     """Check the whole folder and put it in force. Says in a sentence what happened; twice is harmless."""
     from crm_store import configs
     from hub.configfiles import read_folder
+    from mainstem import demo_accounts
 
-    applied = configs.apply(store, read_folder(settings.config), by, checks(), folder=str(settings.config))
+    files, left_out = demo_accounts.over(read_folder(settings.config), os.environ)
+    if left_out:
+        click.echo(left_out, err=True)
+    applied = configs.apply(store, files, by, checks(), folder=str(settings.config))
     if not applied.changed:
         return f"Configuration {applied.hash[:12]} is in force already; nothing changed."
     moved = f" {applied.moved} conversations moved to other queues." if applied.moved else ""

@@ -96,6 +96,8 @@ class Up:
     async def _start(self) -> None:
         self._choose_ports()
         terminal.note("Starting …")
+        if self.demo:
+            self._simulate()
         await self._redis()
         prepared = await self._prepare()
         self.watching = asyncio.create_task(self._apply_on_save())  # from here on a save counts
@@ -145,6 +147,16 @@ class Up:
         )
         desk = _free_port(settings.host, wanted, variable)
         self.env |= {"PORT": str(port), "MAINSTEM_DESK_PORT": str(desk)}
+
+    def _simulate(self) -> None:
+        """The providers' stand-ins, started along; every child learns from its environment what and where they are."""
+        from mainstem import demo_accounts
+
+        if why := demo_accounts.missing():
+            terminal.warn(why)
+            return
+        self.env |= demo_accounts.fresh(lambda: _free_port("127.0.0.1", 0, "")).environment()
+        self.supervisor.add(self._process("simulated"))
 
     async def _redis(self) -> None:
         if self.settings.redis_url is not None:

@@ -94,3 +94,11 @@ def demo() -> int:
     from mainstem.demo import main
 
     return main(shared.settings())
+
+
+@click.command(hidden=True)
+def simulated() -> int:
+    """The simulated providers of `up --demo`, which starts it."""
+    from mainstem.demo_providers import main
+
+    return main(shared.settings())
