@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +23,7 @@ from crm_store.db import Store
 from crm_store.schema import config_now, configs, conversation_events, conversations
 from hub import clock, configfiles, log
 from hub import files as durable
-from hub.config import Config
+from hub.config import Brand, Config
 from hub.errors import ConfigError, Fault, MainstemError, NotFound, Refused, Unavailable
 from hub.ids import Ids
 
@@ -216,6 +217,19 @@ def _current(tx: Connection) -> Version | None:
         select(configs, config_now.c.generation).join(config_now, config_now.c.config_id == configs.c.id)
     ).first()
     return _version(row, row.generation) if row else None
+
+
+def honours_everywhere(tx: Connection) -> Callable[[str], bool]:
+    """Does a brand, as configured now, honour a stop on all addresses of the customer (`opt_outs: customer`)?"""
+    query = select(configs.c.hash, configs.c.files).join(config_now, config_now.c.config_id == configs.c.id)
+    row = tx.execute(query).first()
+    brands = {} if row is None else _brands(row.hash, row.files)
+    return lambda brand: brand in brands and brands[brand].opt_outs == "customer"
+
+
+@lru_cache(maxsize=4)
+def _brands(_hash: str, files: str) -> Mapping[str, Brand]:
+    return configfiles.load(json.loads(files)).brands
 
 
 def _version(row: Row[Any], generation: int = 0) -> Version:

@@ -12,15 +12,22 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, text, tuple_, update
+from sqlalchemy import Connection, delete, func, insert, select, text, tuple_, update
 
-from crm_store import consents, threads
+from crm_store import configs, consents, pauses, threads
 from crm_store import delivery_states as states
 from crm_store.delivery_states import Happened, Moved, note
-from crm_store.schema import conversations, deliveries, delivery_parts, identities, parked_reports
+from crm_store.schema import (
+    conversations,
+    deliveries,
+    delivery_events,
+    delivery_parts,
+    identities,
+    parked_reports,
+)
 from crm_store.statements import run
 from crm_store.traces import log, touch
 from hub import urn as urns
@@ -34,6 +41,8 @@ _LOCK_CLASS = 0x6D73  # advisory locks of ours: "ms"
 _LOCKS = 512  # names share so many locks; PostgreSQL has room for some thousands in all transactions together
 _ANY_PARKED = "SELECT id FROM parked_reports LIMIT 1"
 _CHUNK = 400  # names in one IN (...)
+_PARTS_AT_MOST = 100  # of one try; no channel splits a message into as many
+_ARRIVED = {states.DELIVERED, states.READ}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +79,9 @@ def apply_reports(
 
     A delivery is delivered when all its parts are, and failed when one is. One that is `unknown`, waits to be tried
     again, or was given up without any id of the provider's, went out after all if the provider reports on it by our id.
+
+    What certainly did not arrive, and may another time (`DeliveryReported.again`), is queued once more: only where all of
+    it was one part of which nobody ever said that it arrived, and not after MAX_AGE.
     """
     if not reports:
         return []
@@ -140,10 +152,13 @@ class _Delivery:
     attempts: int
     parts: dict[int, tuple[str, str]]  # number -> (external id, state)
     had_parts: bool
-    given_up: frozenset[str]  # external ids of tries that an agent has repeated
+    given_up: dict[str, int]  # external ids of tries that were repeated, and their parts' numbers
+    tries_from: datetime
     others: frozenset[str] = frozenset()  # who may have had a copy
     told: DeliveryReported | None = None
     proven: bool = False  # our own id came back in a report: it went out
+    arrived: bool = False  # some of it did, by whatever report
+    mistaken: int | None = None  # the number of a part that was given up, and has arrived after all
     delays: list[DeliveryReported] = field(default_factory=list)  # it is still on its way
     copies: list[DeliveryReported] = field(default_factory=list)  # about somebody who was to have a copy
 
@@ -158,6 +173,7 @@ class _Delivery:
         ]
         if not numbers:
             if report.external_id in self.given_up and self.state != states.SENDING:
+                self._recall(report)
                 return True
             if not self._may_have_gone():
                 return False
@@ -169,12 +185,31 @@ class _Delivery:
                 numbers = [number]
         for number in numbers:
             external_id, state = self.parts[number]
+            self.arrived = self.arrived or {state, report.status.value} & _ARRIVED != set()
             self.parts[number] = (external_id, states.forward(state, report.status.value))
         if report.status is DeliveryStatus.SENT and report.detail:
             self.delays.append(report)
         if self.told is None or states.RANK[report.status.value] >= states.RANK[self.told.status.value]:
             self.told = report
         return True
+
+    def _recall(self, report: DeliveryReported) -> None:
+        """It waits to be sent anew, and what was given up has arrived after all: then it is that one that counts."""
+        if report.status.value in _ARRIVED and self.state == states.QUEUED and not self.parts:
+            name = report.external_id or ""
+            self.mistaken = self.given_up.pop(name)
+            self.parts = {0: (name, report.status.value)}
+            self.told, self.arrived, self.proven = report, True, True
+
+    def again_at(self, now: datetime, done: int) -> datetime | None:
+        """When it goes out anew, after `done` times already; None: not at all, so it has failed."""
+        told = self.told
+        if told is None or told.status is not DeliveryStatus.FAILED or done >= told.again:
+            return None
+        if self.state != states.SENT or self.arrived or len(self.parts) != 1:
+            return None
+        at = now + timedelta(seconds=told.again_s * 4**done)
+        return at if at - self.tries_from <= states.MAX_AGE else None
 
     def _may_have_gone(self) -> bool:
         if self.state in (states.SENDING, states.CANCELLED):
@@ -228,7 +263,9 @@ def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, _Delivery]:
     found: dict[int, _Delivery] = {}
     for chunk in _chunks(sorted(wanted)):
         rows = tx.execute(
-            select(d.id, d.conversation_id, d.account, d.to_urn, d.state, d.attempts)
+            select(
+                d.id, d.conversation_id, d.account, d.to_urn, d.state, d.attempts, d.tries_from, d.created_at
+            )
             .where(d.id.in_(chunk))
             .order_by(d.id)
             .with_for_update()
@@ -240,7 +277,7 @@ def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, _Delivery]:
             parts[delivery_id][part] = (external_id, state)
         for row in rows:
             mine = {number: part for number, part in parts[row.id].items() if number >= 0}
-            given_up = frozenset(name for number, (name, _) in parts[row.id].items() if number < 0)
+            given_up = {name: number for number, (name, _) in parts[row.id].items() if number < 0}
             found[row.id] = _Delivery(
                 row.id,
                 row.conversation_id,
@@ -251,6 +288,7 @@ def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, _Delivery]:
                 mine,
                 bool(mine),
                 given_up,
+                row.tries_from or row.created_at,
             )
     return found
 
@@ -283,6 +321,13 @@ def _write(tx: Connection, ids: Ids, changed: Iterable[_Delivery], now: datetime
             for number, (external_id, state) in delivery.parts.items()
         ]
         state = delivery.becomes()
+        if state == states.FAILED != delivery.state:
+            _rest(tx, delivery, told, now)
+            again_at = delivery.again_at(now, _times(tx, delivery.id) if told.again else 0)
+            if again_at is not None:
+                history.append(_once_more(tx, delivery, told, again_at, now))
+                moved.append(_moved(delivery, states.QUEUED))
+                continue
         if state == delivery.state:
             history += [
                 Happened(delivery_id=delivery.id, state=state, at=now, detail=report.detail)
@@ -297,7 +342,7 @@ def _write(tx: Connection, ids: Ids, changed: Iterable[_Delivery], now: datetime
         values["provider_code"] = (told.code or "")[: states.PROVIDER_CODE_CHARS] or None
         values["detail"] = told.detail
         tx.execute(update(deliveries).where(deliveries.c.id == delivery.id).values(values))
-        moved.append(Moved(delivery_id=delivery.id, conversation_id=delivery.conversation_id, state=state))
+        moved.append(_moved(delivery, state))
         history.append(
             Happened(
                 delivery_id=delivery.id, state=state, at=now, code=values["code"], detail=told.detail or ""
@@ -308,9 +353,65 @@ def _write(tx: Connection, ids: Ids, changed: Iterable[_Delivery], now: datetime
         touched = sorted({row["delivery_id"] for row in part_rows})
         for chunk in _chunks(touched):
             tx.execute(delete(delivery_parts).where(c.delivery_id.in_(chunk), c.part >= 0))
+        for delivery in changed:
+            if delivery.mistaken is not None:
+                mine = (c.delivery_id == delivery.id, c.part == delivery.mistaken)
+                tx.execute(delete(delivery_parts).where(*mine))
         tx.execute(insert(delivery_parts), part_rows)
+        for happened in history:
+            if happened.code == states.TRIED_AGAIN:
+                set_parts_aside(tx, happened.delivery_id)
     note(tx, ids, history)
     return moved
+
+
+def _moved(delivery: _Delivery, state: str) -> Moved:
+    return Moved(delivery_id=delivery.id, conversation_id=delivery.conversation_id, state=state)
+
+
+def _times(tx: Connection, delivery_id: int) -> int:
+    """How often it has gone out anew since reports said that it did not arrive."""
+    e = delivery_events.c
+    query = select(func.count()).where(e.delivery_id == delivery_id, e.code == states.TRIED_AGAIN)
+    return int(tx.execute(query).scalar_one())
+
+
+def _once_more(
+    tx: Connection, delivery: _Delivery, told: DeliveryReported, at: datetime, now: datetime
+) -> Happened:
+    detail = f"{told.detail}; tried again at {at:%H:%M} UTC"
+    values: dict[str, Any] = {
+        "state": states.QUEUED,
+        "code": states.TRIED_AGAIN,
+        "provider_code": (told.code or "")[: states.PROVIDER_CODE_CHARS] or None,
+        "detail": detail,
+        "due_at": at,
+        "updated_at": now,
+        "lease_owner": None,
+        "lease_until": None,
+    }
+    tx.execute(update(deliveries).where(deliveries.c.id == delivery.id).values(values))
+    return Happened(
+        delivery_id=delivery.id, state=states.QUEUED, at=now, code=states.TRIED_AGAIN, detail=detail
+    )
+
+
+def _rest(tx: Connection, delivery: _Delivery, told: DeliveryReported, now: datetime) -> None:
+    """What failed by the account's trouble would fail for everybody: it rests, as after a send that was refused so. A
+    report that comes late says nothing of now."""
+    until = told.received_at + timedelta(seconds=told.rest_s)
+    if told.rest_s and until > now:
+        pauses.pause(tx, delivery.account, until, told.detail, now)
+
+
+def set_parts_aside(tx: Connection, delivery_id: int) -> None:
+    """Parts of tries that were given up get numbers below 0: what is still said of them is not said of the new one."""
+    c = delivery_parts.c
+    lowest = tx.execute(select(func.min(c.part)).where(c.delivery_id == delivery_id)).scalar() or 0
+    shift = _PARTS_AT_MOST - min(lowest, 0)
+    tx.execute(
+        update(delivery_parts).where(c.delivery_id == delivery_id, c.part >= 0).values(part=c.part - shift)
+    )
 
 
 def _addresses(tx: Connection, ids: Ids, changed: Sequence[_Delivery], now: datetime) -> None:
@@ -319,7 +420,8 @@ def _addresses(tx: Connection, ids: Ids, changed: Sequence[_Delivery], now: date
     for delivery in changed:
         told = delivery.told
         if told is not None and told.status is DeliveryStatus.OPTED_OUT:
-            marks[delivery.conversation_id, delivery.to_urn] = "blocked"
+            if not told.here_alone:
+                marks[delivery.conversation_id, delivery.to_urn] = "blocked"
             _opted_out(tx, ids, delivery, told, now)
         if told is not None and told.status is DeliveryStatus.FAILED and told.code in TROUBLES:
             marks[delivery.conversation_id, delivery.to_urn] = told.code
@@ -336,7 +438,8 @@ def _addresses(tx: Connection, ids: Ids, changed: Sequence[_Delivery], now: date
 
 
 def _opted_out(tx: Connection, ids: Ids, delivery: _Delivery, told: DeliveryReported, now: datetime) -> None:
-    """The provider says that the recipient has stopped us: as good as their own word, and kept like it."""
+    """The provider says that the recipient has stopped us: as good as their own word, and kept like it. Who has blocked
+    this account alone has said nothing of the others."""
     c = conversations.c
     brand: str = tx.execute(select(c.brand_id).where(c.id == delivery.conversation_id)).scalar_one()
     said = ConsentChanged(
@@ -345,9 +448,11 @@ def _opted_out(tx: Connection, ids: Ids, delivery: _Delivery, told: DeliveryRepo
         received_at=told.received_at,
         urn=delivery.to_urn,
         granted=False,
+        scope=consents.here(delivery.account) if told.here_alone else "all",
         wording=told.detail,
     )
-    consents.apply(tx, ids, [said], lambda _account: brand, "system", now)
+    everywhere = configs.honours_everywhere(tx)
+    consents.apply(tx, ids, [said], lambda _account: brand, "system", now, everywhere)
 
 
 def mark(tx: Connection, brand: Any, urn: str, trouble: str) -> None:
@@ -403,6 +508,10 @@ def _encode(report: DeliveryReported) -> str:
             "code": report.code,
             "detail": report.detail,
             "recipient": report.recipient,
+            "again": report.again,
+            "again_s": report.again_s,
+            "rest_s": report.rest_s,
+            "here_alone": report.here_alone,
             "reported_at": None if report.reported_at is None else to_us(report.reported_at),
         }
     )
@@ -420,6 +529,10 @@ def _decode(row: Any) -> DeliveryReported:
         code=kept["code"],
         detail=kept["detail"],
         recipient=kept.get("recipient"),
+        again=kept.get("again", 0),
+        again_s=kept.get("again_s", 60.0),
+        rest_s=kept.get("rest_s", 0.0),
+        here_alone=kept.get("here_alone", False),
     )
     return (
         report if kept["reported_at"] is None else replace(report, reported_at=from_us(kept["reported_at"]))

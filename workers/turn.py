@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, update
 
-from crm_store import consents, doubts, outbox, pauses, receipts
+from crm_store import configs, consents, doubts, outbox, pauses, receipts
 from crm_store import delivery_states as states
 from crm_store.db import Store
 from crm_store.delivery_states import Moved
@@ -158,7 +158,7 @@ def _aftermath(tx: Connection, ids: Ids, result: Result, now: datetime) -> None:
     outcome = result.outcome
     if outcome.state == states.OPTED_OUT:
         delivery = outcome.delivery
-        mark_opted_out(tx, ids, delivery, outcome.detail, now)
+        mark_opted_out(tx, ids, delivery, outcome.detail, now, here_alone=outcome.here_alone)
     elif outcome.state == states.FAILED and (trouble := _trouble(outcome)):
         receipts.mark(tx, outcome.delivery.brand, outcome.delivery.to_urn, trouble)
 
@@ -170,17 +170,24 @@ def _trouble(outcome: Outcome) -> str | None:
     return _TROUBLES.get(outcome.provider_code.rpartition(" ")[2])
 
 
-def mark_opted_out(tx: Connection, ids: Ids, delivery: Claimed, wording: str, now: datetime) -> None:
-    """The provider says that this recipient has stopped us: nothing more goes there until they start again."""
+def mark_opted_out(
+    tx: Connection, ids: Ids, delivery: Claimed, wording: str, now: datetime, *, here_alone: bool = False
+) -> None:
+    """The provider says that this recipient has stopped us: nothing more goes there until they start again; over this
+    account alone, where it is this one that they have blocked."""
     wish = ConsentChanged(
         account=delivery.account,
         event_key=f"delivery:{delivery.id}",
         received_at=now,
         urn=delivery.to_urn,
         granted=False,
+        scope=consents.here(delivery.account) if here_alone else "all",
         wording=wording,
     )
-    consents.apply(tx, ids, [wish], lambda _account: delivery.brand, "system", now)
+    everywhere = configs.honours_everywhere(tx)
+    consents.apply(tx, ids, [wish], lambda _account: delivery.brand, "system", now, everywhere)
+    if here_alone:
+        return
     tx.execute(
         update(identities)
         .where(identities.c.brand_id == delivery.brand, identities.c.urn == delivery.to_urn)
@@ -218,4 +225,8 @@ def _opted_out(tx: Connection, starts: Sequence[Claimed]) -> set[int]:
     for (brand, scope), mine in sorted(groups.items()):
         blocked = consents.blocked(tx, brand, sorted({d.to_urn for d in mine}), scope=scope)
         found |= {delivery.id for delivery in mine if delivery.to_urn in blocked}
+    for brand in {d.brand for d in starts}:
+        numbers = {d.to_urn for d in starts if d.brand == brand and d.to_urn.startswith(consents.SHARED)}
+        blocks = consents.blocks(tx, brand, numbers) if numbers else ()
+        found |= {d.id for d in starts if d.brand == brand and (d.to_urn, d.account) in blocks}
     return found
