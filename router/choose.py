@@ -59,6 +59,7 @@ class Option:
     window_until: datetime | None = None  # free text goes until then; None: for ever, or not at all
     template: bool = False  # nothing but the closed window blocks it, and a template would go
     public: bool = False  # it can also be said in public, below what they said there
+    asked_for: bool = False
 
     @property
     def usable(self) -> bool:
@@ -121,6 +122,7 @@ def _option(address: Address, now: datetime, last: datetime | None) -> Option:
         window_until=address.window_until if address.has_window else None,
         template=address.templates and blocks == (_OVER_BUT,),
         public=address.public,
+        asked_for=address.asked_for,
     )
 
 
@@ -160,6 +162,12 @@ def _reasons(options: tuple[Option, ...], winner: Option | None) -> tuple[str, .
     reasons += [
         f"Not {option.title} ({urns.display(option.urn)}): {', '.join(option.blocked_by)}."
         for option in options
-        if option.blocked_by and (option.speaks_for or winner is None)
+        if option.blocked_by and (_speaks(option) or winner is None)
     ]
     return tuple(reasons)
+
+
+def _speaks(option: Option) -> bool:
+    """Would anybody wonder why it is not this one? That an address is known to be theirs makes nobody look for it where
+    no account of ours reaches it: a provider's second name for the same person, say."""
+    return bool(option.speaks_for) and (option.account is not None or option.speaks_for != (_FOR[-1][1],))
