@@ -1,0 +1,572 @@
+"""Every messaging channel from its customers' side, each in the same words: who writes, what reached them, what breaks.
+
+A `Line` is one account of ours at a strict local provider. `Call` is a request as the provider makes it, so that a
+test may send it ten times, a week later, changed, or elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlencode
+
+import aiohttp
+from yarl import URL
+
+from connectors.telegram.kinds import ALLOWED
+from tests.servers.graph import Customer, Graph, Number, Told, Visitor, wire
+from tests.servers.graph.social import Social
+from tests.servers.telegram import Person, Telegram, Update
+from tests.servers.telegram.people import business_connection
+from tests.servers.twilio import Delivery, Twilio, signature
+
+SHOP, SENDER = "+14155550100", "+14155550111"
+PHONES = {"Ann": "+14155550123", "Bea": "+14155550124", "Cy": "+14155550125", "Dan": "+14155550126"}
+WEBHOOK = "webhook-secret_of-telegram"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request to our edge, signed as the provider signs it."""
+
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What a customer did. id: what our store calls the message."""
+
+    id: str
+    call: Call
+
+
+async def post(call: Call, **headers: str) -> int:
+    """The answer's status."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(URL(call.url, encoded=True), data=call.body, headers={**call.headers, **headers}) as answer,
+    ):
+        await answer.read()
+        return answer.status
+
+
+async def posts(call: Call, times: int) -> set[int]:
+    """The same, so often at once."""
+    return set(await asyncio.gather(*(post(call) for _ in range(times))))
+
+
+class Line(ABC):
+    """account: ours. refuses: what a forged request is told. final: as far as the reports of what went out go.
+
+    throttles_one: does the provider limit what goes to one person? stops: does it refuse whoever stopped us?
+    hurts: how a send may fail -> what is known then: "again" (it did not go), "doubt", or "twice" (it went, and is said
+    to have failed: nobody can know). changes: what customers may do with what they said.
+    """
+
+    name: ClassVar[str]
+    refuses: ClassVar[int] = 403
+    final: ClassVar[str] = "read"
+    throttles_one: ClassVar[bool] = True
+    stops: ClassVar[bool] = True
+    changes: ClassVar[tuple[str, ...]] = ()
+    doubts: ClassVar[tuple[str, ...]] = ("error", "html", "cut", "lost", "truncated")
+
+    def __init__(self) -> None:
+        self.url = ""
+
+    @property
+    def account(self) -> str:
+        return f"{self.name}/main"
+
+    @property
+    @abstractmethod
+    def yaml(self) -> str:
+        """The account in channels.yaml."""
+
+    @property
+    @abstractmethod
+    def environ(self) -> dict[str, str]: ...
+
+    def opened(self, url: str) -> None:
+        """The edge listens at `url`."""
+        self.url = f"{url}/in/{self.account}"
+
+    @abstractmethod
+    def urn(self, who: str) -> str: ...
+
+    @abstractmethod
+    def signed(self, body: bytes, url: str = "") -> Mapping[str, str]:
+        """The headers with which the provider sends this body to that address."""
+
+    def call(self, body: bytes, url: str = "") -> Call:
+        return Call(url=url or self.url, body=body, headers=self.signed(body, url or self.url))
+
+    def altered(self, call: Call, old: str, new: str) -> Call:
+        """The same message with another text, signed like the first."""
+        assert old.encode() in call.body
+        return self.call(call.body.replace(old.encode(), new.encode()), call.url)
+
+    @abstractmethod
+    async def says(self, who: str, text: str) -> Heard: ...
+
+    @abstractmethod
+    def got(self, who: str) -> list[str]:
+        """What they read of ours, in order."""
+
+    def ids(self, who: str) -> list[str]:
+        """The provider's ids of that."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def throttles(self, seconds: int, to: str = "") -> None:
+        """The next send (to that person alone) is one too many."""
+
+    @abstractmethod
+    def breaks(self, how: str) -> None:
+        """The next send fails like that."""
+
+    def blocks(self, who: str) -> None:
+        """They want nothing from us, and the next send tells us so."""
+        raise NotImplementedError
+
+    async def starts(self, who: str) -> None:
+        """They are open to us again."""
+        await self.says(who, "START")
+
+    async def report(self, sent: str, status: str) -> Call:
+        """What the provider tells of a message of ours, as a request that is not sent yet."""
+        raise NotImplementedError
+
+    async def changed(self, who: str, what: str, heard: Heard) -> Call:
+        """ "edit" (to "changed"), "delete" or "react" (with a heart): as a request that is not sent yet."""
+        raise NotImplementedError
+
+    async def unsent(self, who: str, text: str) -> Heard:
+        """What they say, as a request that is not sent yet."""
+        raise NotImplementedError
+
+    def calls(self) -> int:
+        """How many sends the provider was asked for."""
+        raise NotImplementedError
+
+
+class TwilioLine(Line):
+    final = "delivered"
+    throttles_one = False
+
+    def __init__(self, twilio: Twilio) -> None:
+        super().__init__()
+        self.twilio = twilio
+        self.deliveries: dict[str, Delivery] = {}
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"TWILIO_TOKEN": self.twilio.auth_token}
+
+    @property
+    def settings(self) -> str:
+        return f'account_sid: {self.twilio.account_sid}, api: "{self.twilio.url}"'
+
+    def urn(self, who: str) -> str:
+        return f"tel:{PHONES[who]}"
+
+    def signed(self, body: bytes, url: str = "") -> Mapping[str, str]:
+        params = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        return {
+            "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
+            "X-Twilio-Signature": signature(self.twilio.auth_token, url or self.url, params),
+        }
+
+    def _heard(self, delivery: Delivery) -> Heard:
+        assert delivery.ok, delivery.tries
+        self.deliveries[delivery.sid] = delivery
+        return Heard(
+            id=delivery.sid, call=self.call(urlencode(delivery.params).encode(), delivery.tries[-1][0])
+        )
+
+    def _to(self, who: str) -> str:
+        return PHONES[who]
+
+    def got(self, who: str) -> list[str]:
+        return [one.body for one in self.twilio.sent if one.to == self._to(who) and not one.error_code]
+
+    def ids(self, who: str) -> list[str]:
+        return [one.sid for one in self.twilio.sent if one.to == self._to(who)]
+
+    def throttles(self, seconds: int, to: str = "") -> None:
+        self.twilio.fail("messages.create", status=429, code=20429, retry_after=seconds)
+
+    def breaks(self, how: str) -> None:
+        self.twilio.fail("messages.create", how=how, status=503 if how == "html" else 500)
+
+    async def report(self, sent: str, status: str) -> Call:
+        self.twilio.reports.hold = True
+        (told,) = await self.twilio.reports.say(sent, status)
+        self.twilio.reports.waiting.clear()
+        self.twilio.reports.hold = False
+        url = told.hook.url.partition("#")[0]
+        return self.call(urlencode(told.params).encode(), url)
+
+    def calls(self) -> int:
+        return sum(one.operation == "messages.create" for one in self.twilio.requests)
+
+
+class Sms(TwilioLine):
+    name = "sms_twilio"
+
+    @property
+    def yaml(self) -> str:
+        return f'address: "{SHOP}", settings: {{{self.settings}}}, secrets: {{auth_token: TWILIO_TOKEN}}'
+
+    def opened(self, url: str) -> None:
+        super().opened(url)
+        self.twilio.number(SHOP, sms_url=f"{self.url}#rc=2&rp=all")
+
+    async def says(self, who: str, text: str) -> Heard:
+        return self._heard(await self.twilio.customer(PHONES[who], who).says(text, to=SHOP))
+
+    def blocks(self, who: str) -> None:
+        self.twilio.refuse(PHONES[who], 21610)
+
+    async def starts(self, who: str) -> None:
+        self.twilio.refuse(PHONES[who], 0)
+        await self.says(who, "START")
+
+
+class WhatsAppTwilio(TwilioLine):
+    name = "whatsapp_twilio"
+    final = "read"
+
+    @property
+    def yaml(self) -> str:
+        return f'address: "{SENDER}", settings: {{{self.settings}}}, secrets: {{auth_token: TWILIO_TOKEN}}'
+
+    def opened(self, url: str) -> None:
+        super().opened(url)
+        self.twilio.sender(SENDER, url=f"{self.url}#rc=2&rp=all")
+
+    def _to(self, who: str) -> str:
+        return f"whatsapp:{PHONES[who]}"
+
+    def person(self, who: str) -> Any:
+        return self.twilio.customer(PHONES[who], who).whatsapp(f"whatsapp:{SENDER}")
+
+    async def says(self, who: str, text: str) -> Heard:
+        return self._heard(await self.person(who).says(text))
+
+    def blocks(self, who: str) -> None:
+        self.twilio.refuse(self._to(who), 63033)
+
+    async def starts(self, who: str) -> None:
+        self.twilio.refuse(self._to(who), 0)
+        await self.says(who, "START")
+
+
+class TelegramLine(Line):
+    name = "telegram"
+    refuses = 401
+    final = "sent"  # it tells bots no more
+    changes = ("edit", "delete", "react")
+    doubts = ("cut", "lost", "truncated")
+
+    def __init__(self, telegram: Telegram) -> None:
+        super().__init__()
+        self.telegram = telegram
+        self.people: dict[str, Person] = {}
+
+    @property
+    def yaml(self) -> str:
+        return f'settings: {{api: "{self.telegram.url}"}}, secrets: {{token: TELEGRAM_TOKEN, webhook: TELEGRAM_HOOK}}'
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"TELEGRAM_TOKEN": self.telegram.token, "TELEGRAM_HOOK": WEBHOOK}
+
+    def opened(self, url: str) -> None:
+        super().opened(url)
+        updates = self.telegram.updates
+        updates.url, updates.secret, updates.allowed = self.url, WEBHOOK, list(ALLOWED)
+
+    def person(self, who: str) -> Person:
+        return self.people.setdefault(who, self.telegram.person(who))
+
+    def urn(self, who: str) -> str:
+        return f"telegram:{self.person(who).id}"
+
+    def signed(self, body: bytes, url: str = "") -> Mapping[str, str]:
+        return self.telegram.updates.headers()
+
+    def _heard(self, update: Update) -> Heard:
+        number = update.body.get("message_id", 0)
+        return Heard(
+            id=f"{update.body['chat']['id']}:{number}",
+            call=self.call(json.dumps(update.raw, ensure_ascii=False).encode()),
+        )
+
+    async def says(self, who: str, text: str) -> Heard:
+        update = await self.person(who).says(text)
+        assert update.taken, update.tries
+        return self._heard(update)
+
+    async def unsent(self, who: str, text: str) -> Heard:
+        return self._heard(await self._held(self.person(who).says(text)))
+
+    async def _held(self, deed: Any) -> Update:
+        updates = self.telegram.updates
+        updates.hold = True
+        update: Update = await deed
+        updates.hold, update.done = False, True
+        return update
+
+    def got(self, who: str) -> list[str]:
+        return [str(one.get("text", one.get("caption", ""))) for one in self.person(who).received]
+
+    def ids(self, who: str) -> list[str]:
+        chat = self.person(who).id
+        return [f"{chat}:{one.message_id}" for one in self.telegram.sent if one.chat_id == chat]
+
+    def throttles(self, seconds: int, to: str = "") -> None:
+        chat = str(self.person(to).id) if to else ""
+        self.telegram.fail("sendmessage", status=429, retry_after=seconds, to=chat, times=1 if to else 2)
+
+    def breaks(self, how: str) -> None:
+        self.telegram.fail("sendmessage", how=how, status=503 if how == "html" else 500)
+
+    def blocks(self, who: str) -> None:
+        self.person(who).chat.gone = "bot was blocked by the user"
+
+    async def starts(self, who: str) -> None:
+        await self.person(who).unblocks()
+
+    async def changed(self, who: str, what: str, heard: Heard) -> Call:
+        person, number = self.person(who), int(heard.id.partition(":")[2].partition("@")[0])
+        if what == "edit":
+            return self._heard(await self._held(person.edits(number, "changed"))).call
+        if what == "react":
+            return self._heard(await self._held(person.reacts(number, "❤"))).call
+        return self._heard(await self._held(person.deletes(number))).call
+
+    def business(self, who: str) -> Any:
+        """Only in a business's chats are bots told what was deleted; one of theirs."""
+        link = business_connection(self.telegram.person("Shop"))
+        self.telegram.business[link["id"]] = link
+        return link["id"]
+
+    def calls(self) -> int:
+        return sum(one.operation.startswith("send") for one in self.telegram.requests)
+
+
+class GraphLine(Line):
+    changes = ("edit", "delete", "react")
+    kind: ClassVar[str]
+    slow: ClassVar[int]  # its code for too much in all
+    slow_one: ClassVar[int]  # and for too much to one person
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+
+    @property
+    @abstractmethod
+    def own(self) -> Number | Social: ...
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "META_SECRET": self.graph.app_secret,
+            "META_VERIFY": self.graph.verify_token,
+            f"{self.name.upper()}_TOKEN": self.own.token,
+        }
+
+    @property
+    def secrets(self) -> str:
+        return f"{{app_secret: META_SECRET, token: {self.name.upper()}_TOKEN, verify_token: META_VERIFY}}"
+
+    def opened(self, url: str) -> None:
+        super().opened(url)
+        self.graph.listen(self.url, self.own.told_as, self.own)
+
+    def signed(self, body: bytes, url: str = "") -> Mapping[str, str]:
+        return self.graph.door.signed(body)
+
+    def told(self, told: Told) -> Heard:
+        return Heard(id=told.id, call=self.call(wire({"object": self.kind, "entry": [told.entry]})))
+
+    async def held(self, deed: Any) -> Told:
+        door = self.graph.door
+        door.holding = True
+        told: Told = await deed
+        door.held.clear()
+        door.holding = False
+        return told
+
+    @abstractmethod
+    def person(self, who: str) -> Customer | Visitor: ...
+
+    async def says(self, who: str, text: str) -> Heard:
+        told = await self.person(who).says(text)
+        assert told.ok, told
+        return self.told(told)
+
+    async def unsent(self, who: str, text: str) -> Heard:
+        return self.told(await self.held(self.person(who).says(text)))
+
+    def _mine(self, who: str) -> list[Any]:
+        person = self.person(who)
+        user = person.user_id if isinstance(person, Customer) else person.id
+        return [one for one in self.graph.sent if one.account == self.own.id and one.user == user]
+
+    def got(self, who: str) -> list[str]:
+        return [one.text for one in self._mine(who)]
+
+    def ids(self, who: str) -> list[str]:
+        return [one.id for one in self._mine(who)]
+
+    def throttles(self, seconds: int, to: str = "") -> None:
+        address = self.address(to) if to else ""
+        self.graph.fail(self.slow_one if to else self.slow, to=address, account=self.own, retry_after=seconds)
+
+    def breaks(self, how: str) -> None:
+        orders: dict[str, dict[str, Any]] = {
+            "error": {"status": 500},
+            "html": {"how": "html", "status": 503},
+            "cut": {"how": "cut"},
+            "lost": {"how": "cut", "accepted": True},
+            "truncated": {"how": "truncated"},
+        }
+        self.graph.fail(account=self.own, **orders[how])
+
+    @abstractmethod
+    def address(self, who: str) -> str:
+        """As a send says whom it is for."""
+
+    async def report(self, sent: str, status: str) -> Call:
+        told = await self.held(self.own.report(sent, status))
+        return self.told(told).call
+
+    def calls(self) -> int:
+        return sum(
+            one.path.endswith("/messages") and one.account == self.own.id for one in self.graph.requests
+        )
+
+
+class WhatsAppLine(GraphLine):
+    name = "whatsapp"
+    kind = "whatsapp_business_account"
+    slow, slow_one = 130429, 131056
+    stops = False  # "deliverable to nobody" (131026) is all it says of who blocked us
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.number = graph.number("+1 415-555-0188")
+
+    @property
+    def own(self) -> Number:
+        return self.number
+
+    @property
+    def yaml(self) -> str:
+        return (
+            f'settings: {{phone_number_id: "{self.number.id}", waba_id: "{self.number.waba.id}", '
+            f'api: "{self.graph.base}"}}, secrets: {self.secrets}'
+        )
+
+    def person(self, who: str) -> Customer:
+        phone = PHONES[who].removeprefix("+")
+        return self.number.customers.get(phone) or self.number.customer(who, phone)
+
+    def urn(self, who: str) -> str:
+        return f"tel:{PHONES[who]}"
+
+    def address(self, who: str) -> str:
+        return PHONES[who].removeprefix("+")
+
+    async def changed(self, who: str, what: str, heard: Heard) -> Call:
+        person = self.person(who)
+        deed = {
+            "edit": lambda: person.edits(heard.id, "changed"),
+            "delete": lambda: person.revokes(heard.id),
+            "react": lambda: person.reacts("❤", heard.id),
+        }[what]()
+        return self.told(await self.held(deed)).call
+
+
+class SocialLine(GraphLine):
+    @property
+    @abstractmethod
+    def own(self) -> Social: ...
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.people: dict[str, Visitor] = {}
+
+    def person(self, who: str) -> Visitor:
+        if who not in self.people:
+            self.people[who] = self.own.visitor(who, username=who.lower())
+        return self.people[who]
+
+    def urn(self, who: str) -> str:
+        return f"{self.name}:{self.person(who).id}"
+
+    def address(self, who: str) -> str:
+        return self.person(who).id
+
+    def blocks(self, who: str) -> None:
+        self.person(who).blocks = True
+
+    async def starts(self, who: str) -> None:
+        self.person(who).blocks = False
+        await self.says(who, "START")
+
+    async def changed(self, who: str, what: str, heard: Heard) -> Call:
+        person = self.person(who)
+        deed = {
+            "edit": lambda: person.edits(heard.id, "changed"),
+            "delete": lambda: person.unsends(heard.id),
+            "react": lambda: person.reacts("❤", heard.id),
+        }[what]()
+        return self.told(await self.held(deed)).call
+
+
+class MessengerLine(SocialLine):
+    name = "messenger"
+    kind = "page"
+    slow, slow_one = 80006, 613
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.page = graph.page("Acme")
+
+    @property
+    def own(self) -> Social:
+        return self.page
+
+    @property
+    def yaml(self) -> str:
+        return f'settings: {{page_id: "{self.page.id}", api: "{self.graph.base}"}}, secrets: {self.secrets}'
+
+
+class InstagramLine(SocialLine):
+    name = "instagram"
+    kind = "instagram"
+    slow, slow_one = 4, 613
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.shop = graph.instagram("acme")
+
+    @property
+    def own(self) -> Social:
+        return self.shop
+
+    @property
+    def yaml(self) -> str:
+        return (
+            f'settings: {{account_id: "{self.shop.id}", api: "{self.graph.base}"}}, secrets: {self.secrets}'
+        )
