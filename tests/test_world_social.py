@@ -1,0 +1,68 @@
+"""A Page and an Instagram account, as customers and agents see them: reads by watermark, proof by echo, comments."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from crm_store.carried import Carried
+from crm_store.db import Store
+from tests.messaginglines import SocialLine
+from tests.messagingworld import MessagingWorld, messaging_world
+
+MESSENGER, INSTAGRAM = "messenger", "instagram"
+
+
+@pytest.fixture
+async def w(tmp_path: Path, store: Store, valkey: str) -> AsyncIterator[MessagingWorld]:
+    async with messaging_world(tmp_path, store, valkey, MESSENGER, INSTAGRAM) as opened:
+        yield opened
+
+
+def line(w: MessagingWorld, name: str) -> SocialLine:
+    found = w.lines[name]
+    assert isinstance(found, SocialLine)
+    return found
+
+
+async def test_what_messenger_tells_of_our_answers_is_seen(w: MessagingWorld) -> None:
+    """Until when all had arrived, and was read; that one went out to which no answer came; what others write for us."""
+    page = line(w, MESSENGER)
+    await w.says("Ann", MESSENGER, "Where is my parcel?")
+    talk = w.hub.bo.takes_next()
+    await w.answers(talk, "It left on Monday.")
+    await w.answers(talk, "It should be with you today.")
+    assert w.states() == ["sent", "sent"]
+    await page.person("Ann").receives()
+    await w.settle()
+    assert w.states() == ["delivered", "delivered"]
+    await page.person("Ann").reads()
+    w.graph.fail(how="cut", accepted=True)
+    await w.answers(talk, "Is it there?")
+    assert w.states() == ["read", "read", "sent"]
+    assert len(w.graph.sent) == 3
+    await page.own.writes(page.person("Ann"), "Written in Meta's inbox")
+    await w.settle()
+    assert len(w.texts(talk)) == 4
+    assert (await w.hub.ledger()).quarantined == 0
+
+
+@pytest.mark.parametrize("name", [MESSENGER, INSTAGRAM])
+async def test_a_comment_is_answered_in_public_and_in_private(w: MessagingWorld, name: str) -> None:
+    place = line(w, name)
+    await place.person("Ann").comments("Does it come in blue?")
+    await w.settle()
+    talk = w.hub.bo.takes_next()
+    assert [one.form for one in w.entries(talk)] == ["comment"]
+    await w.answers(talk, "It does!", carries=Carried(public=True))
+    (answer,) = [one for one in place.own.comments.values() if one.ours]
+    assert answer.text == "It does!"
+    await w.answers(talk, "Shall I put one aside for you?")
+    (private,) = w.graph.sent
+    assert (private.text, private.user) == ("Shall I put one aside for you?", place.person("Ann").id)
+    await w.says("Ann", name, "Yes, please")
+    assert [one.text for one in w.entries(talk)][-1] == "Yes, please"
+    await w.answers(talk, "Done.")
+    assert w.graph.sent[-1].body["recipient"] == {"id": place.person("Ann").id}
