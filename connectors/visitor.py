@@ -21,6 +21,7 @@ TTL_S = (
 )  # a day: until then every status is long in the store, where a page that comes later finds it
 NUDGES = "ms:visitor-nudges"  # published after each append: `account visitor`
 EPOCH = "ms:visitor-epoch"
+HERE_S = 30  # a chat that looks for news, as it does every few seconds, is open; so long after its last look
 
 
 class File(msgspec.Struct, array_like=True, gc=False):
@@ -50,6 +51,11 @@ _decoder = msgspec.json.Decoder(Line)
 
 def key(account: str, visitor: str) -> str:
     return f"ms:visitor:{account}:{visitor}"
+
+
+def here_key(account: str, visitor: str) -> str:
+    """There while the visitor has a chat open."""
+    return f"ms:visitor-here:{account}:{visitor}"
 
 
 def external_id(seq: int) -> str:
@@ -138,6 +144,7 @@ async def look(redis: Any, account: str, visitor: str, after: str) -> tuple[str,
     async with redis.pipeline(transaction=False) as pipe:
         pipe.set(EPOCH, secrets.token_hex(8), nx=True)
         pipe.get(EPOCH)
+        pipe.set(here_key(account, visitor), b"1", ex=HERE_S)
         pipe.xrange(key(account, visitor), min=f"({after}")
-        _, found, entries = await pipe.execute()
+        _, found, _, entries = await pipe.execute()
     return (found.decode() if found else ""), lines(entries)

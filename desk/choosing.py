@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, case, func, select
 
-from crm_store import carried, conversations, customers
+from crm_store import carried, consents, conversations, customers
 from crm_store.customers import Customer, Identity
-from crm_store.schema import account_states, interactions
+from crm_store.schema import account_states, conversation_events, interactions
+from desk import quiet
 from desk.kinds import PUBLIC_FORMS
 from hub import urn as urns
 from hub.config import Account, Config
 from hub.limits import Limits
 from router.choose import Address
+
+ASKED, UNASKED = "asked_for", "not_asked_for"  # conversation_events.what
 
 Live = Callable[[Sequence[tuple[str, str]]], Iterable[tuple[str, str]]]
 
@@ -53,7 +57,10 @@ def addresses(
     known = customers.identities_of(tx, customer.id)
     used = _used(tx, [identity.id for identity in known], conversation_id)
     paused = _paused(tx, now)
+    answer = quiet.asked(max((one.at for one in used.values()), default=None), now)
+    asked = _asked(tx, conversation_id)
     heard = carried.heard(tx, [identity.id for identity in known])
+    blocks = consents.blocks(tx, row.brand_id, [urns.bare(identity.urn) for identity in known])
     ours = [account for account in config.accounts.values() if account.brand == row.brand_id]
     ways = [
         (identity, account)
@@ -71,6 +78,9 @@ def addresses(
             limits[account.connector],
             live=(account.key, identity.urn) in present,
             paused=account.key in paused,
+            asked=(account.key, identity.urn) == asked,
+            quiet_until=None if answer else quiet.until(account.quiet, now),
+            blocked=(urns.bare(identity.urn), account.key) in blocks,
             form=said.form if (said := heard.get((identity.id, account.key))) else "",
         )
         for identity, account in ways
@@ -105,6 +115,9 @@ def _address(
     *,
     live: bool,
     paused: bool,
+    asked: bool = False,
+    quiet_until: datetime | None = None,
+    blocked: bool = False,
     form: str = "",
 ) -> Address:
     window_s = limits.window(account.settings)
@@ -113,6 +126,7 @@ def _address(
         account=account.key,
         urn=identity.urn,
         title=account.title,
+        asked_for=asked,
         preferred=customer.preferred_channel in (account.connector, account.key),
         in_conversation=used is not None and used.here,
         last_used_at=used.at if used else None,
@@ -122,7 +136,8 @@ def _address(
         window_until=window_until,
         has_window=window_s is not None,
         templates=limits.templates,
-        trouble=identity.trouble,
+        quiet_until=quiet_until,
+        trouble=identity.trouble or ("blocked" if blocked else None),
         paused=paused,
         enabled=account.enabled,
         lacks=limits.lacks(account.settings),
@@ -142,6 +157,17 @@ def _used(tx: Connection, identity_ids: Sequence[int], conversation_id: int) -> 
         (identity_id, account): _Used(at=at, here=bool(in_it))
         for identity_id, account, at, in_it in tx.execute(query)
     }
+
+
+def _asked(tx: Connection, conversation_id: int) -> tuple[str, str] | None:
+    """(account, address) where they asked to be answered, as an agent noted last."""
+    e = conversation_events.c
+    query = select(e.what, e.data).where(e.conversation_id == conversation_id, e.what.in_((ASKED, UNASKED)))
+    row = tx.execute(query.order_by(e.id.desc()).limit(1)).first()
+    if row is None or row.what == UNASKED:
+        return None
+    data = json.loads(row.data)
+    return str(data.get("account")), str(data.get("urn"))
 
 
 def _paused(tx: Connection, now: datetime) -> set[str]:

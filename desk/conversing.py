@@ -10,7 +10,9 @@ from sqlalchemy import Connection
 from crm_store import assignments, conversations, interactions, notes
 from desk import replying
 from desk.base import Base, Changed, short
+from desk.choosing import ASKED, UNASKED, addresses, nobody_live
 from desk.rights import Rights
+from hub import urn as urns
 from hub.errors import Conflict, Refused
 from hub.model import Attachment
 
@@ -242,6 +244,28 @@ class Conversing(Base):
             )
 
         return self._own(conversation_id, agent, step, waiting_too=True)
+
+    def asked_for(self, conversation_id: int, agent: str, account: str | None, urn: str = "") -> None:
+        """Note that the customer asked to be answered there, in this conversation; account None: not any more.
+
+        The newest such note counts, and speaks for that way before all others. Raises Refused for a way that is not
+        one of theirs.
+        """
+        config, now = self._config(), self._clock()
+
+        def step(tx: Connection, rights: Rights, now_: datetime) -> None:
+            data: dict[str, str] = {}
+            if account is not None:
+                known = addresses(tx, conversation_id, config, self._limits, self._schemes, nobody_live, now)
+                way = next((one for one in known if (one.account, one.urn) == (account, urn)), None)
+                if way is None:
+                    raise Refused("That is not one of the ways to answer this customer.")
+                data = {"to": f"{way.title} ({urns.display(urn)})", "account": account, "urn": urn}
+            what = ASKED if data else UNASKED
+            conversations.touch(tx, [conversation_id])
+            conversations.log(tx, self._store.ids, conversation_id, what, rights.by, now_, data=data)
+
+        self._own(conversation_id, agent, step, waiting_too=True)
 
     def note(
         self,

@@ -17,6 +17,7 @@ from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import identities
 from crm_store.schema import interactions as interactions_table
+from desk import quiet
 from desk.kinds import PUBLIC_FORMS
 from desk.rights import Rights
 from hub import urn as urns
@@ -264,6 +265,9 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
     urn = urns.bare(identity.urn)
     if consents.blocked(tx, row.brand_id, [urn]):
         raise Refused(f"{urns.display(identity.urn)} has opted out of messages from us.")
+    if (urn, account.key) in consents.blocks(tx, row.brand_id, [urn]):
+        raise Refused(f"{urns.display(identity.urn)} has blocked {account.title}.")
+    _check_quiet(tx, terms, account, identity)
     if order.carries.template is None:
         _check_window(tx, terms, account, identity)
     check_message(order.text, order.attachments, limits, account)
@@ -310,6 +314,25 @@ def _check_window(tx: Connection, terms: Terms, account: Account, identity: Row[
             f"{'; after that an approved template' if limits.templates else ''}.",
             account.key,
             identity.urn,
+        )
+
+
+def _check_quiet(tx: Connection, terms: Terms, account: Account, identity: Row[Any]) -> None:
+    """At night nothing goes out that nobody asked for. Raises Refused."""
+    until = quiet.until(account.quiet, terms.now)
+    if until is None:
+        return
+    theirs = select(identities.c.id).where(identities.c.customer_id == identity.customer_id)
+    last = tx.execute(
+        select(_n.received_at)
+        .where(_n.identity_id.in_(theirs), _n.direction == "in")
+        .order_by(_n.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    if not quiet.asked(last, terms.now):
+        raise Refused(
+            f"Not sent: {account.title} has quiet hours until {until:%H:%M} UTC, and they have not written since "
+            "yesterday."
         )
 
 

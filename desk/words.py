@@ -51,6 +51,7 @@ CODES = {
     "window_closed": "This channel allows answers only for a while after the customer's last word, and that is over. "
     "Use another channel, or an approved text.",
     "unknown": "Nobody can say whether it was sent.",
+    "tried_again": "The provider says that it did not arrive; it is sent once more.",
     "customer_wrote": "The customer wrote while you were writing. Read it, then decide whether this still fits.",
 }
 
@@ -67,10 +68,13 @@ EVENTS = {
     "transferred": "transferred it from {from} to {to}",
     "snoozed": "snoozed it",
     "woken": "woke up again",
+    "customer_replied": "wrote back",
     "closed": "closed it",
     "reopened": "opened it again",
     "priority": "priority {from} → {to}",
     "tagged": "changed the tags",
+    "asked_for": "noted that they asked to be answered by {to}",
+    "not_asked_for": "noted that they may be answered by any channel",
     "answered": "answered",
     "merged": "customers merged",
     "unmerged": "merge undone",
@@ -135,6 +139,7 @@ DONE = {
     "empty": "Nobody is waiting in your queues.",
     "tagged": "Tags changed.",
     "changed": "Saved.",
+    "wished": "Noted.",
     "rewritten": "Changed. It had not gone out yet, so nobody has seen the first words.",
     "revised": "The customer gets the new words in a moment.",
     "same": "It reads so already.",

@@ -39,6 +39,7 @@ class Account:
     (two while a secret is rotated); resolved from the environment by the process that needs them, never from YAML,
     where `secret_names` gives the variables. rate_per_s and burst: the token bucket of its sends.
     reopen_within_s: a message after closing, within this time, reopens the conversation.
+    quiet: when nothing goes out from it that nobody asked for.
     signature: its brand's, for channels that have such a thing and are told of no other.
     siblings: the provider's id -> key of the accounts whose events may come in one body with this one's, itself among
     them (connectors.base.Shared).
@@ -59,10 +60,21 @@ class Account:
     secret_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     secrets: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     signature: str = ""
+    quiet: Quiet | None = None
     siblings: dict[str, str] = field(default_factory=dict, repr=False)
     setting_lines: dict[str, int] = field(default_factory=dict, repr=False)
     file: str = "config/channels.yaml"
     line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quiet:
+    """Hours in which an account sends nothing that nobody asked for, by the clock of `timezone`; over midnight where
+    `to` is before `start`. (In the United States of America 47 CFR 64.1200(c)(1) leaves 8:00 to 21:00.)"""
+
+    start: time
+    to: time
+    timezone: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

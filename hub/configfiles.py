@@ -21,7 +21,7 @@ from hub.config import (
     Queue,
     Role,
 )
-from hub.confighours import calendar
+from hub.confighours import calendar, quiet
 from hub.configreplies import reply
 from hub.configrouting import NORMAL, Anything, Names
 from hub.errors import ConfigError, Fault
@@ -219,6 +219,7 @@ def _account(key: str, section: Section, names: Names, brands: Mapping[str, Bran
         burst=section.whole("burst", 10, 1, 10_000),
         enabled=section.flag("enabled", True),
         signature=of_brand.signature if of_brand else "",
+        quiet=quiet(section),
         settings=section.reader.plain(settings.node) if settings else {},
         setting_lines=dict(settings.node.lines) if settings else {},
         secret_names=_secrets(section),

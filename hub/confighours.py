@@ -8,12 +8,13 @@ from datetime import time
 from functools import lru_cache
 from zoneinfo import available_timezones
 
-from hub.config import Calendar
+from hub.config import Calendar, Quiet
 from hub.yamlfile import Scalar, Section, clip, near
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_KEY = re.compile(rf"({'|'.join(_DAYS)})(?:-({'|'.join(_DAYS)}))?")
 _SPAN = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*(?:([01]?\d|2[0-3]):([0-5]\d)|(24):(00))")
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _HOLIDAYS = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,5})?")
 
 
@@ -33,6 +34,29 @@ def _holiday_fault(code: str) -> str | None:
     if part and part not in known[country]:
         return f'{country} has no part "{clip(part)}"{near(part, known[country])}'
     return None
+
+
+def quiet(section: Section) -> Quiet | None:
+    """`quiet: {from: "21:00", to: "08:00", timezone: Europe/Berlin}` of an account."""
+    below = section.section("quiet")
+    if below is None:
+        return None
+    zone = below.text("timezone")
+    if below.need("timezone") and zone not in _zones():
+        below.fault("timezone", f'no time zone "{clip(zone)}"{near(zone, _zones())}')
+    found = Quiet(start=_clock(below, "from"), to=_clock(below, "to"), timezone=zone)
+    if found.start == found.to:
+        below.fault("to", f"{below.what}: quiet hours that begin when they end would never end")
+    below.done()
+    return found
+
+
+def _clock(below: Section, key: str) -> time:
+    below.need(key)
+    match = _CLOCK.fullmatch(below.text(key))
+    if match is None:
+        below.fault(key, f"{below.what}: {key} must be a time of day such as 21:00")
+    return time(int(match[1]), int(match[2])) if match else time(1 if key == "to" else 0)
 
 
 def calendar(key: str, section: Section) -> Calendar:

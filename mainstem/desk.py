@@ -23,6 +23,7 @@ from hub.config import Config
 from hub.redis import connect, connect_async
 from hub.settings import Settings
 from mainstem import metrics, processes
+from mainstem.ports import VisitorsHere
 from mainstem.replay import Replay
 from router.rules import RuleSet, compile_rules
 
@@ -65,6 +66,7 @@ def make_actions(settings: Settings, store: Store, url: str, config: object) -> 
         wake=partial(jobs.enqueue, client),
         notify=partial(notices.publish, client),
         undo_s=settings.undo_s,
+        live=VisitorsHere(client),
     )
 
 

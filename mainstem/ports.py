@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import redis
 from sqlalchemy import select
 
+from connectors import visitor
 from connectors.base import PastMessage
 from crm_store import intake, sources, views
 from crm_store.db import Store
 from crm_store.schema import cursors
 from hub import clock
+from hub import urn as urns
 from mainstem.pool import Pool
 
 if TYPE_CHECKING:
@@ -110,6 +113,24 @@ class StoreLive:
                 return views.wait(tx, account, urn, clock.system())
 
         return await self._pool(look)
+
+
+class VisitorsHere:
+    """desk.choosing.Live: who has a chat open, as the edge keeps it in Redis. While that is away, nobody."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        chats = [(account, urn) for account, urn in pairs if urns.scheme(urn) in urns.VISITS]
+        if not chats:
+            return []
+        keys = [visitor.here_key(account, urn.partition(":")[2]) for account, urn in chats]
+        try:
+            found = self._client.mget(keys)
+        except (redis.RedisError, OSError):
+            return []
+        return [pair for pair, there in zip(chats, found, strict=True) if there]
 
 
 class StoreReceipts:

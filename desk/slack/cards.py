@@ -208,12 +208,13 @@ _MORE = {
     names.WHY: "Why here?",
     names.HISTORY: "The customer's history",
     names.REOPEN: "Open again",
+    names.ASKED: "Asked to be answered elsewhere",
 }
 _MORE_OF = {
     "waiting": (names.WHY, names.HISTORY, names.CLOSE),
     "offered": (names.SNOOZE, names.WHY, names.HISTORY, names.CLOSE),
-    "open": (names.RELEASE, names.WHY, names.HISTORY),
-    "pending": (names.RELEASE, names.WHY, names.HISTORY),
+    "open": (names.RELEASE, names.WHY, names.HISTORY, names.ASKED),
+    "pending": (names.RELEASE, names.WHY, names.HISTORY, names.ASKED),
     "snoozed": (names.RELEASE, names.WHY, names.HISTORY, names.CLOSE),
     "closed": (names.WHY, names.HISTORY),
 }

@@ -198,6 +198,33 @@ async def closed(press: Press) -> None:
     await _submit(press, meta, "closed", lambda: actions.close(meta.conversation, agent, ended, tags))
 
 
+async def asked(press: Press) -> None:
+    """Where did they ask to be answered?"""
+
+    def make() -> View:
+        desk = press.desk
+        with desk.store.read() as tx:
+            shown = shown_to(desk, tx, press.agent, press.id)
+            meta = _opened(tx, shown).text()
+        return modals.asked(shown, desk.actions.choices(press.id, press.agent.key), meta=meta)
+
+    await press.show(make)
+
+
+async def noted(press: Press) -> None:
+    meta, value = about(press.view), modals.values(press.view).get(names.CHANNEL)
+    agent, actions = press.agent.key, press.desk.actions
+
+    def work() -> None:
+        way = modals.chosen(actions.choices(meta.conversation, agent), value)
+        account, urn = (way.account, way.urn) if way is not None else (None, "")
+        if way is None and value != modals.ANY:
+            raise Refused("That way is not open any more. Close this window and begin again.")
+        actions.asked_for(meta.conversation, agent, account, urn)
+
+    await press.do(work)
+
+
 def queue_options(desk: SlackDesk, body: Mapping[str, Any]) -> list[Block]:
     return modals.queue_options(desk.config(), str(body.get("value") or ""))
 
@@ -307,6 +334,7 @@ MORE: dict[str, Work] = {
     names.WHY: why,
     names.HISTORY: history,
     names.OPEN_WEB: _nothing,
+    names.ASKED: asked,
 }
 
 

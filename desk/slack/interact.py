@@ -41,6 +41,7 @@ ACTIONS: dict[str, Work] = {
     names.WHY: conversation.why,
     names.HISTORY: conversation.history,
     names.MORE: conversation.more,
+    names.ASKED: conversation.asked,
     names.OPEN_WEB: _follow_link,
     names.UNDO: receipts.undo,
     names.CONFIRM: receipts.confirm,
@@ -79,6 +80,7 @@ SUBMITS: dict[str, Submit] = {
     names.SNOOZE_VIEW: conversation.snoozed,
     names.CLOSE_VIEW: conversation.closed,
     names.NEW_VIEW: conversation.began,
+    names.ASKED_VIEW: conversation.noted,
 }
 
 SHORTCUTS: dict[str, Work] = {

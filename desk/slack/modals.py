@@ -33,6 +33,7 @@ from desk.slack.composing import (
     THEN,
     about,
     above,
+    address,
     block_of,
     changed,
     chosen,
@@ -55,14 +56,16 @@ from hub.config import Account, Config
 from hub.errors import Refused
 from hub.limits import Limits
 from hub.text import fold
+from router.choose import Choice
 
 __all__ = [
-    "NAME", "SNOOZES", "THEN", "TO", "UNTIL_AT", "agent_options", "block_of", "canned_options", "changed", "chosen",
-    "close", "correct", "count", "count_for", "found", "history", "new", "queue_options", "reply", "snooze",
-    "snoozed_until", "tags_of", "transfer", "values", "way", "why", "with_text",
+    "ANY", "NAME", "SNOOZES", "THEN", "TO", "UNTIL_AT", "agent_options", "asked", "block_of", "canned_options",
+    "changed", "chosen", "close", "correct", "count", "count_for", "found", "history", "new", "queue_options",
+    "reply", "snooze", "snoozed_until", "tags_of", "transfer", "values", "way", "why", "with_text",
 ]  # fmt: skip
 
 UNTIL_AT = "until_at"  # a date and time of one's own in the snooze modal
+ANY = "any"  # no way in particular
 TO, NAME = "to", "name"  # in the modal that begins a conversation
 SNOOZES = {
     "30": "half an hour", "60": "an hour", "180": "3 hours", "1440": "a day", "4320": "3 days", "10080": "a week",
@@ -179,6 +182,23 @@ def snoozed_until(says: Mapping[str, Any], now: datetime) -> datetime:
     if minutes not in SNOOZES:
         raise Refused("Choose for how long.")
     return now + timedelta(minutes=int(minutes))
+
+
+def asked(shown: Shown, choice: Choice, *, meta: str = "") -> View:
+    """Where they asked to be answered, in this conversation."""
+    ways = [one for one in choice.options if one.account][: OPTIONS - 1]
+    options = [option("Any channel", ANY)]
+    options += [option(f"{one.title} · {address(one.urn)}", way(one)) for one in ways]
+    now = next((way(one) for one in ways if one.asked_for), ANY)
+    blocks = [
+        about(shown),
+        field_of(
+            "They asked to be answered by",
+            menu(names.CHANNEL, "Channel", options, now),
+            hint="It is suggested before all other ways.",
+        ),
+    ]
+    return modal(names.ASKED_VIEW, f"Answer #{shown.card.number}", blocks, meta, "Note it")
 
 
 def close(shown: Shown, *, meta: str = "", disposition: str = "", tags: str = "", notice: str = "") -> View:

@@ -21,6 +21,7 @@ CLOSE: Final = "close"
 REOPEN: Final = "reopen"
 WHY: Final = "why"
 HISTORY: Final = "history"
+ASKED: Final = "asked"  # where they asked to be answered
 MORE: Final = "more"  # an overflow menu; its options' values are "name:conversation", with the names above
 OPEN_WEB: Final = "open_web"  # a link; Slack reports it all the same
 
@@ -57,6 +58,7 @@ HISTORY_VIEW: Final = "history_view"
 FOUND_VIEW: Final = "found_view"
 NEW_VIEW: Final = "new_view"
 CORRECT_VIEW: Final = "correct_view"
+ASKED_VIEW: Final = "asked_view"
 
 TEXT: Final = "text"
 CHANNEL: Final = "channel"  # "account|urn" of one of the chooser's options

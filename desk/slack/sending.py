@@ -17,7 +17,7 @@ from crm_store.desk_inbox import Told
 from crm_store.desk_typed import Detail, Sent, Typed
 from crm_store.schema import interaction_attachments
 from desk import words
-from desk.replying import ReplyResult
+from desk.replying import ReplyResult, WindowClosed
 from desk.slack import inbox, names, owed, thread
 from desk.slack.context import SlackDesk
 from desk.slack.events import message_key
@@ -127,15 +127,18 @@ async def _send(desk: SlackDesk, typed: Typed, facts: _Facts, agent: str, press:
     if detail.text is not None and detail.text != facts.text:
         # Edited at this moment; or while it waited as a reply which was undone: the note has the first words still.
         await desk.do(lambda: desk.actions.edit_note(typed.note_id, detail.agent, detail.text or ""))
-    return await desk.do(
-        lambda: desk.actions.send_note(
-            typed.note_id,
-            agent,
-            f"slack:{typed.place}:{typed.ts}:{press}",
-            attachments=facts.attachments,
-            seen_inbound=facts.seen,
+    try:
+        return await desk.do(
+            lambda: desk.actions.send_note(
+                typed.note_id,
+                agent,
+                f"slack:{typed.place}:{typed.ts}:{press}",
+                attachments=facts.attachments,
+                seen_inbound=facts.seen,
+            )
         )
-    )
+    except WindowClosed as closed:
+        raise Refused(f"{closed} Reply, on the card, offers the other ways and what is approved.") from closed
 
 
 def _again(sent: Sent, reply_id: int) -> ReplyResult:

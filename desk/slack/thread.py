@@ -252,7 +252,9 @@ def _state(delivery: Delivery, now: datetime | None) -> list[Block]:
     if undo_open(delivery, now):
         text += f" by {where}."
         return [section(text, button("Undo", names.UNDO, ref))]
-    if delivery.state == "queued" and delivery.code:
+    if delivery.state == "queued" and delivery.code == TRIED_AGAIN:
+        text += f" by {where}. It did not arrive: {escape(line(delivery.detail, 200))}."
+    elif delivery.state == "queued" and delivery.code:
         text += f" by {where}. {words.delivery_code(delivery.code)} It goes out by itself once that is over."
     elif delivery.sent_at is not None:
         text += f" by {where} · {when(delivery.sent_at, '{time}')}"

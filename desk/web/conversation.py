@@ -279,6 +279,14 @@ async def retag(request: web.Request, card: Card) -> str:
     return "tagged"
 
 
+async def asked_for(request: web.Request, card: Card) -> str:
+    """Where they asked to be answered: "account urn", or nothing for anywhere."""
+    desk = request.app[DESK]
+    account, _, urn = (await forms.field(request, "way", 600)).partition(" ")
+    await desk.do(desk.actions.asked_for, card.conversation_id, request[AGENT].key, account or None, urn)
+    return "wished"
+
+
 # ---------------------------------------------------------------------------------------- what became of a reply
 
 
@@ -390,6 +398,7 @@ ROUTES = (
             ("close", close),
             ("reopen", reopen),
             ("tags", retag),
+            ("asked", asked_for),
         )
     ),
     *(

@@ -41,8 +41,9 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Form:
-    """What the reply's form offers. chosen: the way that stands in the menu at first. ready: (a reply, what its places
-    are filled with); picked: the one that is open. said: the words of the picked one as far as they are filled."""
+    """What the reply's form offers. chosen: the way that stands in the menu at first. picked: the ready-made reply that
+    is open; places: what its places are filled with; said: its words as far as they are filled. asked: the way that
+    they asked for."""
 
     ways: tuple[Way, ...]
     chosen: Way | None
@@ -50,6 +51,7 @@ class Form:
     picked: CannedReply | None
     places: tuple[str, ...]
     taps: bool
+    asked: str
     public: bool
     gsm: str = GSM
     gsm_two: str = GSM_TWO
@@ -87,6 +89,7 @@ def form(desk: WebDesk, card: Card, choice: Choice | None, typed: dict[str, str]
         ready=offered,
         picked=picked,
         places=tuple((typed.get("places") or "").split("\n")) if typed.get("places") else (),
+        asked=next((way.value for way in menu if way.option.asked_for), ""),
         taps=any(way.limits is not None and way.limits.choices for way in can),
         public=any(way.option.public for way in can),
     )

@@ -248,6 +248,20 @@ def test_a_comment_is_answered_in_private_unless_somebody_says_so(
     shot(page, "public-sent")
 
 
+def test_where_they_asked_to_be_answered(room: Messaging, address: str, page: Any) -> None:
+    number = room.claimed(TEL, "please text me", "whatsapp/main")
+    enter(page, room, address, "bo")
+    page.goto(f"{address}/conversations/{number}")
+    page.click("#act-asked summary")
+    page.select_option("#act-asked select", f"sms_twilio/uk {TEL}")
+    page.click("#act-asked button")
+    page.wait_for_url("**/conversations/*")
+    assert page.input_value("#channel") == f"sms_twilio/uk {TEL}"
+    assert "they asked to be answered here" in page.inner_text("#channel-because")
+    assert "noted that they asked to be answered by Text messages" in page.inner_text(".history")
+    shot(page, "asked")
+
+
 def test_what_customers_send_besides_text(room: Messaging, address: str, page: Any) -> None:
     say = {"account": "whatsapp/main", "name": "Ann Lee"}
     number = room.claimed(TEL, "hello", "whatsapp/main", external_id="w1")

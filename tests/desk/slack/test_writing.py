@@ -179,3 +179,16 @@ async def test_sms_are_counted_with_the_character_that_makes_them_dear(office: P
     assert "1 SMS" in told
     assert "17 of 70 characters" in told
     assert "“…” is not in the SMS alphabet" in told
+
+
+async def test_where_they_asked_to_be_answered_is_noted_from_the_cards_menu(office: Pressing) -> None:
+    talk, bo = await opened(office, TEL, "whatsapp/main")
+    bo.views.clear()
+    await bo.clicks(office.channel, await office.card_again(talk), names.MORE, f"{names.ASKED}:{talk}")
+    sms = next(one for one in values_of(bo.views[-1], names.CHANNEL) if one.startswith("sms"))
+    assert await bo.submits({names.CHANNEL: sms}) is None
+    winner = office.actions.choices(talk).winner
+    assert (winner.account, winner.asked_for) == ("sms_twilio/uk", True)
+    await bo.clicks(office.channel, await office.card_again(talk), names.MORE, f"{names.ASKED}:{talk}")
+    assert await bo.submits({names.CHANNEL: "any"}) is None
+    assert office.actions.choices(talk).winner.account == "whatsapp/main"

@@ -1,0 +1,252 @@
+"""By which way an answer goes: windows, where they asked to be answered, who is here now, quiet hours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors import visitor
+from crm_store import views
+from crm_store.carried import NOTHING, Carried
+from crm_store.db import Store
+from desk import quiet, ways
+from desk.replying import WindowClosed
+from desk.ways import Written
+from hub import configfiles
+from hub.config import Quiet
+from hub.errors import ConfigError, Refused
+from hub.redis import connect, connect_async
+from mainstem.ports import VisitorsHere
+from tests.desk import messaging
+from tests.desk.messaging import INSTA, TEL, Messaging
+from tests.desk.room import FILES
+
+
+@pytest.fixture
+def room(store: Store, tmp_path: Path) -> Messaging:
+    return messaging.make(store, tmp_path / "blobs")
+
+
+def options(room: Messaging, number: int) -> dict[str, Any]:
+    return {str(one.account): one for one in room.actions.choices(room.id_of(number), "bo").options}
+
+
+# ------------------------------------------------------------------------------------------------------ windows
+
+
+def test_a_window_follows_the_customers_last_word(room: Messaging) -> None:
+    number = room.claimed(TEL, "hello", "whatsapp/main")
+
+    def window() -> ways.Window | None:
+        with room.store.read() as tx:
+            card = views.card(tx, room.id_of(number))
+            return ways.window(tx, card, room.config, room.actions.limits)
+
+    first = window()
+    assert first is not None
+    assert (first.channel, first.until) == ("WhatsApp", room.now + timedelta(days=1))
+    room.later(hours=5)
+    room.writes(TEL, "and?", account="whatsapp/main")
+    second = window()
+    assert second is not None
+    assert second.until == room.now + timedelta(days=1)
+    assert second.open(room.now)
+    room.later(days=1)
+    assert not second.open(room.now)
+
+
+def test_a_closed_window_names_what_else_is_open(room: Messaging) -> None:
+    number = room.claimed(TEL, "hello", "whatsapp/main")
+    room.later(days=1, minutes=1)
+    with pytest.raises(WindowClosed, match="within 24 hours") as refused:
+        room.actions.reply(room.id_of(number), "bo", "hi", idem_key="1")
+    assert (refused.value.account, refused.value.urn) == ("whatsapp/main", TEL)
+    choice = room.actions.choices(room.id_of(number), "bo")
+    found = ways.instead(choice, ways.ready(room.config, "general"), "whatsapp/main", TEL)
+    assert found.way is not None
+    assert found.way.account == "sms_twilio/uk"
+    assert [one.key for one in found.replies] == ["shipped"]
+
+
+def test_what_goes_out_is_the_template_only_where_nothing_else_may(room: Messaging) -> None:
+    number = room.claimed(TEL, "hello", "whatsapp/main")
+    filled = Written(ready="shipped", places=("7", "Monday"))
+    reads = "Your order 7 is on its way and should reach you on Monday."
+    open_way = options(room, number)["whatsapp/main"]
+    assert ways.composed(filled, room.config, "general", open_way) == (
+        reads,
+        Carried(choices=("Thanks", "It has not come")),
+    )
+    room.later(days=1, minutes=1)
+    closed = options(room, number)["whatsapp/main"]
+    text, carries = ways.composed(filled, room.config, "general", closed)
+    assert text == reads
+    assert carries.template is not None
+    assert carries.template.parameters == ("7", "Monday")
+    with pytest.raises(Refused, match="2 places"):
+        ways.composed(replace(filled, places=("7", " ")), room.config, "general", closed)
+    with pytest.raises(Refused, match="Only the approved text"):
+        ways.composed(replace(filled, text="and more"), room.config, "general", closed)
+    with pytest.raises(Refused, match="no approved text"):
+        ways.composed(Written(ready="rate"), room.config, "general", closed)
+    with pytest.raises(Refused, match="not there any more"):
+        ways.composed(Written(ready="gone"), room.config, "general", open_way)
+
+
+# ------------------------------------------------------------------------------------------------- answers to tap
+
+
+@pytest.mark.parametrize(
+    "choices, channel, limits, said",
+    [
+        ((), "WhatsApp", "whatsapp", ""),
+        (("Yes", "No", "Later"), "WhatsApp", "whatsapp", "3 answers to tap."),
+        (("Yes",), "WhatsApp", "whatsapp", "1 answer to tap."),
+        (("a", "b", "c", "d"), "WhatsApp", "whatsapp", "4 answers to tap; WhatsApp takes 3: they go as a numbered"),
+        (("x" * 21,), "WhatsApp", "whatsapp", "WhatsApp takes 20 characters in each: they go as a numbered"),
+        (("Yes",), "SMS", "sms_twilio", "SMS has nothing to tap: they go as a numbered list"),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_answers_to_tap(
+    choices: tuple[str, ...], channel: str, limits: str, said: str
+) -> None:
+    told = ways.taps_said(choices, channel, messaging.MORE_LIMITS[limits])
+    assert told.startswith(said)
+    assert bool(told) == bool(choices)
+
+
+def test_answers_to_tap_are_read_a_line_each() -> None:
+    assert ways.taps(" Yes \n\nNo\n Yes\nNot  sure\n") == ("Yes", "No", "Not sure")
+    with pytest.raises(Refused, match="At most 20"):
+        ways.taps("\n".join(map(str, range(21))))
+    with pytest.raises(Refused, match="at most 72 characters"):
+        ways.taps("x" * 73)
+
+
+# ------------------------------------------------------------------------------------------------------ in public
+
+
+def test_only_what_was_said_in_public_is_answered_there(room: Messaging) -> None:
+    number = room.claimed(INSTA, "is it in blue?", "instagram/shop", form="comment", external_id="c1")
+    conversation = room.id_of(number)
+    assert options(room, number)["instagram/shop"].public
+    room.actions.reply(conversation, "bo", "Yes", idem_key="1", carries=Carried(public=True))
+    room.writes(INSTA, "and in red?", account="instagram/shop", external_id="m2")
+    assert not options(room, number)["instagram/shop"].public
+    with pytest.raises(Refused, match="could be answered in public"):
+        room.actions.reply(conversation, "bo", "Yes", idem_key="2", carries=Carried(public=True))
+    assert unpacked(room, number) == Carried(public=True)
+
+
+def unpacked(room: Messaging, number: int) -> Carried:
+    with room.store.read() as tx:
+        entries = views.conversation(tx, room.id_of(number)).history.entries
+    return next((one.delivery.carries for one in reversed(entries) if one.delivery), NOTHING)
+
+
+# ------------------------------------------------------------------------------- where they asked to be answered
+
+
+def test_where_they_asked_to_be_answered_goes_first(room: Messaging) -> None:
+    number = room.claimed(TEL, "please text me", "whatsapp/main")
+    conversation = room.id_of(number)
+    assert next(iter(options(room, number))) == "whatsapp/main"
+    room.actions.asked_for(conversation, "bo", "sms_twilio/uk", TEL)
+    choice = room.actions.choices(conversation, "bo")
+    assert choice.winner is not None
+    assert (choice.winner.account, choice.winner.asked_for) == ("sms_twilio/uk", True)
+    assert choice.reasons[0].startswith("Text messages: they asked to be answered here")
+    with room.store.read() as tx:
+        last = views.happenings(tx, conversation)[-1]
+    assert (last.what, last.data["to"]) == ("asked_for", "Text messages (+44 7700 900123)")
+    room.actions.asked_for(conversation, "bo", None)
+    assert next(iter(options(room, number))) == "whatsapp/main"
+    with pytest.raises(Refused, match="not one of the ways"):
+        room.actions.asked_for(conversation, "bo", "sms_twilio/uk", "tel:+15550001111")
+    with pytest.raises(Refused):
+        room.actions.asked_for(conversation, "eva", None)
+
+
+# ------------------------------------------------------------------------------------------------- who is here now
+
+
+async def test_who_has_a_chat_open_is_here_now(valkey: str, room: Messaging) -> None:
+    client, edge = connect(valkey), connect_async(valkey)
+    live = VisitorsHere(client)
+    ann, ben = ("webchat/main", "webchat:ann1"), ("webchat/main", "webchat:ben2")
+    assert live([ann, ben, ("sms_twilio/uk", TEL)]) == []
+    await visitor.look(edge, "webchat/main", "ann1", "0")
+    assert live([ann, ben]) == [ann]
+    assert 0 < client.ttl(visitor.here_key("webchat/main", "ann1")) <= visitor.HERE_S
+    room.actions._live = live
+    number = room.claimed("webchat:ann1", "hello", "webchat/main")
+    assert "they are here now" in options(room, number)["webchat/main"].speaks_for
+    await edge.aclose()
+    client.close()
+
+
+def test_while_redis_is_away_nobody_is_here() -> None:
+    assert VisitorsHere(connect("redis://127.0.0.1:1/0"))([("webchat/main", "webchat:ann1")]) == []
+
+
+# ------------------------------------------------------------------------------------------------------ quiet hours
+
+NIGHT = Quiet(start=time(21), to=time(8), timezone="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    "at, ends",
+    [
+        ("2026-11-20T19:59", None),  # 20:59 in Berlin
+        ("2026-11-20T20:00", "2026-11-21T07:00"),
+        ("2026-11-21T06:59", "2026-11-21T07:00"),
+        ("2026-11-21T07:00", None),
+        ("2026-07-01T19:30", "2026-07-02T06:00"),  # summer time
+    ],
+)
+def test_quiet_hours_go_by_the_clock_of_their_place(at: str, ends: str | None) -> None:
+    def utc(text: str) -> datetime:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+    assert quiet.until(NIGHT, utc(at)) == (utc(ends) if ends else None)
+
+
+def test_at_night_only_answers_go_out(room: Messaging) -> None:
+    account = replace(room.config.accounts["sms_twilio/uk"], quiet=NIGHT)
+    room.config = replace(room.config, accounts={**room.config.accounts, "sms_twilio/uk": account})
+    room.later(hours=10)  # 20:30 UTC, 21:30 in Berlin
+    with pytest.raises(Refused, match="quiet hours until 07:00 UTC"):
+        room.actions.begin("bo", "general", "sms_twilio/uk", "+44 7700 900999", "News!", idem_key="1")
+    number = room.claimed(TEL, "hello?", "sms_twilio/uk")
+    assert options(room, number)["sms_twilio/uk"].usable
+    room.actions.reply(room.id_of(number), "bo", "hello!", idem_key="2")
+    room.later(days=1, hours=1)
+    assert options(room, number)["sms_twilio/uk"].blocked_by == ("quiet hours until 07:00 UTC",)
+    with pytest.raises(Refused, match="quiet hours"):
+        room.actions.reply(room.id_of(number), "bo", "and one more thing", idem_key="3")
+    room.later(hours=10)
+    room.actions.reply(room.id_of(number), "bo", "and one more thing", idem_key="3")
+
+
+def test_quiet_hours_are_read_with_their_faults() -> None:
+    def read(line: str) -> Quiet | None:
+        channels = (
+            f"accounts:\n  webchat/main:\n    title: Chat\n    quiet: {line}\nbrands: {{main: {{name: A}}}}\n"
+        )
+        replies = "replies: {}\n"
+        config = configfiles.load({**FILES, "channels.yaml": channels, "replies.yaml": replies})
+        return config.accounts["webchat/main"].quiet
+
+    assert read('{from: "21:00", to: "08:00", timezone: Europe/Berlin}') == NIGHT
+    for line, fault in (
+        ('{from: "21:00", to: "21:00", timezone: UTC}', "would never end"),
+        ('{from: "25:00", to: "08:00", timezone: UTC}', "from must be a time of day"),
+        ('{from: "21:00", to: "08:00", timezone: Europe/Berlim}', "no time zone"),
+        ('{from: "21:00", to: "08:00"}', "timezone"),
+    ):
+        with pytest.raises(ConfigError, match=fault):
+            read(line)
