@@ -66,3 +66,15 @@ async def test_a_comment_is_answered_in_public_and_in_private(w: MessagingWorld,
     assert [one.text for one in w.entries(talk)][-1] == "Yes, please"
     await w.answers(talk, "Done.")
     assert w.graph.sent[-1].body["recipient"] == {"id": place.person("Ann").id}
+
+
+async def test_an_old_comment_is_still_answered_in_public(w: MessagingWorld) -> None:
+    """The sender's own look at windows leaves it alone; what waited out the window in private fails in words."""
+    await line(w, MESSENGER).person("Ann").comments("Does it come in blue?")
+    await w.settle()
+    talk = w.hub.bo.takes_next()
+    w.hub.bo.replies(talk, "It does!", carries=Carried(public=True))
+    w.hub.bo.replies(talk, "Shall I put one aside?")
+    await w.passes(days=8)
+    assert w.states() == ["sent", "failed"]
+    assert [one.text for one in line(w, MESSENGER).own.comments.values() if one.ours] == ["It does!"]

@@ -139,7 +139,9 @@ def refusal(delivery: Claimed, limits: Limits, now: datetime) -> Outcome | None:
     if not limits.links and (why := _too_much(delivery, limits)):
         return no(SendCode.MESSAGE_INVALID, why)
     window_s = limits.human_window_s or limits.window_s
-    if window_s is not None and carried.unpack(delivery.carries).template is None:
+    carries = carried.unpack(delivery.carries)
+    in_public = carries.public and delivery.answers != "message"  # below what they said, however old it is
+    if window_s is not None and carries.template is None and not in_public:
         heard = delivery.heard
         if heard is None or now - from_us(heard.at_us) > timedelta(seconds=window_s):
             hours = window_s / 3600
