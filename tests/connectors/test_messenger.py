@@ -11,7 +11,15 @@ from connectors.graph import errors
 from connectors.social import parts
 from connectors.twilio.split import units
 from hub.errors import SendCode, SendError
-from hub.model import Change, DeliveryReported, DeliveryStatus, Media, MessageChanged, MessageReceived
+from hub.model import (
+    Change,
+    ConsentChanged,
+    DeliveryReported,
+    DeliveryStatus,
+    Media,
+    MessageChanged,
+    MessageReceived,
+)
 from tests.connectors.graph_world import link
 from tests.connectors.social_world import DAY, JPEG, OURS, Place, place
 
@@ -450,3 +458,75 @@ async def test_settings_are_looked_at(page: Place, settings: dict[str, Any], wro
     spoilt = replace(page.account, settings={**page.account.settings, **settings})
     (found,) = page.connector.check(spoilt)
     assert found.startswith(wrong)
+
+
+# ------------------------------------------------------------------------------------------------------ what comes in
+
+
+async def test_what_people_do_is_read_as_it_is_delivered(page: Place) -> None:
+    bo = page.bo
+    await bo.stickers()
+    await bo.stickers(older=True)
+    await bo.stickers(767226160478561)
+    await bo.is_at(52.5, 13.25)
+    await bo.shares()
+    await bo.shares("template", "Blue shoe")
+    await bo.unsupported()
+    await bo.says("This one", quoting=page.newest)
+    await bo.presses("Get started", "START")
+    await bo.arrives()
+    await bo.posts("Great shop!")
+    await bo.mentions("Ask @Acme!")
+    said = [event for event in await page.heard() if isinstance(event, MessageReceived)]
+    assert [(event.form, event.text.splitlines()[0] if event.text else "") for event in said] == [
+        ("message", "👍 (sticker)"),
+        ("message", "👍 (sticker)"),
+        ("message", ""),
+        ("message", "📍 Location: Bo's location"),
+        ("message", "A page"),
+        ("message", "Blue shoe"),
+        ("message", "(Something that cannot be shown here: something that they shared.)"),
+        ("message", "This one"),
+        ("message", "Get started"),
+        ("message", "(They came by newsletter.)"),
+        ("comment", "Great shop!"),
+        ("mention", "Ask @Acme!"),
+    ]
+    assert [one.kind for event in said[:3] for one in event.media] == ["sticker"] * 3
+    assert said[7].in_reply_to == page.newest
+    assert {event.sender for event in said} == {page.to_bo().to}
+    assert {event.sender_name for event in said if event.form != "message"} == {"Bo Lind"}
+
+
+async def test_wishes_about_marketing_are_consent_for_marketing(page: Place) -> None:
+    await page.bo.opts_in()
+    await page.bo.opts_in(stops=True)
+    wishes = [event for event in await page.heard() if isinstance(event, ConsentChanged)]
+    assert [(wish.granted, wish.scope, wish.urn) for wish in wishes] == [
+        (True, "marketing", page.to_bo().to),
+        (False, "marketing", page.to_bo().to),
+    ]
+
+
+async def test_what_is_told_of_messages(page: Place) -> None:
+    page.meta.echoes = False
+    (sent,) = (await page.send()).external_ids
+    await page.bo.reacts("👍", sent)
+    await page.bo.reacts("", sent)
+    await page.bo.edits(page.newest, "Where is my letter?")
+    await page.bo.unsends(page.newest)
+    changes = [event for event in await page.heard() if isinstance(event, MessageChanged)]
+    assert [(one.change, one.external_id, one.text) for one in changes] == [
+        (Change.REACTION, sent, "👍"),
+        (Change.REACTION, sent, ""),
+        (Change.EDIT, page.newest, "Where is my letter?"),
+        (Change.DELETE, page.newest, ""),
+    ]
+
+
+async def test_what_is_not_said_to_us_is_left_alone(page: Place) -> None:
+    await page.bo.says("To the bot", standby=True)
+    await page.bo.presses("Bot menu", "MENU", standby=True)
+    for kind in ("pass_thread_control", "take_thread_control", "request_thread_control"):
+        await page.bo.thread(kind)
+    assert await page.heard() == []
