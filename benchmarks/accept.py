@@ -3,7 +3,8 @@
 What is measured is `mainstem web` itself, over SQLite and Valkey, with its metrics, limits and recovery; no router
 runs, so that journal and stream keep all of it and the run can count it. The load comes from this process over the
 loopback, on a bounded number of kept connections; requests are made and signed beforehand, so that the two servers are
-loaded alike.
+loaded alike. Besides our own webhook's JSON, which the first figures are of, a Twilio SMS, a Telegram update and a
+WhatsApp batch of 100 go the same way (benchmarks/accept_providers.py).
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import asyncio
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -24,10 +26,11 @@ from pathlib import Path
 import psutil
 import redis
 
-from benchmarks import common
+from benchmarks import accept_providers, common
 from benchmarks.start import ROOT, free_port, is_ready
 from connectors import signing
 from hub.codec import decode
+from hub.model import MessageReceived
 from hub.parts import KEYS
 from tests.servers.valkey import Valkey
 
@@ -36,11 +39,13 @@ IN_FLIGHT = 64
 CUSTOMERS = 2_000  # who write again and again; a number never seen before costs 40 µs more, once (hub/urn.py)
 ROUND = 2_000  # requests a round, half a second or less: the machine's mood is in both of a pair
 ROUNDS = 12
+PROVIDER_ROUNDS = 8  # of each provider's
 # What the edge takes from one account in the long run (connectors.edge.Limits); rounds wait for it, the burst allowed
 # on top is for the burst.
 ACCOUNT_PER_S = 2_000
 ACCOUNT = "webhook/main"
 _numbers = count(1)
+Maker = Callable[[int, int], accept_providers.Made]
 
 
 def request(secret: str, at: int) -> tuple[str, bytes]:
@@ -133,9 +138,11 @@ async def open_loop(port: int, requests: list[bytes], per_s: float) -> tuple[lis
 def edge(place: Path, redis_url: str) -> Iterator[tuple[int, psutil.Process, str]]:
     """(port, process, the account's secret) of a `mainstem web` over `place`, ready."""
     shutil.copytree(ROOT / "config", place / "config")
+    accept_providers.add_accounts(place / "config")
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTEM_")}
     env.pop("DATABASE_URL", None)
     env |= {"REDIS_URL": redis_url, "PORT": str(free_port()), "MAINSTEM_LOG_LEVEL": "warning"}
+    env |= accept_providers.ENVIRONMENT
     mainstem = [sys.executable, "-m", "mainstem"]
     subprocess.run([*mainstem, "release"], cwd=place, env=env, check=True, stdout=sys.stderr)
     with subprocess.Popen([*mainstem, "web"], cwd=place, env=env, stdout=sys.stderr) as child:
@@ -194,35 +201,21 @@ def measured(
     valkey: Valkey,
     options: argparse.Namespace,
 ) -> common.Figures:
-    sent: set[str] = set()
+    sent: set[tuple[str, str]] = set()
 
     def make(number: int) -> list[bytes]:
         made = [request(secret, int(time.time())) for _ in range(number)]
-        sent.update(key for key, _ in made)
+        sent.update((ACCOUNT, key) for key, _ in made)
         return [whole for _, whole in made]
 
-    costs: dict[str, list[float]] = {"edge": [], "bare": []}
-    port, began = ours[0], time.monotonic()
-    for number in range(ROUNDS + 1):
-        load = make(ROUND)
-        time.sleep(max(0.0, began + number * ROUND / ACCOUNT_PER_S - time.monotonic()))
-        sides = {"edge": ours, "bare": theirs}
-        for name in sides if number % 2 else reversed(sides):
-            at, who = sides[name]
-            before = cpu_s(who)
-            statuses = asyncio.run(closed_loop(at, load))
-            spent = cpu_s(who) - before
-            if set(statuses) != {200}:
-                raise common.LedgerBroken(f"{name} answered {set(statuses)}")
-            if number:  # the first warms both up
-                costs[name].append(spent / ROUND)
+    port = ours[0]
+    costs = paired(ours, theirs, lambda: make(ROUND), ROUNDS, ROUND / ACCOUNT_PER_S)
     figures: common.Figures = {
-        "cpu_ratio": common.medians(
-            [{"ratio": e / b} for e, b in zip(costs["edge"], costs["bare"], strict=True)]
-        )["ratio"],
+        "cpu_ratio": ratio(costs),
         "edge_us": min(costs["edge"]) * 1e6,
         "bare_us": min(costs["bare"]) * 1e6,
     }
+    figures |= providers(ours, theirs, sent)
     burst, _ = asyncio.run(open_loop(port, make(2_000), 2_000))
     calm, took = asyncio.run(open_loop(port, make(int(300 * options.seconds)), 300))
     took.sort()
@@ -233,16 +226,68 @@ def measured(
     return figures
 
 
-def lost(valkey: Valkey, sent: set[str], within_s: float = 30.0) -> int:
+def paired(
+    ours: tuple[int, psutil.Process],
+    theirs: tuple[int, psutil.Process],
+    make: Callable[[], list[bytes]],
+    rounds: int,
+    every_s: float,
+) -> dict[str, list[float]]:
+    """CPU seconds a request of both servers, round by round, each round the same requests to both."""
+    costs: dict[str, list[float]] = {"edge": [], "bare": []}
+    began = time.monotonic()
+    for number in range(rounds + 1):
+        load = make()
+        time.sleep(max(0.0, began + number * every_s - time.monotonic()))
+        sides = {"edge": ours, "bare": theirs}
+        for name in sides if number % 2 else reversed(sides):
+            at, who = sides[name]
+            before = cpu_s(who)
+            statuses = asyncio.run(closed_loop(at, load))
+            spent = cpu_s(who) - before
+            if set(statuses) != {200}:
+                raise common.LedgerBroken(f"{name} answered {set(statuses)}")
+            if number:  # the first warms both up
+                costs[name].append(spent / len(load))
+    return costs
+
+
+def ratio(costs: dict[str, list[float]]) -> float:
+    """The median over the rounds."""
+    return statistics.median(e / b for e, b in zip(costs["edge"], costs["bare"], strict=True))
+
+
+def providers(
+    ours: tuple[int, psutil.Process], theirs: tuple[int, psutil.Process], sent: set[tuple[str, str]]
+) -> common.Figures:
+    """The providers' figures; what went in is added to `sent`."""
+    figures: common.Figures = {}
+    for name, maker, requests in accept_providers.KINDS:
+
+        def make(maker: Maker = maker, requests: int = requests) -> list[bytes]:
+            made = [maker(ours[0], int(time.time())) for _ in range(requests)]
+            sent.update(key for keys, _ in made for key in keys)
+            return [whole for _, whole in made]
+
+        costs = paired(ours, theirs, make, PROVIDER_ROUNDS, requests / ACCOUNT_PER_S)
+        if name == "whatsapp":
+            figures["whatsapp_per_message_us"] = min(costs["edge"]) / accept_providers.BATCH * 1e6
+        else:
+            figures[f"{name}_cpu_ratio"] = ratio(costs)
+    return figures
+
+
+def lost(valkey: Valkey, sent: set[tuple[str, str]], within_s: float = 30.0) -> int:
     """How many of `sent` are not in the stream, once the pump has had time. Raises where others are."""
-    found: set[str] = set()
+    found: set[tuple[str, str]] = set()
     total = 0
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         with valkey.client() as client:
             entries = [fields for name in KEYS for _, fields in streamed(client, name)]
-        total = len(entries)
-        found = {decode(fields[b"d"])[0].event_key for fields in entries}
+        events = [decode(fields[b"d"])[0] for fields in entries]
+        keys = [(one.account, one.event_key) for one in events if isinstance(one, MessageReceived)]
+        total, found = len(keys), set(keys)
         if len(found) >= len(sent):
             break
         time.sleep(0.5)
