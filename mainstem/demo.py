@@ -40,11 +40,13 @@ if TYPE_CHECKING:
     from desk.replying import Then
     from hub.config import Agent
 
-EVERY_S = 6.0  # between two messages, on average: a page that moves, and can still be read
+EVERY_S = 7.0  # between two turns, on average; with the thanks that follow answers, about ten messages a minute
 AGENT_EVERY_S = 9.0
 FIRST, FIRST_EVERY_S = 8, 0.6  # a page with nothing on it shows nothing
+WAITING_AT_LEAST = 5  # so many the agents leave waiting: an empty queue shows nothing
 WAITING_AT_MOST = 40  # beyond that the customers pause: nobody may be there to answer
 ANSWERED = 0.7  # of the turns in which there is somebody to answer
+CLOSED = 0.3  # of the answers that ask nothing
 ASKED = 0.25  # of the answers, where the channel has something to tap
 
 _log = log.get("demo")
@@ -181,7 +183,8 @@ class Agents:
         if card is None:
             return
         text, carries = self._words(card)
-        then: Then = "close" if random.random() < 0.3 else "wait"  # noqa: S311
+        asks = bool(carries.choices)
+        then: Then = "wait" if asks or random.random() > CLOSED else "close"  # noqa: S311
         self._actions.reply(
             card.conversation_id, agent.key, f"[simulated] {text}", idem_key=secrets.token_hex(8), then=then,
             disposition="answered" if then == "close" else None, carries=carries,
@@ -197,7 +200,7 @@ class Agents:
         for one in mine:
             if self._ours(one):
                 return one
-        if len(mine) >= agent.limit:
+        if len(mine) >= agent.limit or self.waiting() <= WAITING_AT_LEAST:
             return None
         for one in waiting:
             if self._ours(one):

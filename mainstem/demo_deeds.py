@@ -35,7 +35,7 @@ class Someone:
         self.phone = f"+141555501{index + 20}"
         self.told: dict[str, Any] = {}
         self.said: dict[str, Any] = {}
-        self.stopped = False
+        self.stopped = self.introduced = False
         self.sms: twilio.Customer
         self.twilio_whatsapp: twilio.WhatsApp
         self.whatsapp: graph.Customer
@@ -98,12 +98,21 @@ def _again(connector: str, deed: Callable[[Someone, Any], Awaitable[Any]], other
 
 async def _stop_or_start(one: Someone) -> Any:
     """STOP now and then, and START the next time: both are kept by provider and hub alike."""
+    if not one.introduced:
+        return await _sms(one)
     one.stopped = not one.stopped
     return await one.sms.says("STOP" if one.stopped else "START")
 
 
 def _sms(one: Someone) -> Awaitable[Any]:
-    return one.sms.says(_words())
+    """A text has no name field: they introduce themselves first, as people do."""
+    words = _words() if one.introduced else f"{one.name} here. {_words()}"
+    one.introduced = True
+    return one.sms.says(words)
+
+
+def _once_known(deed: Deed) -> Deed:
+    return lambda one: deed(one) if one.introduced else _sms(one)
 
 
 def _twilio_whatsapp(one: Someone) -> Awaitable[Any]:
@@ -129,8 +138,8 @@ def _instagram(one: Someone) -> Awaitable[Any]:
 DEEDS: Mapping[str, tuple[tuple[int, Deed], ...]] = {
     "sms_twilio": (
         (12, _sms),
-        (3, lambda one: one.sms.says(_caption(), media=[("image/png", _photo())])),
-        (1, lambda one: one.sms.says("My neighbour takes it in.", media=[("text/vcard", _CARD)])),
+        (3, _once_known(lambda one: one.sms.says(_caption(), media=[("image/png", _photo())]))),
+        (1, _once_known(lambda one: one.sms.says("My neighbour takes it in.", media=[("text/vcard", _CARD)]))),
         (1, _stop_or_start),
     ),
     "whatsapp_twilio": (
