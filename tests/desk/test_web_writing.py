@@ -161,6 +161,12 @@ def test_the_page_says_when_the_window_closes_while_one_writes(
     assert "went until" in page.inner_text(".talkhead")
     assert page.input_value("#reply-text") == "It is on its way."
     shot(page, "window-closed-meanwhile")
+    page.select_option("#ready", "shipped")
+    assert page.locator("#reply-text").is_disabled()
+    assert page.inner_text("#ready-shipped .said-as") == "It goes out as the approved text:"
+    page.select_option("#channel", f"sms_twilio/uk {TEL}")
+    assert page.locator("#reply-text").is_enabled()
+    assert page.input_value("#reply-text") == "It is on its way."
 
 
 def test_a_page_looks_again_by_itself_when_the_window_closes(

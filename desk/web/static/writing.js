@@ -110,6 +110,7 @@ function segments(text, gsm, two) {
   document.addEventListener("change", (event) => {
     if (event.target.id === "channel") shape();
     if (event.target.id !== "ready") return;
+    if (only()) shape();  // it may have come to that while one wrote
     const one = event.target.selectedOptions[0];
     if (!one.value) pick("");
     else if (only() || $(`[data-ready="${CSS.escape(one.value)}"] input`)) pick(one.value);
@@ -131,8 +132,11 @@ function segments(text, gsm, two) {
     drawn: (region) => { if (region.dataset.live === "compose") shape(); },
     moved: (region, fresh) => {
       const open = (root) => ($("#open-ways", root)?.dataset.open || "").split("|");
-      const mine = $("#channel", region)?.value;
-      if (mine && open(region).includes(mine) && $("#open-ways", fresh) && !open(fresh).includes(mine)) $("#shut").hidden = false;
+      const menu = $("#channel", region), now = $("#channel", fresh), mine = menu?.value;
+      if (!mine || !$("#open-ways", fresh) || !open(region).includes(mine) || open(fresh).includes(mine)) return;
+      $("#shut").hidden = false;
+      $("#open-ways", region).dataset.open = $("#open-ways", fresh).dataset.open;
+      if (now) { menu.innerHTML = now.innerHTML; menu.value = mine; }
     },
   };
   shape();
