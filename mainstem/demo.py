@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from desk.replying import Then
     from hub.config import Agent
 
-EVERY_S = 7.0  # between two turns, on average; with the thanks that follow answers, about ten messages a minute
+EVERY_S = (
+    7.0  # between two turns, on average; with the thanks that follow answers, about ten messages a minute
+)
 AGENT_EVERY_S = 9.0
 FIRST, FIRST_EVERY_S = 8, 0.6  # a page with nothing on it shows nothing
 WAITING_AT_LEAST = 5  # so many the agents leave waiting: an empty queue shows nothing

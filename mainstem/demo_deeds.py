@@ -35,7 +35,8 @@ class Someone:
         self.phone = f"+141555501{index + 20}"
         self.told: dict[str, Any] = {}
         self.said: dict[str, Any] = {}
-        self.stopped = self.introduced = False
+        self.introduced: set[str] = set()
+        self.stopped = False
         self.sms: twilio.Customer
         self.twilio_whatsapp: twilio.WhatsApp
         self.whatsapp: graph.Customer
@@ -98,21 +99,12 @@ def _again(connector: str, deed: Callable[[Someone, Any], Awaitable[Any]], other
 
 async def _stop_or_start(one: Someone) -> Any:
     """STOP now and then, and START the next time: both are kept by provider and hub alike."""
-    if not one.introduced:
-        return await _sms(one)
     one.stopped = not one.stopped
     return await one.sms.says("STOP" if one.stopped else "START")
 
 
 def _sms(one: Someone) -> Awaitable[Any]:
-    """A text has no name field: they introduce themselves first, as people do."""
-    words = _words() if one.introduced else f"{one.name} here. {_words()}"
-    one.introduced = True
-    return one.sms.says(words)
-
-
-def _once_known(deed: Deed) -> Deed:
-    return lambda one: deed(one) if one.introduced else _sms(one)
+    return one.sms.says(_words())
 
 
 def _twilio_whatsapp(one: Someone) -> Awaitable[Any]:
@@ -138,8 +130,8 @@ def _instagram(one: Someone) -> Awaitable[Any]:
 DEEDS: Mapping[str, tuple[tuple[int, Deed], ...]] = {
     "sms_twilio": (
         (12, _sms),
-        (3, _once_known(lambda one: one.sms.says(_caption(), media=[("image/png", _photo())]))),
-        (1, _once_known(lambda one: one.sms.says("My neighbour takes it in.", media=[("text/vcard", _CARD)]))),
+        (3, lambda one: one.sms.says(_caption(), media=[("image/png", _photo())])),
+        (1, lambda one: one.sms.says("My neighbour takes it in.", media=[("text/vcard", _CARD)])),
         (1, _stop_or_start),
     ),
     "whatsapp_twilio": (
@@ -200,7 +192,20 @@ DEEDS: Mapping[str, tuple[tuple[int, Deed], ...]] = {
 }  # fmt: skip
 
 
-def choose(connector: str) -> Deed:
-    """What happens there next."""
+# Channels that do not say who writes: there they introduce themselves first, as people do.
+NAMELESS: Mapping[str, Deed] = {
+    "sms_twilio": lambda one: one.sms.says(f"{one.name} here. {_words()}"),
+    "messenger": lambda one: one.messenger.says(f"{one.name} here. {_words()}"),
+    "instagram": lambda one: one.instagram.says(f"{one.name} here. {_words()}"),
+}
+
+
+def next_of(one: Someone, connector: str) -> Deed:
+    """What they do there next."""
+    if connector in NAMELESS and connector not in one.introduced:
+        one.introduced.add(connector)
+        return NAMELESS[connector]
+    if connector == "sms_twilio" and one.stopped:
+        return _stop_or_start
     deeds = DEEDS[connector]
     return random.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])[0]  # noqa: S311

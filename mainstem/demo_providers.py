@@ -84,10 +84,12 @@ class World:
         one.sms = self.twilio.customer(one.phone, one.name)
         one.twilio_whatsapp = one.sms.whatsapp(f"whatsapp:{demo_accounts.WHATSAPP_TWILIO}")
         self.twilio.windows[one.twilio_whatsapp.sender, one.twilio_whatsapp.address] = now
-        one.whatsapp = self.number.customer(one.name, one.phone.removeprefix("+"))
-        one.telegram = Person(
-            self.telegram, 5_200_000_001 + index, one.name, one.nick.replace(".", "_"), "en", ""
+        self.graph.bsuids[one.phone.removeprefix("+")] = (
+            f"US.{54_000_001 + index}",
+            f"US.ENT.{54_000_001 + index}",
         )
+        one.whatsapp = self.number.customer(one.name, one.phone.removeprefix("+"))
+        one.telegram = Person(self.telegram, 5_200_000_001 + index, one.name, "", "en", "")
         one.telegram.chat.known = True
         one.telegram.chat.last_id = int(now) % 1_000_000_000  # beyond all of the demo before
         one.messenger = Visitor(self.page, f"52000000{index:02}", one.name, one.nick)
@@ -102,16 +104,13 @@ class World:
     async def turn(self, connector: str) -> bool:
         """Somebody does something there, sometimes told twice. False where our webhook did not take it."""
         one = random.choice(self.people)  # noqa: S311
-        if connector == "sms_twilio" and one.stopped:
-            result = await one.sms.says("START")
-            one.stopped = False
-        else:
-            result = await demo_deeds.choose(connector)(one)
+        result = await demo_deeds.next_of(one, connector)(one)
         if random.random() < demo_deeds.TWICE:  # noqa: S311
             await self._tell_again(connector, result)
-        return self._note(one, connector, result)
+        return self.note(one, connector, result)
 
-    def _note(self, one: Someone, connector: str, result: Any) -> bool:
+    def note(self, one: Someone, connector: str, result: Any) -> bool:
+        """What they said last, to change it later. Was it taken?"""
         last = result[-1] if isinstance(result, list) else result
         match connector:
             case "telegram":

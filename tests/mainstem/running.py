@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 class Hub:
     """One `mainstem up` in a folder of its own, with a space in its name."""
 
-    def __init__(self, folder: Path, **env: str) -> None:
+    def __init__(self, folder: Path, *, demo: bool = False, **env: str) -> None:
         self.folder = folder
         self.port, self.desk_port = free_port(), free_port()
         known = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTEM_")}
@@ -31,7 +31,11 @@ class Hub:
         self.told = folder / "told"
         with self.told.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mainstem", "up"], cwd=folder, env=self.env, stdout=out, stderr=out
+                [sys.executable, "-m", "mainstem", "up", *(["--demo"] if demo else [])],
+                cwd=folder,
+                env=self.env,
+                stdout=out,
+                stderr=out,
             )
 
     def ready(self) -> str:
@@ -68,13 +72,13 @@ class Hub:
 
 
 @contextmanager
-def running(files: Mapping[str, str] | None = None, **env: str) -> Iterator[Hub]:
+def running(files: Mapping[str, str] | None = None, *, demo: bool = False, **env: str) -> Iterator[Hub]:
     """With the configuration that ships, but for `files`; killed and removed afterwards, whatever became of it."""
     folder = short_folder("ms u")
     shutil.copytree(ROOT / "config", folder / "config")
     for name, text in (files or {}).items():
         (folder / "config" / name).write_text(text)
-    started = Hub(folder, **env)
+    started = Hub(folder, demo=demo, **env)
     try:
         yield started
     finally:
