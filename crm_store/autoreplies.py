@@ -80,7 +80,7 @@ def forget(tx: Connection, now: datetime) -> int:
 
 def _may(tx: Connection, one: AutoReply, brand: str, now: datetime) -> bool:
     """Nothing speaks against it; the address's turn is taken with that."""
-    if consents.blocked(tx, brand, [one.urn]):
+    if consents.blocked(tx, brand, [one.urn], account=one.account):
         return False
     trouble = select(identities.c.trouble).where(
         identities.c.brand_id == brand, identities.c.urn == one.urn, identities.c.trouble.is_not(None)

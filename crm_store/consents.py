@@ -5,10 +5,14 @@ Giving "all" again does not give a withheld "marketing" again: that takes a word
 
 Where a brand honours a stop on all channels (`opt_outs: customer`), the word is kept with the scope "everywhere" too.
 It blocks every address that is the same customer's now, but for those whose owner has said "start" since.
+
+Who has blocked one account of ours in the provider's app has asked for nothing elsewhere: that word has a scope of its
+own for each account (`here`). It holds for what goes out over that account, until they write to it again.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +27,7 @@ from hub.ids import Ids
 from hub.model import ConsentChanged
 
 SCOPES = ("all", "marketing")
+SHARED = ("tel:", "wa:")  # schemes that accounts of several channels reach: a block of one is not of all
 EVERYWHERE = "everywhere"
 _WITHHELD = "SELECT urn FROM consents WHERE brand_id = :brand AND urn {texts} AND NOT granted AND scope"
 _ELSEWHERE = """
@@ -31,6 +36,13 @@ _ELSEWHERE = """
     JOIN consents k ON k.brand_id = o.brand_id AND k.urn = o.urn AND k.scope = 'everywhere' AND NOT k.granted
     WHERE i.brand_id = :brand AND i.urn {texts} AND NOT EXISTS (SELECT 1 FROM consents m
         WHERE m.brand_id = i.brand_id AND m.urn = i.urn AND m.scope = 'all' AND m.granted AND m.at > k.at)
+"""
+_HERE = """
+    SELECT k.urn, k.account FROM consents k
+    WHERE k.brand_id = :brand AND k.urn {texts} AND k.scope LIKE 'here:%' AND NOT k.granted AND NOT EXISTS (
+        SELECT 1 FROM identities i JOIN interactions n ON n.identity_id = i.id
+        WHERE i.brand_id = k.brand_id AND i.urn = k.urn AND n.account = k.account AND n.direction = 'in'
+        AND n.received_at > k.at)
 """
 _BLOCKED = {
     "all": f"{_WITHHELD} = 'all' {_ELSEWHERE}",
@@ -53,7 +65,12 @@ class Change:
     by: str
 
 
-def _here_alone(_brand: str) -> bool:
+def here(account: str) -> str:
+    """The scope of a block of this one account; of an account's name the column has no room."""
+    return f"here:{zlib.crc32(account.encode()):08x}"
+
+
+def _on_one_channel(_brand: str) -> bool:
     return False
 
 
@@ -64,7 +81,7 @@ def apply(
     brand_of: Callable[[str], str],
     by: str,
     now: datetime,
-    everywhere: Callable[[str], bool] = _here_alone,
+    everywhere: Callable[[str], bool] = _on_one_channel,
 ) -> None:
     """Take in changes, two statements for any number. The last word counts, by the time it was received; of two at
     the same moment the withholding one. Every change is kept in consent_changes.
@@ -132,9 +149,22 @@ def _order(values: dict[str, Any]) -> tuple[datetime, bool]:
     return values["at"], not values["granted"]
 
 
-def blocked(tx: Connection, brand_id: str, urns: Iterable[str], scope: str = "all") -> set[str]:
-    """Which of these addresses must not be written to. scope: "all" for replies, "marketing" for bulk."""
-    return {row[0] for row in rows_of(tx, _BLOCKED[scope], brand=brand_id, texts=sorted(set(urns)))}
+def blocked(
+    tx: Connection, brand_id: str, urns: Iterable[str], scope: str = "all", account: str | None = None
+) -> set[str]:
+    """Which of these addresses must not be written to (over `account`, where one is named). scope: "all" for replies,
+    "marketing" for bulk."""
+    wanted = sorted(set(urns))
+    found = {row[0] for row in rows_of(tx, _BLOCKED[scope], brand=brand_id, texts=wanted)}
+    if account is not None:
+        found |= {urn for urn, of in blocks(tx, brand_id, wanted) if of == account}
+    return found
+
+
+def blocks(tx: Connection, brand_id: str, urns: Iterable[str]) -> set[tuple[str, str]]:
+    """(address, account of ours): who has blocked which, and has not written to it since."""
+    found = rows_of(tx, _HERE, brand=brand_id, texts=sorted(set(urns)))
+    return {(urn, account) for urn, account in found}
 
 
 def history(tx: Connection, brand_id: str, urn: str, limit: int = 100) -> list[Change]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import delivery_states as states
 from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import Happened, Moved, note
-from crm_store.receipts import apply_reports
-from crm_store.schema import deliveries, delivery_parts
+from crm_store.receipts import apply_reports, set_parts_aside
+from crm_store.schema import deliveries
 from hub.errors import NotFound
 from hub.ids import Ids
 
@@ -29,9 +29,6 @@ __all__ = [
     "resolve_unknown",
     "retry",
 ]
-
-
-_PARTS_AT_MOST = 100  # of one try; no channel splits a message into as many
 
 
 def create(
@@ -120,7 +117,7 @@ def release_held(tx: Connection, ids: Ids, delivery_id: int, *, by: str, now: da
 def retry(tx: Connection, ids: Ids, delivery_id: int, *, by: str, now: datetime) -> bool:
     """Send a failed delivery once more, with all its tries again. False if it is not failed.
 
-    The message goes out whole; the parts of earlier tries stay only to be known again (`_set_parts_aside`).
+    The message goes out whole; the parts of earlier tries stay only to be known again (`receipts.set_parts_aside`).
     """
     moved = _move(
         tx,
@@ -138,18 +135,8 @@ def retry(tx: Connection, ids: Ids, delivery_id: int, *, by: str, now: datetime)
         lease_until=None,
     )
     if moved:
-        _set_parts_aside(tx, delivery_id)
+        set_parts_aside(tx, delivery_id)
     return moved
-
-
-def _set_parts_aside(tx: Connection, delivery_id: int) -> None:
-    """Parts of tries that were given up get numbers below 0: what is still said of them is not said of the new one."""
-    c = delivery_parts.c
-    lowest = tx.execute(select(func.min(c.part)).where(c.delivery_id == delivery_id)).scalar() or 0
-    shift = _PARTS_AT_MOST - min(lowest, 0)
-    tx.execute(
-        update(delivery_parts).where(c.delivery_id == delivery_id, c.part >= 0).values(part=c.part - shift)
-    )
 
 
 _ANSWERS: dict[str, tuple[str, str]] = {
@@ -188,7 +175,7 @@ def resolve_unknown(
         **values,
     )
     if moved and state == states.QUEUED:
-        _set_parts_aside(tx, delivery_id)
+        set_parts_aside(tx, delivery_id)
     return moved
 
 

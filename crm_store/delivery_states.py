@@ -4,15 +4,16 @@
       |        |         |-> unknown      |-> failed, opted_out
       |-> cancelled      |-> queued again (certainly not sent), failed, opted_out
 
-Three moves go back, and only these: `sending -> queued` when it is certain that nothing went out, `unknown -> queued`
-when the provider says so or an agent asks for it, `failed -> queued` when an agent asks for it.
+Four moves go back, and only these: `sending -> queued` when it is certain that nothing went out, `unknown -> queued`
+when the provider says so or an agent asks for it, `failed -> queued` when an agent asks for it, `sent -> queued` when
+the provider reports that nothing of it arrived, and that it may another time (`TRIED_AGAIN`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy import Connection
@@ -32,6 +33,9 @@ WENT_OUT = (SENT, DELIVERED, READ)
 RANK = {SENT: 1, DELIVERED: 2, READ: 3, FAILED: 4, OPTED_OUT: 5}
 
 CUSTOMER_WROTE = "customer_wrote"  # the code of a held delivery that waits for an agent, not for its time
+
+TRIED_AGAIN = "tried_again"  # the code of a queued one that did not arrive; others do not wait behind it
+MAX_AGE = timedelta(hours=24)  # an answer that comes later than a day helps nobody
 
 CODE_CHARS = 20
 PROVIDER_CODE_CHARS = 80

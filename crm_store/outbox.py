@@ -37,7 +37,8 @@ _IN_DOUBT = "state IN ('sending', 'unknown')"
 _UNFINISHED = "state IN ('held', 'queued', 'sending', 'unknown')"
 
 # What may be claimed. Behind an earlier unfinished one of its conversation a delivery waits, but a reply never waits
-# for bulk, nothing waits for one that an agent must confirm first, and for an unknown one only a minute.
+# for bulk, nothing waits for one that an agent must confirm first or that did not arrive and is tried again later, and
+# for an unknown one only a minute.
 _DUE = f"""
     q.account = {{account}} AND q.{_UNFINISHED} AND q.state IN ('held', 'queued')
     AND q.due_at <= :due_by AND (q.lease_until IS NULL OR q.lease_until < :now)
@@ -46,6 +47,7 @@ _DUE = f"""
         SELECT 1 FROM deliveries e
         WHERE e.conversation_id = q.conversation_id AND e.id < q.id AND e.{_UNFINISHED}
         AND NOT (e.state = 'held' AND e.code IS NOT NULL)
+        AND NOT (e.state = 'queued' AND e.code = 'tried_again' AND e.due_at > :now)
         AND NOT (e.state = 'unknown' AND e.updated_at <= :held_from)
         AND (q.bulk OR NOT e.bulk))
     ORDER BY q.bulk, q.due_at, q.id
@@ -177,6 +179,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     state: sent, delivered, read; queued (again, at `due_at`); failed, opted_out, unknown.
     counted: False gives the try back (the provider asked for patience). expected: `unknown` when a look settled it.
+    here_alone: of opted_out: they have blocked this account of ours alone.
     sent_ids: the provider's ids of the parts that went out, which may be some even where the whole failed.
     """
 
@@ -190,6 +193,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     counted: bool = True
     expected: str = states.SENDING
+    here_alone: bool = False
 
 
 # --------------------------------------------------------------------------------------------------------- claim

@@ -80,8 +80,8 @@ def apply_reports(
     A delivery is delivered when all its parts are, and failed when one is. One that is `unknown`, waits to be tried
     again, or was given up without any id of the provider's, went out after all if the provider reports on it by our id.
 
-    What certainly did not arrive, and may another time (`DeliveryReported.again`), is queued once more: only where all of
-    it was one part of which nobody ever said that it arrived, and not after MAX_AGE.
+    What certainly did not arrive, and may another time (`DeliveryReported.again`), is queued once more: only where all
+    of it was one part of which nobody ever said that it arrived, and not after MAX_AGE.
     """
     if not reports:
         return []

@@ -67,6 +67,7 @@ class SendError(MainstemError):
     provider_code: the provider's own code, kept for people and logs.
     sent_ids: provider ids of those parts that did go out before the failure, in order.
     whole_account: the cause concerns the account, not this message (bad token, account-wide limit).
+    here_alone: of OPTED_OUT: they have blocked this account of ours, which says nothing of others to the same address.
     """
 
     code: SendCode
@@ -76,6 +77,7 @@ class SendError(MainstemError):
     after_s: float | None = None
     sent_ids: tuple[str, ...] = ()
     whole_account: bool = False
+    here_alone: bool = False
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"

@@ -153,6 +153,10 @@ class DeliveryReported:
     code: the provider's, or what a failure says of the address: "dead" (there is none such), "full" (for now).
     recipient: the address (URN) that it is about, where it may be one of several; None: whom the message was for.
     until: neither id is given, and it is about all that went to `recipient` until then (Messenger's watermark).
+    again: how often, in all, a message may go out anew after such failures: the provider says for certain that it did
+      not arrive, and that it may another time. again_s: how long to wait before; four times as long each time after.
+    rest_s: it is the account's trouble and not this message's, so that the account rests as long.
+    here_alone: of OPTED_OUT: they have blocked this account of ours, which says nothing of others to the same address.
     """
 
     account: str
@@ -167,6 +171,10 @@ class DeliveryReported:
     blob: str | None = None
     recipient: str | None = None
     until: datetime | None = None
+    again: int = 0
+    again_s: float = 60.0
+    rest_s: float = 0.0
+    here_alone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -282,7 +282,7 @@ def _refusals(
         delivery = one.delivery
         connector = connectors.get(delivery.account.partition("/")[0])
         limits: Limits | None = connector.limits if connector else None
-        if consents.blocked(tx, delivery.brand, [delivery.to_urn]):
+        if consents.blocked(tx, delivery.brand, [delivery.to_urn], account=delivery.account):
             code, why = SendCode.OPTED_OUT, "the customer opted out"
         elif limits is not None and len(delivery.text) > limits.text_chars:
             code = SendCode.MESSAGE_INVALID

@@ -30,7 +30,7 @@ _log = log.get("deliver")
 
 SEND_S = 45.0  # above every connector's own time-outs (30 s), far below a job's
 MAX_TRIES = 8  # with the back-off below: about 40 minutes of a provider that is down
-MAX_AGE = timedelta(hours=24)  # an answer that comes later than a day helps nobody
+MAX_AGE = states.MAX_AGE
 _BACK_OFF_S = 4.0
 _BACK_OFF_MAX_S = 900.0
 _PATIENCE_S = 30.0  # when a provider asks for patience and does not say how much
@@ -226,6 +226,7 @@ def judge(delivery: Claimed, error: SendError, tries: int, now: datetime) -> Res
         provider_code=error.provider_code,
         detail=detail,
         counted=rule.do is not Do.PATIENCE,
+        here_alone=error.here_alone,
     )
     return Result(outcome=outcome, pause=_pause(delivery, error, rule, now))
 
@@ -264,12 +265,14 @@ async def look(
     *,
     send_s: float = SEND_S,
 ) -> Outcome | str | None:
-    """Ask the provider about an unknown delivery. A string says why asking again is no use; None: ask again later."""
+    """Ask the provider about an unknown delivery. A string says why asking again is no use; None: ask again later, which
+    ends after a day."""
     try:
         async with asyncio.timeout(send_s):
             sent = await connector.find(outgoing(delivery, tries=delivery.attempts), account, wire)
     except SendError as error:
-        return str(error) if error.code is SendCode.UNKNOWN else None
+        for_now = error.retry and clock() - delivery.updated_at < MAX_AGE
+        return str(error) if error.code is SendCode.UNKNOWN and not for_now else None
     except TimeoutError:
         return None
     except Exception as error:

@@ -262,6 +262,26 @@ def error(found: Meaning, code: str, words: str = "", after_s: float | None = No
     )
 
 
+class Terms(NamedTuple):
+    """Of a message that failed after Meta took it: as in `hub.model.DeliveryReported`."""
+
+    again: int = 0
+    again_s: float = 60.0
+    rest_s: float = 0.0
+
+
+def after_report(code: int, subcode: int = 0) -> Terms:
+    """May a message go out anew after a report with this code, and does the account rest?"""
+    found = meaning(code, subcode)
+    if found is None:
+        return Terms()
+    rest_s = found.after_s or (300.0 if found.code is _CONFIG else 60.0) if found.whole else 0.0
+    return Terms(1 if found.retry or code in _AGAIN else 0, max(found.after_s or 0.0, 60.0), rest_s)
+
+
+_AGAIN = {131053}  # a file that could not be fetched from us may be fetched another time
+
+
 def number(value: Any) -> int:
     """A code as it comes; 0 where it is none."""
     text = str(value)

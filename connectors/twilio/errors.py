@@ -19,13 +19,14 @@ _DEAD = "dead"
 
 class Meaning(NamedTuple):
     """retry: may the same message go out later? whole: the account's trouble, not this message's. trouble: what it says
-    of the address, for whatever would be sent there."""
+    of the address, for whatever would be sent there. here_alone: they have blocked this channel of ours alone."""
 
     code: SendCode
     words: str
     retry: bool = False
     whole: bool = False
     trouble: str = ""
+    here_alone: bool = False
 
 
 def _account(words: str) -> Meaning:
@@ -129,7 +130,7 @@ CODES: dict[int, Meaning] = {
     30015: _account("that kind of channel is not supported"),
     30016: _account("our address and theirs are not of one channel"),
     30017: _later("the carrier's network is congested"),
-    30018: _account("that country wants the sender registered beforehand"),
+    30018: _recipient("that country's carrier wants our sender registered beforehand"),
     30019: _content("it is too large for the carrier"),
     30020: _later("Twilio failed inside"),
     30021: _later("Twilio failed inside"),
@@ -165,7 +166,7 @@ CODES: dict[int, Meaning] = {
     63011: _content("the channel finds fault with the message"),
     63012: _later("WhatsApp failed inside"),
     63013: _content("it is against WhatsApp's rules"),
-    63014: Meaning(_STOPPED, "they have blocked us on WhatsApp"),
+    63014: Meaning(_STOPPED, "they have blocked us on WhatsApp", here_alone=True),
     63015: _recipient("the sandbox sends to those only who have joined it"),
     63016: Meaning(SendCode.WINDOW_CLOSED, "their last word is more than 24 hours ago: send a template"),
     63017: _patience("more messages a second than the Twilio account may send"),
@@ -184,7 +185,7 @@ CODES: dict[int, Meaning] = {
     63030: _content("a parameter does not fit this kind of message"),
     63031: _recipient("it is our own number"),
     63032: _recipient("WhatsApp keeps this person out of an experiment, and takes nothing for them"),
-    63033: Meaning(_STOPPED, "they have blocked us on WhatsApp"),
+    63033: Meaning(_STOPPED, "they have blocked us on WhatsApp", here_alone=True),
     63034: _content("a file is too large for the channel"),
     63035: _recipient("our agent is not launched, and this person is no tester"),
     63036: _recipient("the number cannot be reached on this channel"),
@@ -227,7 +228,29 @@ def error(meaning: Meaning, code: str, words: str = "", after_s: float | None = 
         provider_code=code,
         after_s=after_s if meaning.retry else None,
         whole_account=meaning.whole,
+        here_alone=meaning.here_alone,
     )
+
+
+class Terms(NamedTuple):
+    """Of a message that failed after Twilio took it: as in `hub.model.DeliveryReported`."""
+
+    again: int = 0
+    again_s: float = 60.0
+    rest_s: float = 0.0
+
+
+def after_report(code: int) -> Terms:
+    """May a message go out anew after a report with this code, and does the account rest?"""
+    meaning = CODES.get(code)
+    if meaning is None:
+        return Terms()
+    rest_s = (300.0 if meaning.code is _CONFIG else 60.0) if meaning.whole else 0.0
+    again, again_s = _AGAIN.get(code, (1 if meaning.retry else 0, 60.0))
+    return Terms(again, again_s, rest_s)
+
+
+_AGAIN = {30003: (3, 600.0)}  # a phone that is switched off: after ten minutes, forty, and nearly three hours
 
 
 def _read(body: bytes) -> tuple[int, str]:

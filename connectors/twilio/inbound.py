@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from connectors import clean
 from connectors.base import Raw
-from connectors.twilio.errors import CODES, number
+from connectors.twilio.errors import CODES, Terms, after_report, number
 from connectors.twilio.signature import form
 from hub import urn
 from hub.config import Account
@@ -69,17 +69,18 @@ def report(said: Form, raw: Raw, account: Account) -> DeliveryReported | None:
     means = STATUSES.get(status)
     if means is None:
         raise Malformed(f"the status {status[:40]!r} is not one that Twilio's pages name")
-    code, words = "", ""
+    code, words, terms, here_alone = "", "", Terms(), False
     if means is _FAILED:
         code = said.get("ErrorCode", "")
         meaning = CODES.get(number(code))
+        terms = after_report(number(code))
         words = (
             meaning.words
             if meaning
             else said.get("ErrorMessage") or said.get("ChannelStatusMessage") or status
         )
         if meaning and meaning.code is SendCode.OPTED_OUT:
-            means = DeliveryStatus.OPTED_OUT
+            means, here_alone = DeliveryStatus.OPTED_OUT, meaning.here_alone
         elif meaning and meaning.trouble:
             words, code = f"{code}: {words}", meaning.trouble
     return DeliveryReported(
@@ -91,6 +92,10 @@ def report(said: Form, raw: Raw, account: Account) -> DeliveryReported | None:
         delivery_id=_delivery(raw.url),
         code=clean.line(code, 40) or None,
         detail=clean.line(words, 300),
+        again=terms.again,
+        again_s=terms.again_s,
+        rest_s=terms.rest_s,
+        here_alone=here_alone,
     )
 
 

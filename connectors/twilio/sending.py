@@ -211,7 +211,8 @@ async def find(message: Outgoing, account: Account, wire: Wire, way: Way) -> Sen
     try:
         listed = await _listed(account, wire, way.address(message.to), since)
     except SendError as error:
-        raise SendError(SendCode.UNKNOWN, f"Twilio could not be asked: {error.detail}") from None
+        why = f"Twilio could not be asked: {error.detail}"
+        raise SendError(SendCode.UNKNOWN, why, retry=True) from None
     linked = bool(unfit(message, account, way))
     ids: list[str] = []
     for place, part in enumerate(wanted):

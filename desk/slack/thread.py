@@ -12,6 +12,7 @@ from datetime import datetime
 from difflib import SequenceMatcher
 
 from crm_store.cited import Cited
+from crm_store.delivery_states import TRIED_AGAIN
 from crm_store.timeline import Delivery, Entry
 from desk import words
 from desk.kinds import PUBLIC_FORMS, UNSHOWABLE, kind_of

@@ -3,12 +3,13 @@
 import itertools
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from crm_store import carried, consents, deliveries, doubts, outbox, receipts
+from crm_store import carried, consents, deliveries, doubts, outbox, pauses, receipts
 from crm_store.db import Store
 from crm_store.schema import identities, parked_reports
 from hub.errors import NotFound
@@ -361,3 +362,163 @@ def test_what_a_delivery_carries_comes_with_what_the_customer_said_last_there(of
     assert (sent.template, sent.choices, sent.public) == (asked.template, ("Yes", "No"), True)
     assert (sent.ours, sent.heard_id, sent.heard_at) == ("tel:+15559990000", "c9", office.now)
     assert sent.answers == "message"  # what it answers is the conversation's newest, not the comment
+
+
+# ------------------------------------------------------------------------------ what did not arrive goes out anew
+
+
+def failed(external_id: str = "x1", **more: object) -> DeliveryReported:
+    """As of a phone that is switched off."""
+    more = {"again": 3, "again_s": 600.0, "code": "30003", "detail": "out of reach", **more}
+    return report("failed", external_id, **more)
+
+
+def sent_once(office: Office, *external_ids: str) -> int:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    commit(office, claimed, external_ids or ("x1",))
+    return delivery
+
+
+def send_again(office: Office, external_id: str) -> None:
+    [claimed] = begin(office)
+    commit(office, claimed, (external_id,))
+
+
+def test_what_did_not_arrive_goes_out_anew_so_often_and_no_more(office: Office) -> None:
+    delivery = sent_once(office)
+    for times, minutes in enumerate((10, 40, 160), start=1):
+        tell(office, failed(f"x{times}"))
+        row = office.row(delivery)
+        assert (row.state, row.code, row.provider_code) == ("queued", "tried_again", "30003")
+        assert row.due_at == office.now + timedelta(minutes=minutes)
+        assert row.detail == f"out of reach; tried again at {row.due_at:%H:%M} UTC"
+        assert begin(office) == []
+        office.later(minutes=minutes)
+        send_again(office, f"x{times + 1}")
+    tell(office, failed("x4"))
+    assert (office.state(delivery), office.row(delivery).detail) == ("failed", "out of reach")
+    assert office.parts(delivery) == {f"x{n}": "failed" for n in (1, 2, 3, 4)}
+    assert office.events(delivery).count("queued") == 4  # the first time, and three
+
+
+@pytest.mark.parametrize("when", ["queued", "sending", "sent"])
+def test_the_same_failure_twice_sends_nothing_twice(office: Office, when: str) -> None:
+    """F17: doubled, late, in one batch, by our id and by theirs."""
+    delivery = sent_once(office)
+    tell(office, failed(), failed(delivery_id=delivery))
+    assert office.events(delivery).count("queued") == 2
+    office.later(minutes=10)
+    again = [] if when == "queued" else begin(office)
+    if when == "sent":
+        commit(office, again[0], ("x2",))
+    tell(office, failed(delivery_id=delivery), report("sent", delivery_id=delivery), failed())
+    if when != "sent":
+        commit(office, (again or begin(office))[0], ("x2",))
+    office.store.run(lambda tx: receipts.take_late(tx, office.store.ids, office.now))
+    assert (office.state(delivery), parked(office)) == ("sent", 0)
+    office.later(hours=3)
+    assert begin(office) == []
+    tell(office, report("delivered", "x2"))
+    assert office.parts(delivery) == {"x1": "failed", "x2": "delivered"}
+
+
+def test_a_failure_that_overtakes_our_commit_counts_once_it_is_there(office: Office) -> None:
+    delivery = office.reply()
+    [claimed] = begin(office)
+    tell(office, failed(), failed())
+    assert parked(office) == 2
+    commit(office, claimed)
+    assert (office.state(delivery), office.events(delivery).count("queued")) == ("queued", 2)
+    assert office.row(delivery).due_at == office.now + timedelta(minutes=10)  # not forgotten in the parking
+
+
+@pytest.mark.parametrize("order", [("delivered", "failed"), ("failed", "delivered"), ("read", "failed")])
+@pytest.mark.parametrize("together", [True, False])
+def test_what_arrived_is_never_sent_again(office: Office, order: tuple[str, str], together: bool) -> None:
+    delivery = sent_once(office)
+    reports = [failed() if status == "failed" else report(status) for status in order]
+    for some in [reports] if together else [[one] for one in reports]:
+        tell(office, *some)
+    office.later(hours=3)
+    assert begin(office) == []
+    late = not together and order[0] == "failed"  # it waited to be sent, and that is taken back
+    assert office.state(delivery) == ("delivered" if late else "failed")
+    assert office.parts(delivery) == {"x1": "delivered" if late else "failed"}
+
+
+def test_what_is_one_of_several_parts_is_not_sent_again(office: Office) -> None:
+    delivery = sent_once(office, "x1", "x2")
+    tell(office, failed("x1"), failed("x2"))
+    assert office.state(delivery) == "failed"
+
+
+def test_what_nobody_knows_to_have_gone_is_not_sent_again(office: Office) -> None:
+    delivery = office.reply()
+    begin(office)
+    office.later(minutes=5)
+    office.store.run(lambda tx: doubts.expire(tx, office.store.ids, office.now))
+    tell(office, failed("x9", delivery_id=delivery))
+    assert office.state(delivery) == "failed"
+
+
+def test_an_old_message_is_not_sent_again(office: Office) -> None:
+    delivery = sent_once(office)
+    office.later(hours=23, minutes=51)
+    tell(office, failed())
+    assert office.state(delivery) == "failed"
+
+
+def test_later_words_do_not_wait_for_what_is_tried_again(office: Office) -> None:
+    conversation = office.conversation()
+    office.reply(conversation)
+    commit(office, begin(office)[0])
+    later = office.reply(conversation, "and this")
+    tell(office, failed())
+    [claimed] = begin(office)
+    assert claimed.id == later
+
+
+def test_a_failure_of_the_whole_account_lets_it_rest(office: Office) -> None:
+    delivery = sent_once(office)
+    tell(office, failed(again=0, rest_s=300.0, code="30034", detail="our number is in no campaign"))
+    assert office.state(delivery) == "failed"
+    with office.store.read() as tx:
+        assert pauses.paused(tx, office.now) == {ACCOUNT: START + timedelta(minutes=5)}
+    office.later(hours=1)
+    other = sent_once(office, "y1")
+    tell(office, failed("y1", again=0, rest_s=300.0))  # received at START: it says nothing of now
+    with office.store.read() as tx:
+        assert (office.state(other), pauses.paused(tx, office.now)) == ("failed", {})
+
+
+def test_who_blocks_one_account_is_still_reached_by_others(office: Office) -> None:
+    """WhatsApp's block says nothing of SMS to the same number, and ends when they write there again."""
+    person, here, there = "tel:+15550001111", "whatsapp_twilio/main", "sms_twilio/main"
+    conversation = office.conversation(person, here)
+    delivery = office.reply(conversation, account=here, to=person)
+    claimed = office.store.run(
+        lambda tx: outbox.claim(tx, {here: 10}, owner="w", now=office.now, lease=LEASE)
+    )
+    office.store.run(lambda tx: outbox.begin(tx, [delivery], owner="w", now=office.now, lease=LEASE))
+    commit(office, claimed[0])
+    office.later(seconds=1)
+    blocked = replace(
+        report("opted_out", code="63033", detail="they have blocked us", here_alone=True),
+        account=here,
+        received_at=office.now,
+    )
+    tell(office, blocked)
+    assert (office.state(delivery), trouble(office, person)) == ("opted_out", None)
+
+    def stopped(account: str | None) -> set[str]:
+        with office.store.read() as tx:
+            return consents.blocked(tx, "acme", [person], account=account)
+
+    assert (stopped(here), stopped(there), stopped(None)) == ({person}, set(), set())
+    office.later(hours=1)
+    office.inbound(office.conversation(person, there), there)
+    assert stopped(here) == {person}
+    office.later(hours=1)
+    office.inbound(conversation, here)
+    assert stopped(here) == set()
