@@ -171,7 +171,7 @@ class Connector(Protocol):
     async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
         """Ask the provider whether `message` was sent after all. None: it was not.
 
-        Raises SendError(UNKNOWN) where it cannot be asked.
+        Raises SendError(UNKNOWN) where it cannot be asked; with `retry` where it only cannot be now.
         """
         ...
 

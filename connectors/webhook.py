@@ -130,12 +130,16 @@ class Webhook:
         try:
             status, said, _ = await calling.ask(wire, "GET", target, headers, None)
         except SendError as error:
-            raise SendError(SendCode.UNKNOWN, f"find_url could not be asked: {error.detail}") from None
+            why = f"find_url could not be asked: {error.detail}"
+            raise SendError(SendCode.UNKNOWN, why, retry=True) from None
         if status == 404:
             return None
         if status == 200:
             return Sent(external_ids=(_their_id(said) or str(message.delivery_id),))
-        raise SendError(SendCode.UNKNOWN, f"find_url answered {status}", provider_code=str(status))
+        words = f"find_url answered {status}"
+        raise SendError(
+            SendCode.UNKNOWN, words, retry=status >= 500 or status == 429, provider_code=str(status)
+        )
 
 
 def _accepted(event: Event) -> bytes:

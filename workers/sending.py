@@ -265,8 +265,8 @@ async def look(
     *,
     send_s: float = SEND_S,
 ) -> Outcome | str | None:
-    """Ask the provider about an unknown delivery. A string says why asking again is no use; None: ask again later, which
-    ends after a day."""
+    """Ask the provider about an unknown delivery. A string says why asking again is no use; None: ask again later,
+    which ends after a day."""
     try:
         async with asyncio.timeout(send_s):
             sent = await connector.find(outgoing(delivery, tries=delivery.attempts), account, wire)
