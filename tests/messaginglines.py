@@ -25,7 +25,10 @@ from tests.servers.telegram.people import business_connection
 from tests.servers.twilio import Delivery, Twilio, signature
 
 SHOP, SENDER = "+14155550100", "+14155550111"
-PHONES = {"Ann": "+14155550123", "Bea": "+14155550124", "Cy": "+14155550125", "Dan": "+14155550126"}
+PHONES = {
+    name: f"+1415555{number:04}"
+    for number, name in enumerate(("Ann", "Bea", "Cy", "Dan", "Eve", "Fay", "Gus", "Hal"), 123)
+}
 WEBHOOK = "webhook-secret_of-telegram"
 
 
@@ -62,20 +65,22 @@ async def posts(call: Call, times: int) -> set[int]:
 
 
 class Line(ABC):
-    """account: ours. refuses: what a forged request is told. final: as far as the reports of what went out go.
+    """account: ours. refuses: what a forged request is told. reports: what it tells of what we sent, in order.
 
-    throttles_one: does the provider limit what goes to one person? stops: does it refuse whoever stopped us?
-    hurts: how a send may fail -> what is known then: "again" (it did not go), "doubt", or "twice" (it went, and is said
-    to have failed: nobody can know). changes: what customers may do with what they said.
+    throttles_one: does it limit what goes to one person? stops: does it refuse to write to whoever stopped us?
+    doubts: how a send may fail so that nobody knows whether it went. asks: can it be asked? Then nothing stays so.
+    echoes: does it say back what went out? changes: what customers may do with what they said, as far as we are told.
     """
 
     name: ClassVar[str]
     refuses: ClassVar[int] = 403
-    final: ClassVar[str] = "read"
+    reports: ClassVar[tuple[str, ...]] = ("sent", "delivered", "read")
     throttles_one: ClassVar[bool] = True
     stops: ClassVar[bool] = True
     changes: ClassVar[tuple[str, ...]] = ()
-    doubts: ClassVar[tuple[str, ...]] = ("error", "html", "cut", "lost", "truncated")
+    doubts: ClassVar[frozenset[str]] = frozenset(("html", "cut", "lost", "truncated", "hang"))
+    asks: ClassVar[bool] = False
+    echoes: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.url = ""
@@ -128,8 +133,12 @@ class Line(ABC):
         """The next send (to that person alone) is one too many."""
 
     @abstractmethod
-    def breaks(self, how: str) -> None:
-        """The next send fails like that."""
+    def breaks(self, how: str, to: str) -> None:
+        """The next send to that person fails like that."""
+
+    @abstractmethod
+    def mend(self) -> None:
+        """Nothing breaks any more, and what hangs is let go."""
 
     def blocks(self, who: str) -> None:
         """They want nothing from us, and the next send tells us so."""
@@ -147,8 +156,8 @@ class Line(ABC):
         """ "edit" (to "changed"), "delete" or "react" (with a heart): as a request that is not sent yet."""
         raise NotImplementedError
 
-    async def unsent(self, who: str, text: str) -> Heard:
-        """What they say, as a request that is not sent yet."""
+    async def unsent(self, who: str, text: str, *, deletes: bool = False) -> Heard:
+        """What they say, as a request that is not sent yet. deletes: where we are told if they take it back."""
         raise NotImplementedError
 
     def calls(self) -> int:
@@ -157,8 +166,9 @@ class Line(ABC):
 
 
 class TwilioLine(Line):
-    final = "delivered"
     throttles_one = False
+    doubts = frozenset(("error", *Line.doubts))
+    asks = True
 
     def __init__(self, twilio: Twilio) -> None:
         super().__init__()
@@ -202,8 +212,12 @@ class TwilioLine(Line):
     def throttles(self, seconds: int, to: str = "") -> None:
         self.twilio.fail("messages.create", status=429, code=20429, retry_after=seconds)
 
-    def breaks(self, how: str) -> None:
-        self.twilio.fail("messages.create", how=how, status=503 if how == "html" else 500)
+    def breaks(self, how: str, to: str) -> None:
+        status = 503 if how == "html" else 500
+        self.twilio.fail("messages.create", how=how, status=status, to=self._to(to))
+
+    def mend(self) -> None:
+        self.twilio.mend()
 
     async def report(self, sent: str, status: str) -> Call:
         self.twilio.reports.hold = True
@@ -219,6 +233,7 @@ class TwilioLine(Line):
 
 class Sms(TwilioLine):
     name = "sms_twilio"
+    reports = ("sent", "delivered")
 
     @property
     def yaml(self) -> str:
@@ -241,7 +256,6 @@ class Sms(TwilioLine):
 
 class WhatsAppTwilio(TwilioLine):
     name = "whatsapp_twilio"
-    final = "read"
 
     @property
     def yaml(self) -> str:
@@ -271,14 +285,17 @@ class WhatsAppTwilio(TwilioLine):
 class TelegramLine(Line):
     name = "telegram"
     refuses = 401
-    final = "sent"  # it tells bots no more
+    reports = ()
     changes = ("edit", "delete", "react")
-    doubts = ("cut", "lost", "truncated")
+    doubts = frozenset(("cut", "lost", "truncated", "hang"))
 
     def __init__(self, telegram: Telegram) -> None:
         super().__init__()
         self.telegram = telegram
         self.people: dict[str, Person] = {}
+        link = business_connection(telegram.person("Shop"))
+        self.business = str(link["id"])
+        telegram.business[self.business] = link
 
     @property
     def yaml(self) -> str:
@@ -303,9 +320,9 @@ class TelegramLine(Line):
         return self.telegram.updates.headers()
 
     def _heard(self, update: Update) -> Heard:
-        number = update.body.get("message_id", 0)
+        number, link = update.body.get("message_id", 0), update.body.get("business_connection_id", "")
         return Heard(
-            id=f"{update.body['chat']['id']}:{number}",
+            id=f"{update.body['chat']['id']}:{number}" + (f"@{link}" if link else ""),
             call=self.call(json.dumps(update.raw, ensure_ascii=False).encode()),
         )
 
@@ -314,8 +331,10 @@ class TelegramLine(Line):
         assert update.taken, update.tries
         return self._heard(update)
 
-    async def unsent(self, who: str, text: str) -> Heard:
-        return self._heard(await self._held(self.person(who).says(text)))
+    async def unsent(self, who: str, text: str, *, deletes: bool = False) -> Heard:
+        """Only in a business account's chats are bots told what was deleted, and only in others of reactions."""
+        more: dict[str, Any] = {"business": self.business} if deletes else {}
+        return self._heard(await self._held(self.person(who).says(text, **more)))
 
     async def _held(self, deed: Any) -> Update:
         updates = self.telegram.updates
@@ -335,8 +354,12 @@ class TelegramLine(Line):
         chat = str(self.person(to).id) if to else ""
         self.telegram.fail("sendmessage", status=429, retry_after=seconds, to=chat, times=1 if to else 2)
 
-    def breaks(self, how: str) -> None:
-        self.telegram.fail("sendmessage", how=how, status=503 if how == "html" else 500)
+    def breaks(self, how: str, to: str) -> None:
+        status = 503 if how == "html" else 500
+        self.telegram.fail("sendmessage", how=how, status=status, to=str(self.person(to).id))
+
+    def mend(self) -> None:
+        self.telegram.mend()
 
     def blocks(self, who: str) -> None:
         self.person(who).chat.gone = "bot was blocked by the user"
@@ -352,12 +375,6 @@ class TelegramLine(Line):
             return self._heard(await self._held(person.reacts(number, "❤"))).call
         return self._heard(await self._held(person.deletes(number))).call
 
-    def business(self, who: str) -> Any:
-        """Only in a business's chats are bots told what was deleted; one of theirs."""
-        link = business_connection(self.telegram.person("Shop"))
-        self.telegram.business[link["id"]] = link
-        return link["id"]
-
     def calls(self) -> int:
         return sum(one.operation.startswith("send") for one in self.telegram.requests)
 
@@ -365,8 +382,8 @@ class TelegramLine(Line):
 class GraphLine(Line):
     changes = ("edit", "delete", "react")
     kind: ClassVar[str]
-    slow: ClassVar[int]  # its code for too much in all
-    slow_one: ClassVar[int]  # and for too much to one person
+    slow: ClassVar[tuple[int, int | None]]  # its code and subcode for too much in all
+    slow_one: ClassVar[tuple[int, int | None]]  # and for too much to one person
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
@@ -414,7 +431,7 @@ class GraphLine(Line):
         assert told.ok, told
         return self.told(told)
 
-    async def unsent(self, who: str, text: str) -> Heard:
+    async def unsent(self, who: str, text: str, *, deletes: bool = False) -> Heard:
         return self.told(await self.held(self.person(who).says(text)))
 
     def _mine(self, who: str) -> list[Any]:
@@ -429,18 +446,24 @@ class GraphLine(Line):
         return [one.id for one in self._mine(who)]
 
     def throttles(self, seconds: int, to: str = "") -> None:
+        code, subcode = self.slow_one if to else self.slow
         address = self.address(to) if to else ""
-        self.graph.fail(self.slow_one if to else self.slow, to=address, account=self.own, retry_after=seconds)
+        self.graph.fail(code, subcode=subcode, to=address, account=self.own, retry_after=seconds)
 
-    def breaks(self, how: str) -> None:
+    def breaks(self, how: str, to: str) -> None:
         orders: dict[str, dict[str, Any]] = {
             "error": {"status": 500},
             "html": {"how": "html", "status": 503},
             "cut": {"how": "cut"},
             "lost": {"how": "cut", "accepted": True},
             "truncated": {"how": "truncated"},
+            "hang": {"how": "hang", "accepted": True},
         }
-        self.graph.fail(account=self.own, **orders[how])
+        self.graph.fail(account=self.own, to=self.address(to), **orders[how])
+
+    def mend(self) -> None:
+        self.graph.mend()
+        self.graph.release()
 
     @abstractmethod
     def address(self, who: str) -> str:
@@ -459,7 +482,7 @@ class GraphLine(Line):
 class WhatsAppLine(GraphLine):
     name = "whatsapp"
     kind = "whatsapp_business_account"
-    slow, slow_one = 130429, 131056
+    slow, slow_one = (130429, None), (131056, None)
     stops = False  # "deliverable to nobody" (131026) is all it says of who blocked us
 
     def __init__(self, graph: Graph) -> None:
@@ -498,6 +521,8 @@ class WhatsAppLine(GraphLine):
 
 
 class SocialLine(GraphLine):
+    slow, slow_one = (4, None), (613, 1893016)
+
     @property
     @abstractmethod
     def own(self) -> Social: ...
@@ -537,7 +562,8 @@ class SocialLine(GraphLine):
 class MessengerLine(SocialLine):
     name = "messenger"
     kind = "page"
-    slow, slow_one = 80006, 613
+    echoes = True
+    reports = ("delivered", "read")
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
@@ -555,7 +581,7 @@ class MessengerLine(SocialLine):
 class InstagramLine(SocialLine):
     name = "instagram"
     kind = "instagram"
-    slow, slow_one = 4, 613
+    reports = ("read",)
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)

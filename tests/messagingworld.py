@@ -35,6 +35,11 @@ LINES: dict[str, type[Line]] = {
     for line in (Sms, WhatsAppTwilio, WhatsAppLine, TelegramLine, MessengerLine, InstagramLine)
 }
 ALL = [name for name in LINES if name in CONNECTORS]
+AGENTS = """
+agents:
+  bo: {name: Bo, queues: [general, support], limit: 100}
+  cleo: {name: Cleo, role: lead, queues: all, limit: 100}
+"""
 HELD = 11  # seconds: longer than a reply can be undone
 
 
@@ -122,7 +127,10 @@ async def messaging_world(
     async with Twilio() as twilio, Telegram() as telegram, Graph() as graph:
         servers: dict[type, Any] = {Twilio: twilio, Telegram: telegram, Graph: graph}
         lines = {name: _line(LINES[name], servers) for name in names or ALL}
-        config = dict(CONFIG) | {"channels.yaml": channels(list(lines.values()), opt_outs=opt_outs)}
+        config = dict(CONFIG) | {
+            "channels.yaml": channels(list(lines.values()), opt_outs=opt_outs),
+            "agents.yaml": AGENTS,
+        }
         if replies:
             shipped = twilio.template("Your order {{1}} is on its way.")
             config["replies.yaml"] = re.sub("TWILIO_TEMPLATE", shipped.sid, replies)

@@ -23,7 +23,7 @@ from sqlalchemy import func, select
 from connectors import CONNECTORS, accounts, signing
 from connectors.base import Wire
 from connectors.edge import Edge
-from connectors.http import guarded_session
+from connectors.http import TOTAL_S, guarded_session
 from connectors.web import build_app, serve
 from crm_store import configs, intake, ledger, schema, views
 from crm_store.db import Store
@@ -122,6 +122,7 @@ class World:
         self.inlet = Inlet(self.journal, self.redis_async, StoreReceipts(store), clock=self.clock)
         self.reader = StreamReader(self.redis)
         self.pool = Pool("world", threads=2)
+        self.patience_s = TOTAL_S  # of a call to a provider; real seconds
         self.limits = {name: connector.limits for name, connector in CONNECTORS.items()}
         self.desk = Actions(
             store=store,
@@ -239,7 +240,7 @@ class World:
     @asynccontextmanager
     async def _wire(self) -> AsyncIterator[Callable[[], Wire]]:
         """What a call to a provider may use, at the world's time."""
-        async with guarded_session(allow_private=True) as http:
+        async with guarded_session(allow_private=True, total_s=self.patience_s) as http:
             yield lambda: Wire(
                 http=http,
                 redis=self.redis_async,
