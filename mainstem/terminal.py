@@ -21,6 +21,8 @@ _COLOURS = {
     "pull": "bright_green",
     "desk": "yellow",
     "slack": "bright_blue",
+    "demo": "bright_yellow",
+    "simulated": "bright_yellow",
 }
 _WIDTH = 7
 
@@ -78,10 +80,24 @@ def summary(
     )
     console.print(f"\n[dim]Store: {kept} · stream: {motion} · logs: {settings.data / 'logs'}[/]")
     if demo:
-        console.print(
-            "[yellow]Demo: every customer named “Simulated …” and every agent's answer is simulated.[/]"
-        )
+        _demo(console, prepared)
     console.print()
+
+
+def _demo(console: object, prepared: Prepared) -> None:
+    from rich.console import Console
+
+    assert isinstance(console, Console)
+    lines = [r"Demo: customers called “Simulated …” and answers that begin with “\[simulated]” are simulated"]
+    if any(account["key"].endswith("/simulated") for account in prepared.accounts):
+        lines += [
+            "      and so are the providers of the accounts “(simulated)”, which now and then fail.",
+            "      Nothing of it is written into your configuration; without --demo the accounts are gone.",
+        ]
+    else:
+        lines[0] += "."
+    for line in lines:
+        console.print(f"[yellow]{line}[/]")
 
 
 def _slack(settings: Settings) -> str:
