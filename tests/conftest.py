@@ -5,7 +5,6 @@ A test that finds its server missing is skipped, and the run's last lines say so
 """
 
 import ipaddress
-import itertools
 import os
 import shutil
 import socket
@@ -20,6 +19,7 @@ import redis as redis_py
 import redis.asyncio
 
 from tests.servers import NotAvailable
+from tests.servers.emptied import Emptied
 from tests.servers.postgres import Postgres
 from tests.servers.valkey import Valkey
 
@@ -160,7 +160,6 @@ async def async_redis(valkey: str) -> AsyncIterator["redis.asyncio.Redis"]:
 # -------------------------------------------------------------------------------------------------- the store
 
 TEMPLATE = "mainstem_template"
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -205,12 +204,19 @@ def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+@pytest.fixture(scope="session")
+def emptied_postgres(postgres_server: Postgres, migrated_postgres: str) -> Iterator[Emptied]:
+    """One migrated database for all tests of this process, emptied after each."""
+    emptied = Emptied(postgres_server, migrated_postgres)
+    yield emptied
+    emptied.close()
+
+
 @pytest.fixture
-def postgresql_url(postgres_server: Postgres, migrated_postgres: str) -> Iterator[str]:
-    """A fresh migrated PostgreSQL database; dropped afterwards, whoever is still connected."""
-    name = f"test_{next(_numbers)}"
-    yield postgres_server.create(name, template=migrated_postgres)
-    postgres_server.drop(name)
+def postgresql_url(emptied_postgres: Emptied) -> Iterator[str]:
+    """A PostgreSQL database as if freshly migrated; emptied afterwards, whoever is still connected."""
+    yield emptied_postgres.take()
+    emptied_postgres.give_back()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

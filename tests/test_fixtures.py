@@ -10,6 +10,7 @@ import pytest
 import redis as redis_py
 
 from tests.conftest import _is_near
+from tests.servers.emptied import Emptied
 from tests.servers.postgres import Postgres
 from tests.servers.valkey import Valkey
 
@@ -68,6 +69,49 @@ def test_each_postgresql_database_is_a_copy_of_its_own(postgres_server: Postgres
         assert connection.execute("SELECT x FROM t").fetchall() == [(1,)]
     postgres_server.drop("fixture_copy")
     postgres_server.drop("fixture_original")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "statement, same",
+    [
+        ("INSERT INTO counters (name, value) VALUES ('x', 1)", True),
+        ("SELECT nextval('conversation_number')", True),
+        ("CREATE TABLE more (x int)", False),
+        ("ALTER TABLE counters ADD COLUMN more int", False),
+        ("ALTER TABLE counters ALTER COLUMN value DROP NOT NULL", False),
+        ("DROP INDEX INDEX", False),
+        ("UPDATE alembic_version SET version_num = 'x'", False),
+        ("ALTER DATABASE DATABASE SET work_mem = '1MB'", False),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", False),
+    ],
+)
+def test_the_next_test_finds_postgresql_as_if_it_were_new(
+    emptied_postgres: Emptied, statement: str, same: bool
+) -> None:
+    """Emptied where rows alone were written, and made anew after anything else; whoever is connected is sent away."""
+    url = emptied_postgres.take()
+    index = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisunique AND indexrelid >= 16384 LIMIT 1"
+    stays = psycopg.connect(url)
+    with psycopg.connect(url) as connection:
+        name = connection.execute(index).fetchone()[0]
+        connection.execute(
+            statement.replace("DATABASE SET", f'"{connection.info.dbname}" SET').replace(
+                "INDEX INDEX", f"INDEX {name}"
+            )
+        )
+    emptied_postgres.give_back()
+    with pytest.raises(psycopg.OperationalError):
+        stays.execute("SELECT 1")
+    stays.close()
+    again = emptied_postgres.take()
+    assert (again == url) == same
+    with psycopg.connect(again) as connection:
+        assert connection.execute("SELECT count(*) FROM counters").fetchone() == (0,)
+        assert connection.execute("SELECT nextval('conversation_number')").fetchone() == (1001,)
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+        assert connection.execute(index).fetchone() == (name,)
+    emptied_postgres.give_back()
 
 
 @pytest.mark.postgres
