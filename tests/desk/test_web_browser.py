@@ -152,7 +152,7 @@ def test_no_script_of_a_customers_runs_anywhere(room: Room, address: str, page: 
             )
             == 0
         )
-        assert page.evaluate("document.scripts.length") == 1, path
+        assert page.evaluate("document.scripts.length") == 2, path
         assert page.evaluate("[...document.links].every(a => /^https?:$/.test(a.protocol))"), path
     assert outside == []
 

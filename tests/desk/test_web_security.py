@@ -42,10 +42,12 @@ EXPECTED = {
     "GET /conversations/{number}/files/{interaction}/{position}": AGENTS,
     "GET /conversations/{number}/mail/{interaction}/html": AGENTS,
     "GET /conversations/{number}/mail/{interaction}/source": AGENTS,
+    "GET /conversations/{number}/raw/{interaction}": LEADS,
     **{
         f"POST /conversations/{{number}}/{action}": AGENTS
         for action in (
             "claim", "decline", "release", "reply", "note", "transfer", "snooze", "close", "reopen", "tags",
+            "asked",
         )
     },
     **{

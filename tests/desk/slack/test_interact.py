@@ -19,6 +19,7 @@ from tests.desk.slack.pressing import Pressing, shown
 _SILENT = {
     "SURFACE", "FILES", "COPIES", "DISPOSITION", "TAGS", "REASON", "UNTIL", "COMMAND", "SEND_REACTION", "INTERNAL_MARK",
     "SENT_MARK", "METADATA",
+    "PLACES",  # of which each is listened to
     "WHY_VIEW", "HISTORY_VIEW", "FOUND_VIEW",  # nothing to submit
 }  # fmt: skip
 
@@ -27,6 +28,7 @@ def test_every_name_is_listened_to() -> None:
     heard = interact.ACTIONS.keys() | interact.SUBMITS.keys() | interact.SHORTCUTS.keys()
     unheard = {name: value for name, value in vars(names).items() if name.isupper() and value not in heard}
     assert unheard.keys() == _SILENT
+    assert set(names.PLACES) <= heard
 
 
 def test_every_shortcut_of_the_manifest_is_listened_to() -> None:
