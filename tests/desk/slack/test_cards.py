@@ -78,7 +78,11 @@ def test_the_card_says_who_where_since_when_what_and_why() -> None:
             ["accept", "decline", "reply", "transfer", "more"],
             ["snooze", "why", "history", "close", "open_web"],
         ),
-        ("open", ["reply", "transfer", "snooze", "close", "more"], ["release", "why", "history", "asked", "open_web"]),
+        (
+            "open",
+            ["reply", "transfer", "snooze", "close", "more"],
+            ["release", "why", "history", "asked", "open_web"],
+        ),
         (
             "pending",
             ["reply", "transfer", "snooze", "close", "more"],
