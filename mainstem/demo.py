@@ -13,9 +13,10 @@ import contextlib
 import json
 import os
 import random
+import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -26,7 +27,7 @@ from hub.config import Account, Config
 from hub.errors import MainstemError, Unavailable
 from hub.secrets import load_key
 from hub.settings import Settings
-from mainstem import demo_accounts, processes
+from mainstem import processes
 from mainstem.demo_accounts import Simulated
 from mainstem.demo_words import ANSWERS, CHOICES, LINES, NAMES, PUBLIC_ANSWER, QUESTION
 
@@ -51,6 +52,7 @@ ANSWERED = 0.7  # of the turns in which there is somebody to answer
 CLOSED = 0.3  # of the answers that ask nothing
 ASKED = 0.25  # of the answers, where the channel has something to tap
 
+INTRODUCED = re.compile(r"(Simulated \w+) here\.")  # channels without names
 _log = log.get("demo")
 
 
@@ -79,7 +81,7 @@ class Customers:
             await self._at_a_provider(account)
 
     def _is_open(self, account: Account) -> bool:
-        return account.connector in _WAYS or is_simulated(account.key, self._simulated)
+        return account.connector in _WAYS or (self._simulated is not None and self._simulated.has(account))
 
     async def _at_a_provider(self, account: Account) -> None:
         """Somebody does something there; what, the stand-ins know."""
@@ -143,11 +145,6 @@ async def _read_away(socket: aiohttp.ClientWebSocketResponse) -> None:
             await socket.send_json({"type": "receipt", "ids": ids, "status": "read"})
 
 
-def is_simulated(account: str, simulated: Simulated | None) -> bool:
-    """Is this an account that `up --demo` laid over the configuration?"""
-    return simulated is not None and account.endswith(f"/{demo_accounts.NAME}")
-
-
 def _slug(name: str) -> str:
     return name.lower().replace(" ", ".")
 
@@ -155,11 +152,14 @@ def _slug(name: str) -> str:
 class Agents:
     """Two agents of the configuration, who claim, answer and sometimes close."""
 
-    def __init__(self, store: Store, actions: Actions, config: Config, simulated: Simulated | None) -> None:
+    def __init__(
+        self, store: Store, actions: Actions, config: Callable[[], Config], simulated: Simulated | None
+    ) -> None:
         self._store = store
         self._actions = actions
+        self._config = config
         self._simulated = simulated
-        self._agents = [agent for agent in config.agents.values() if agent.queues][:2]
+        self._agents = [agent for agent in config().agents.values() if agent.queues][:2]
 
     def arrive(self) -> None:
         """They are at their desks."""
@@ -192,6 +192,20 @@ class Agents:
             disposition="answered" if then == "close" else None, carries=carries,
         )  # fmt: skip
 
+    def learn_names(self) -> None:
+        """Who introduced themselves is called so from then on, as an agent would note it."""
+        from crm_store import cards
+
+        if not self._agents:
+            return
+        with self._store.read() as tx:
+            waiting = [one for queue in self._config().queues for one in cards.waiting(tx, queue)]
+        for one in waiting:
+            said = INTRODUCED.match(one.preview)
+            if said is not None and one.customer_name != said[1] and self._ours(one):
+                with contextlib.suppress(MainstemError):
+                    self._actions.change_customer(one.customer_id, self._agents[0].key, name=said[1])
+
     def _next(self, agent: Agent) -> Card | None:
         """Theirs that waits for an answer, else the first of their queues; nobody who came by the user's provider."""
         from crm_store import cards
@@ -212,7 +226,9 @@ class Agents:
         return None
 
     def _ours(self, card: Card) -> bool:
-        return card.account.partition("/")[0] in _WAYS or is_simulated(card.account, self._simulated)
+        if card.account.partition("/")[0] in _WAYS:
+            return True
+        return self._simulated is not None and self._simulated.has(self._config().accounts.get(card.account))
 
     def _words(self, card: Card) -> tuple[str, Carried]:
         """What is said; at times with answers to tap, and of what was said in public, in public."""
@@ -245,7 +261,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
     follower = await asyncio.to_thread(processes.follow, store, lambda config: config, stop, "demo")
     key = load_key(settings)
     simulated = Simulated.packed(os.environ)
-    agents = Agents(store, make_actions(settings, store, url, follower.get), follower.get(), simulated)
+    agents = Agents(store, make_actions(settings, store, url, follower.get), follower.get, simulated)
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as http:
         customers = Customers(f"http://{host}:{settings.port}", settings.public_address, http, simulated)
@@ -257,6 +273,7 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
             try:
                 if await asyncio.to_thread(agents.waiting) < WAITING_AT_MOST:
                     await customers.write(known)
+                await asyncio.to_thread(agents.learn_names)
                 if time.monotonic() > next_answer:
                     next_answer = time.monotonic() + random.expovariate(1 / AGENT_EVERY_S)
                     await asyncio.to_thread(agents.answer)

@@ -15,9 +15,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hub.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hub.config import Account
 
 VARIABLE = "MAINSTEM_SIMULATED"  # in the environment of the children of `up --demo`
 NAME = "simulated"  # of every account of theirs: telegram/simulated
@@ -63,6 +66,11 @@ class Simulated:
 
     def api(self, port: int) -> str:
         return f"http://127.0.0.1:{port}"
+
+    def has(self, account: Account | None) -> bool:
+        """Is this one of these accounts? One of the user's by the same name is not."""
+        api = account.settings.get("api") if account is not None else None
+        return api in {self.api(port) for port in (self.twilio, self.telegram, self.graph)}
 
     def accounts(self) -> dict[str, dict[str, Any]]:
         """connector -> what channels.yaml would say of its account; `secrets` with their values."""

@@ -92,8 +92,8 @@ class World:
         one.telegram = Person(self.telegram, 5_200_000_001 + index, one.name, "", "en", "")
         one.telegram.chat.known = True
         one.telegram.chat.last_id = int(now) % 1_000_000_000  # beyond all of the demo before
-        one.messenger = Visitor(self.page, f"52000000{index:02}", one.name, one.nick)
-        one.instagram = Visitor(self.shop, f"53000000{index:02}", one.name, one.nick)
+        one.messenger = Visitor(self.page, f"{index + 10}52000000", one.name, one.nick)
+        one.instagram = Visitor(self.shop, f"{index + 10}53000000", one.name, one.nick)
         for visitor in (one.messenger, one.instagram):
             visitor.account.visitors[visitor.id] = visitor
             self.graph.objects[visitor.id] = visitor.account

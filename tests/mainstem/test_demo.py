@@ -75,6 +75,8 @@ def test_an_account_of_the_same_name_stays_the_users(simulated: Simulated) -> No
     own = "brands:\n  main: {name: Shop}\naccounts:\n  telegram/simulated: {title: Mine, settings: {poll: true}}\n"
     config = load(laid_over(channels(own), simulated))
     assert config.accounts["telegram/simulated"].title == "Mine"
+    assert not simulated.has(config.accounts["telegram/simulated"])
+    assert simulated.has(config.accounts["sms_twilio/simulated"])
     assert set(config.accounts) == SIMULATED
 
 
@@ -240,7 +242,7 @@ def test_the_demo_lives_and_ends_and_leaves_the_folder_alone(demo: Hub) -> None:
     assert "simulated" not in demo.mainstem("config", "show", "channels.yaml").stdout
 
 
-def test_a_name_of_a_file_is_told_where_the_source_tree_is_not_there(
+def test_it_is_told_where_the_source_tree_is_not_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert demo_accounts.missing() == ""
