@@ -10,18 +10,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import redis
 
-from hub import codec, log
-from hub.clock import from_us
-from hub.errors import NewerVersion, Unavailable
+from hub import log
+from hub.entries import Batch, Item, Unread, gather
+from hub.errors import Unavailable
 from hub.leases import LEASE_S, Leases, lease_key
-from hub.model import Entry
-from hub.parts import ACCEPTED, GROUP, PARTS, PAYLOAD, PRODUCER, SEQ, key, part_of, payload
+from hub.parts import GROUP, PARTS, key, part_of, payload
 from hub.redis import BLOCK_MS
 from hub.watch import Lag, lag, tail
 
@@ -31,7 +28,6 @@ _log = log.get("stream")
 
 BATCH = 256
 _BALANCE_S = 1.0  # between looks at who has which part, and trims
-_FIELDS = [PRODUCER, SEQ, ACCEPTED, PAYLOAD]
 _CLAIM = 512  # pending entries taken over in one call
 
 # KEYS: streams, then their leases. ARGV: group, our name, how many entries.
@@ -83,39 +79,6 @@ return redis.call('XTRIM', KEYS[1], 'MINID', below)
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unread:
-    """An entry whose bytes this program cannot read. `newer`: a later version wrote them; they are sound."""
-
-    producer: str
-    seq: int
-    accepted_us: int
-    raw: bytes = field(repr=False)
-    reason: str
-    newer: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
-    """What one read gave: entries in the order of their parts. Acknowledge it when it is committed.
-
-    again: some of it was delivered before and not acknowledged; whoever had it may have died of it.
-    """
-
-    entries: tuple[Entry, ...] = ()
-    unread: tuple[Unread, ...] = ()
-    ids: tuple[tuple[int, tuple[bytes, ...]], ...] = ()
-    again: bool = False
-
-    def __len__(self) -> int:
-        return len(self.entries) + len(self.unread)
-
-
-_Item = tuple[
-    bytes, dict[bytes, bytes] | list[bytes]
-]  # the fields as they were taken over, or as the script gives them
-
-
 class Reader:
     """One router's view of the stream. One thread calls it; leases are renewed behind its back.
 
@@ -137,7 +100,7 @@ class Reader:
         self.leases = Leases(client, self.name, lease_s)
         self._read_script: Any = client.register_script(_READ)
         self._trim_script: Any = client.register_script(_TRIM)
-        self._inherited: dict[int, deque[_Item]] = {}
+        self._inherited: dict[int, deque[Item]] = {}
         self._seen: dict[int, bytes] = {}
         self._in_hand: Counter[int] = Counter()
         self._to_ack: dict[int, list[bytes]] = {}
@@ -175,7 +138,7 @@ class Reader:
             if not got and wait:
                 self._wait()
                 got, again = self._read(count)
-            return self._in_hands(_batch(got, again))
+            return self._in_hands(gather(got, again))
         except (redis.RedisError, OSError) as error:
             self._unsure = True
             raise Unavailable(f"the stream does not answer: {error}") from error
@@ -193,7 +156,7 @@ class Reader:
         before()
         got, again = self._read(count)
         self._resting.wait()
-        return _batch(got, again)
+        return gather(got, again)
 
     def rest(self) -> None:
         """The caller is about to wait for something else: now is the time to decode."""
@@ -274,7 +237,7 @@ class Reader:
 
     def _inherit(self, part: int) -> None:
         """Take over what was delivered to others, or to ourselves before, and not acknowledged."""
-        pending: deque[_Item] = deque()
+        pending: deque[Item] = deque()
         start: bytes | str = "0-0"
         try:
             while True:
@@ -310,8 +273,8 @@ class Reader:
         at = self._turn % len(held) if held else 0
         return held[at:] + held[:at]
 
-    def _read(self, count: int) -> tuple[list[tuple[int, list[_Item]]], bool]:
-        got: list[tuple[int, list[_Item]]] = []
+    def _read(self, count: int) -> tuple[list[tuple[int, list[Item]]], bool]:
+        got: list[tuple[int, list[Item]]] = []
         fresh: list[int] = []
         left = count
         again = False
@@ -358,58 +321,3 @@ class Reader:
                 pipe.xack(key(part), GROUP, *ids)
             pipe.execute()
         self._to_ack = {}
-
-
-def _batch(got: Sequence[tuple[int, list[_Item]]], again: bool) -> Batch:
-    entries: list[Entry] = []
-    unread: list[Unread] = []
-    for _, items in got:
-        for _, fields in items:
-            item = _entry(fields)
-            if type(item) is Entry:
-                entries.append(item)
-            elif type(item) is Unread:
-                unread.append(item)
-    ids = tuple((part, tuple(at for at, _ in items)) for part, items in got)
-    return Batch(entries=tuple(entries), unread=tuple(unread), ids=ids, again=again)
-
-
-def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    fields = iter(flat)
-    return dict(zip(fields, fields, strict=True))
-
-
-@lru_cache(maxsize=1024)
-def _producer(name: bytes) -> str:
-    """The same few all the time."""
-    return name.decode()
-
-
-def _entry(fields: dict[bytes, bytes] | list[bytes]) -> Entry | Unread | None:
-    """None for what is no entry of ours at all: somebody else wrote to our stream."""
-    try:
-        if type(fields) is list and fields[::2] == _FIELDS:  # as hub/writer.py leaves it
-            producer, seq = _producer(fields[1]), int(fields[3])
-            accepted_us, raw = int(fields[5]), fields[7]
-        else:
-            fields = fields if isinstance(fields, dict) else _pairs(fields)
-            producer, seq = _producer(fields[PRODUCER]), int(fields[SEQ])
-            accepted_us, raw = int(fields[ACCEPTED]), fields[PAYLOAD]
-    except (KeyError, ValueError):
-        names = fields if isinstance(fields, dict) else fields[::2]
-        _log.error("a stream entry without its fields", fields=sorted(name.decode() for name in names))
-        return None
-    try:
-        event, cursor = codec.decode(raw)
-    except (NewerVersion, ValueError) as error:
-        return Unread(
-            producer=producer,
-            seq=seq,
-            accepted_us=accepted_us,
-            raw=raw,
-            reason=str(error),
-            newer=isinstance(error, NewerVersion),
-        )
-    return Entry(
-        producer=producer, seq=seq, accepted_at=from_us(accepted_us), event=event, cursor=cursor, raw=raw
-    )
