@@ -17,22 +17,20 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from hub import failpoints
-from hub.counts import DAY_US, Left, load_counts, save_counts
-from hub.errors import MainstemError, Unavailable
+from hub.counts import DAY_US, Left, save_counts
+from hub.errors import Unavailable
 from hub.files import InUse, lock, replace, sync_folder
-from hub.segments import SUFFIX, Record, Segment, frame, scan
+from hub.found import LOST, Damage, find, producer
+from hub.segments import Record, Segment, create, frame
 
 SEGMENT_BYTES = 16 * 1024 * 1024  # scanned in 0.1 s when opened
 LINGER_S = 0.005  # between the starts of two writes under load, so that more callers share one
 _ROLL_BYTES, _ROLL_S = 1024 * 1024, 60.0  # a file whose entries are all cut is left and removed from then on
 __all__ = ["LOST", "Damage", "InUse", "Journal", "New"]
-
-LOST = "?"  # the account of an entry whose record is damaged
 
 
 class New(NamedTuple):
@@ -42,16 +40,6 @@ class New(NamedTuple):
     accepted_us: int
     payload: bytes
     part: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """A stretch of a file that is no record. `seqs`: the entries that stood there, where that can be told."""
-
-    file: str
-    offset: int
-    size_bytes: int
-    seqs: tuple[int, ...]
 
 
 Listener = Callable[[int, list[New]], None]
@@ -80,10 +68,7 @@ class Journal:
     def __init__(self, folder: Path, *, segment_bytes: int, linger_s: float) -> None:
         self.folder = folder
         self.listener: Listener | None = None
-        self.damage: list[Damage] = []
-        self.torn_bytes = 0
         self._segment_bytes, self._linger_s = segment_bytes, linger_s
-        self._segments: list[Segment] = []
         self._waiting: list[_Write] = []
         self._timer: asyncio.Handle | None = None
         self._writing = False
@@ -94,11 +79,15 @@ class Journal:
         self._leaving: list[Segment] = []
         self._lock = lock(folder)
         try:
-            self.producer = _name(folder)
-            self._active, self._file = self._load()
+            self.producer = producer(folder)
+            found = find(folder)
+            self._active = found.segments[-1]
+            self._file = os.open(self._active.path, os.O_WRONLY | os.O_APPEND | os.O_DSYNC)
         except BaseException:
             os.close(self._lock)
             raise
+        self._segments, self._counts = found.segments, found.counts
+        self.damage, self.torn_bytes = found.damage, found.torn_bytes
         self._write_seq = self._active.last + 1
         self._torn = False
         self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
@@ -375,7 +364,7 @@ class Journal:
     def _roll(self) -> None:
         """Go on in a new file. Its name is durable before anything is written to it."""
         following = Segment(self.folder, self._write_seq)
-        file = _create(following.path)
+        file = create(following.path)
         try:
             sync_folder(self.folder)
         except OSError:
@@ -399,68 +388,3 @@ class Journal:
         except OSError:
             return  # tried again with the next
         self._leaving = []
-
-    # ----------------------------------------------------------------------------------------------- at the start
-
-    def _load(self) -> tuple[Segment, int]:
-        self._counts, removing = load_counts(self.folder)
-        for name in removing:
-            (self.folder / name).unlink(missing_ok=True)
-        paths = sorted(path for path in self.folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
-        for path in paths:
-            self._load_segment(path, last=path is paths[-1])
-        if not paths:
-            first = Segment(self.folder, 1)
-            os.close(_create(first.path))
-            self._segments.append(first)
-        sync_folder(self.folder)
-        active = self._segments[-1]
-        return active, os.open(active.path, os.O_WRONLY | os.O_APPEND | os.O_DSYNC)
-
-    def _load_segment(self, path: Path, *, last: bool) -> None:
-        found = scan(path.read_bytes())
-        segment = Segment(self.folder, int(path.stem))
-        segment.size, segment.sealed = found.end, not last
-        damage = {offset + size: (offset, size) for offset, size in found.damage}
-        day = 0
-        for offset, record in found.records:
-            day = record.accepted_us // DAY_US
-            lost = tuple(range(segment.last + 1, record.seq))
-            if lost or offset in damage:
-                self._note(path, damage.get(offset, (offset, 0)), lost)
-                segment.damaged = True
-            for _ in lost:
-                segment.add_lost(self._counts.add(day, LOST, pending=False))
-            if record.seq == segment.last + 1:
-                segment.add(offset, self._counts.add(day, record.account))
-        tail = found.size - found.end
-        if tail and last:
-            self.torn_bytes = tail
-            with path.open("r+b") as file:
-                file.truncate(found.end)
-                os.fsync(file.fileno())
-        elif tail:
-            self._note(path, (found.end, tail), (segment.last + 1,))
-            segment.damaged = True
-            segment.add_lost(self._counts.add(day, LOST, pending=False))
-        self._segments.append(segment)
-
-    def _note(self, path: Path, where: tuple[int, int], seqs: tuple[int, ...]) -> None:
-        self.damage.append(Damage(path.name, where[0], where[1], seqs))
-
-
-def _name(folder: Path) -> str:
-    """The folder's name for ever: 16 hex characters, made when it is first opened."""
-    path = folder / "producer"
-    if not path.exists():
-        replace(path, secrets.token_hex(8).encode())
-    name = path.read_text("ascii").strip()
-    if not (0 < len(name) <= 32 and name.isalnum()):
-        raise MainstemError(
-            f"{path} holds no producer's name: restore it from a copy, or the journal with it"
-        )
-    return name
-
-
-def _create(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_DSYNC, 0o600)

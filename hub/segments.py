@@ -55,6 +55,11 @@ def parse(data: bytes, offset: int = 0) -> tuple[Record, int] | None:
     return Record(seq, accepted_us, name.decode(), rest[_REST.size + name_length :]), start + length
 
 
+def create(path: Path) -> int:
+    """An empty file to append to, each write of which is durable when it returns: its descriptor. Its name is not."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_DSYNC, 0o600)
+
+
 @dataclass(slots=True)
 class Scan:
     """What a file holds. `records`: (offset, record without its payload). `damage`: (offset, bytes) between records.
