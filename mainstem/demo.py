@@ -24,7 +24,7 @@ import aiohttp
 from connectors import accounts, signing
 from hub import log
 from hub.config import Account, Config
-from hub.errors import MainstemError, Unavailable
+from hub.errors import MainstemError, Refused, Unavailable
 from hub.secrets import load_key
 from hub.settings import Settings
 from mainstem import processes
@@ -159,6 +159,7 @@ class Agents:
         self._actions = actions
         self._config = config
         self._simulated = simulated
+        self._left: set[int] = set()
         self._agents = [agent for agent in config().agents.values() if agent.queues][:2]
 
     def arrive(self) -> None:
@@ -187,10 +188,15 @@ class Agents:
         text, carries = self._words(card)
         asks = bool(carries.choices)
         then: Then = "wait" if asks or random.random() > CLOSED else "close"  # noqa: S311
-        self._actions.reply(
-            card.conversation_id, agent.key, f"[simulated] {text}", idem_key=secrets.token_hex(8), then=then,
-            disposition="answered" if then == "close" else None, carries=carries,
-        )  # fmt: skip
+        try:
+            self._actions.reply(
+                card.conversation_id, agent.key, f"[simulated] {text}", idem_key=secrets.token_hex(8), then=then,
+                disposition="answered" if then == "close" else None, carries=carries,
+            )  # fmt: skip
+        except Refused as error:  # they wrote STOP, or the account only receives: that is for a person to see
+            _log.debug("left to a person", why=str(error))
+            self._left.add(card.conversation_id)
+            self._actions.release(card.conversation_id, agent.key)
 
     def learn_names(self) -> None:
         """Who introduced themselves is called so from then on, as an agent would note it."""
@@ -226,6 +232,8 @@ class Agents:
         return None
 
     def _ours(self, card: Card) -> bool:
+        if card.conversation_id in self._left:
+            return False
         if card.account.partition("/")[0] in _WAYS:
             return True
         return self._simulated is not None and self._simulated.has(self._config().accounts.get(card.account))
