@@ -1,8 +1,7 @@
 """What a batch of the stream comes to: for each event its customer, its conversation and its place. Pure.
 
-Three questions in turn, so that the store is asked only twice a batch: `keys` (what to look up), `homes` (which
-conversations these people may be in), `plan` (everything to be written). `plan` works on the `Known` it is given and
-adds what the batch itself brings, so that a batch of 1,024 comes to the same as 1,024 batches of one.
+What the store is asked for before stands in router/asking.py. `plan` works on the `Known` it is given and adds what
+the batch itself brings, so that a batch of 1,024 comes to the same as 1,024 batches of one.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from crm_store.batch_plan import Call, First, Identity, Keys, Known, Plan
+from crm_store.batch_plan import Call, First, Identity, Known, Plan
 from hub import urn as urns
 from hub.clock import to_us
 from hub.codec import KINDS
-from hub.config import Account, ConversationPolicy
+from hub.config import Account
 from hub.model import (
     Attachment,
     CallEvent,
@@ -31,15 +30,14 @@ from hub.model import (
     MessageReceived,
     Unreadable,
 )
-from router import autos, pieces, threads, turns
+from router import autos, pieces, turns
 from router.people import People
-from router.places import Places, home_of, thread_of
+from router.places import Places
 from router.setting import Setting, Wish, clean, compact
 from router.threads import MAIL, NOTHING, Sought, Threads
 
-__all__ = ["Setting", "Wish", "homes", "keys", "plan", "timeline"]
+__all__ = ["Setting", "Wish", "plan", "timeline"]
 
-_FROM_SOMEBODY = (MessageReceived, CallEvent)  # written as `A | B` in the loop, it is made anew each time
 _VISITS = tuple(f"{scheme}:" for scheme in urns.VISITS)
 _EARLY_EVERY = 128  # entries: 2.5 ms of planning
 DAY = 24 * 3600 * turns.SECOND
@@ -51,72 +49,6 @@ _FORWARD = {  # how far a call has come; events of one call arrive in any order
     CallState.COMPLETED: 2,
     CallState.VOICEMAIL: 3,
 }
-
-
-def keys(entries: Sequence[Entry], setting: Setting) -> Keys:
-    """What the store must be asked for before anything can be decided."""
-    wanted = Keys()
-    for entry in entries:
-        event = entry.event
-        wanted.seqs.append((entry.producer, entry.seq))
-        wanted.events.append((event.account, event.event_key))
-        if isinstance(event, MessageReceived):
-            account = setting.account(event.account)
-            brand = account.brand
-            wanted.urns.append((brand, event.sender))
-            if account.connector == MAIL:
-                threads.keys(event, account, setting.mailboxes, wanted)
-            if event.claims:
-                wanted.urns += [(brand, urn) for urn in event.claims]
-            if event.album:
-                wanted.albums.append((event.account, pieces.key_of(event)))
-        elif isinstance(event, CallEvent):
-            wanted.urns.append((setting.account(event.account).brand, event.sender))
-            wanted.calls.append((event.account, event.external_id))
-    return wanted
-
-
-def homes(known: Known, entries: Sequence[Entry], setting: Setting) -> list[str]:
-    """The slots in which the conversations of these entries may stand already. None for who is new here."""
-    out: list[str] = []
-    for entry in entries:
-        event = entry.event
-        if not isinstance(event, _FROM_SOMEBODY):
-            continue
-        account = setting.account(event.account)
-        identity = known.identities.get((account.brand, event.sender))
-        thread = thread_of(event, account)
-        if identity is not None or (thread and account.policy is ConversationPolicy.THREAD):
-            out.append(home_of(account, identity, thread))
-        if account.connector == MAIL and (
-            unproved := known.identities.get((account.brand, urns.unproved(event.sender)))
-        ):
-            out.append(home_of(account, unproved, thread))
-    return out
-
-
-def claimed(known: Known, wanted: Keys) -> set[int]:
-    """The customers whose addresses stand in mails that nobody vouches for."""
-    found = (known.identities.get(key) for key in wanted.threads.unproved)
-    return {identity.customer_id for identity in found if identity is not None}
-
-
-def answered(known: Known, wanted: Keys) -> set[int]:
-    """The conversations that mails may answer."""
-    return wanted.threads.conversations.union(*known.threads.names.values())
-
-
-def away(known: Known, wanted: Keys, homes: Sequence[str]) -> set[str]:
-    """Slots to be asked for too: those of closed conversations that mails answer, where another may stand by now."""
-    found = set()
-    for conversation_id in answered(known, wanted):
-        conversation = known.conversations.get(conversation_id)
-        if conversation is None or conversation.slot is not None or conversation.home is None:
-            continue
-        if conversation.home not in homes:
-            found.add(conversation.home)
-            known.homes.pop(conversation.home, None)
-    return found
 
 
 def plan(

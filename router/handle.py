@@ -48,7 +48,7 @@ from hub.errors import MainstemError, NewerVersion, Unavailable
 from hub.ids import Ids
 from hub.log import get
 from hub.model import Entry
-from router import attach
+from router import asking, attach
 from router.calendars import open_now
 from router.rules import RuleSet
 from router.threads import Mailboxes
@@ -141,19 +141,19 @@ class Handler:
     def accept(self, tx: Connection, entries: Sequence[Entry]) -> Handled:
         """Handle these entries in the caller's transaction: look up, decide, write each table once."""
         setting = self.setting(len(entries))
-        wanted = attach.keys(entries, setting)
+        wanted = asking.keys(entries, setting)
         known = batch.look_up(tx, wanted)
         if wanted.threads:
-            known.threads = threads.look_up(tx, wanted.threads, attach.claimed(known, wanted))
+            known.threads = threads.look_up(tx, wanted.threads, asking.claimed(known, wanted))
         if wanted.albums:
             known.albums = media.known_albums(tx, wanted.albums)
-        homes = attach.homes(known, entries, setting)
+        homes = asking.homes(known, entries, setting)
         talks = [call.conversation_id for call in known.calls.values()]
         talks += [album.conversation_id for album in known.albums.values()]
-        talks += attach.answered(known, wanted)
+        talks += asking.answered(known, wanted)
         if homes or talks:
             batch.look_up_homes(tx, known, homes, talks)
-        if away := attach.away(known, wanted, homes):
+        if away := asking.away(known, wanted, homes):
             batch.look_up_homes(tx, known, sorted(away))
         if len(entries) >= _MANY and not self.store.postgresql:  # docs/decisions/0008
             with batch.Early(tx) as early:
