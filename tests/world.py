@@ -469,15 +469,17 @@ async def world(
     with Company() as company:
         made = World(folder, store, valkey, company, config, environ)
         pump = asyncio.create_task(made.inlet.run())
-        async with (
-            aiohttp.ClientSession() as made.http,
-            serve(build_app(made.edge()), "127.0.0.1", made.port, shutdown_s=0.1) as made.url,
-        ):
-            yield made
-        pump.cancel()
-        await asyncio.gather(pump, return_exceptions=True)
-        await asyncio.to_thread(made.reader.close)
-        made.journal.close()
-        made.pool.close()
-        made.redis.close()
-        await made.redis_async.aclose()
+        try:
+            async with (
+                aiohttp.ClientSession() as made.http,
+                serve(build_app(made.edge()), "127.0.0.1", made.port, shutdown_s=0.1) as made.url,
+            ):
+                yield made
+        finally:  # a failed test's router would go on to claim its share of the next test's stream
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+            await asyncio.to_thread(made.reader.close)
+            made.journal.close()
+            made.pool.close()
+            made.redis.close()
+            await made.redis_async.aclose()
