@@ -13,7 +13,8 @@ from hub.settings import Settings
 from mainstem.doctor import Finding, Level
 
 if TYPE_CHECKING:
-    from connectors.mail.imap import Place, Session
+    from connectors.mail.imap import Session
+    from connectors.mail.place import Place
     from crm_store.sources import Reading
     from hub.config import Account
 
@@ -66,7 +67,8 @@ def _reading(account: Account, reading: Reading | None) -> Finding:
 
 
 def _answers(settings: Settings, account: Account) -> Iterator[Finding]:
-    from connectors.mail.imap import LoginRefused, Session, place
+    from connectors.mail.imap import LoginRefused, Session
+    from connectors.mail.place import place
 
     where = place(account)
     try:

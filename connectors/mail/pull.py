@@ -24,13 +24,12 @@ from connectors.mail.imap import (
     Listed,
     LoginRefused,
     NotDone,
-    Place,
     Session,
     Unreachable,
-    place,
 )
 from connectors.mail.mime import MAIL_BYTES
 from connectors.mail.oauth import TokenRefused
+from connectors.mail.place import Place, place
 from connectors.mail.taking import Health, Mail, Taker
 from hub import clock as clocks
 from hub import log
