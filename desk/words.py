@@ -66,6 +66,7 @@ EVENTS = {
     "claimed": "claimed it",
     "released": "put it back into the queue",
     "transferred": "transferred it from {from} to {to}",
+    "requeued": "moved it from {from} to {to}",
     "snoozed": "snoozed it",
     "woken": "woke up again",
     "customer_replied": "wrote back",
