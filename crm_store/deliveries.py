@@ -1,7 +1,7 @@
 """Deliveries as people and the router handle them: made, undone, released, tried again, settled, reported on.
 
 Every change is one UPDATE with the expected state in its WHERE, so of two that race exactly one wins; False says that
-it was the other. crm_store/outbox.py holds what the sender does; crm_store/receipts.py what providers report.
+it was the other. crm_store/outbox.py and outcomes.py hold what the sender does; receipts.py what providers report.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from crm_store import consents, pauses, revision_work
 from crm_store import delivery_states as states
 from crm_store.db import Store
 from crm_store.delivery_states import Moved
-from crm_store.outbox import Outcome
+from crm_store.outcomes import Outcome
 from crm_store.revision_work import Ended, ToDo
 from crm_store.revisions import DELETE, DONE, FAILED, QUEUED
 from hub import clock, failpoints, log

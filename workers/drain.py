@@ -21,7 +21,8 @@ from connectors import CONNECTORS
 from connectors.base import Connector, Wire
 from crm_store.db import Store
 from crm_store.delivery_states import QUEUED, Moved
-from crm_store.outbox import Claimed, Outcome
+from crm_store.outbox import Claimed
+from crm_store.outcomes import Outcome
 from hub import clock, failpoints, log
 from hub.clock import from_us
 from hub.config import Account

@@ -18,7 +18,8 @@ from connectors.base import Connector, Wire
 from crm_store import carried
 from crm_store import delivery_states as states
 from crm_store.doubts import FIRST_LOOK
-from crm_store.outbox import Claimed, Outcome
+from crm_store.outbox import Claimed
+from crm_store.outcomes import Outcome
 from hub import log
 from hub.clock import from_us
 from hub.config import Account

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, update
 
-from crm_store import configs, consents, doubts, outbox, pauses, receipts
+from crm_store import configs, consents, doubts, outbox, outcomes, pauses, receipts
 from crm_store import delivery_states as states
 from crm_store.db import Store
 from crm_store.delivery_states import Moved
-from crm_store.outbox import Claimed, Outcome
+from crm_store.outbox import Claimed
+from crm_store.outcomes import Outcome
 from crm_store.schema import identities
 from crm_store.threads import MAIL_ACCOUNTS
 from hub import log
@@ -121,8 +122,8 @@ def _work(
     starts: Sequence[Claimed],
 ) -> Told:
     told = Told(grants=grants)
-    outcomes = [result.outcome for result in ask.results]
-    told.moved += outbox.finish(tx, ids, outcomes, owner=ask.owner, now=ask.now)
+    ended = [result.outcome for result in ask.results]
+    told.moved += outcomes.finish(tx, ids, ended, owner=ask.owner, now=ask.now)
     for result in ask.results:
         _aftermath(tx, ids, result, ask.now)
     for delivery_id, why in ask.hopeless:
@@ -130,7 +131,7 @@ def _work(
     told.paused = pauses.paused(tx, ask.now)
     allowed = [delivery for delivery in starts if delivery.account not in told.paused]
     refused = _refusals(tx, limits, allowed, ask.now)
-    told.moved += outbox.refuse(tx, ids, refused, ask.owner)
+    told.moved += outcomes.refuse(tx, ids, refused, ask.owner)
     out = {outcome.delivery.id for outcome in refused}
     tried = [delivery for delivery in allowed if delivery.id not in out]
     begun = outbox.begin(tx, [d.id for d in tried], owner=ask.owner, now=ask.now, lease=LEASE)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crm_store import deliveries, interactions, outbox, schema, views
+from crm_store import deliveries, interactions, outbox, outcomes, schema, views
 from crm_store.db import Store
 from crm_store.migrate import migrate
 from hub import urn as urns
@@ -625,7 +625,7 @@ def test_what_a_server_says_at_once_marks_the_address_too(way: Post, code: str, 
         )
     )
     (delivery,) = way.store.run(lambda tx: outbox.load(tx, [made]))
-    outcome = outbox.Outcome(
+    outcome = outcomes.Outcome(
         delivery=delivery, state="failed", at=way.now, code="rejected", provider_code=code, detail="no"
     )
     ask = turn.Ask(owner="t", now=way.now, results=[Result(outcome=outcome)])

@@ -13,7 +13,7 @@ import pytest
 from connectors.mail import mime
 from connectors.mail.compose import compose
 from crm_store import delivery_states as states
-from crm_store import outbox, schema
+from crm_store import outbox, outcomes, schema
 from crm_store.db import Store
 from hub.model import Outgoing
 from tests.router.test_mail import ANN, HOME, MAIL_FILES, Post
@@ -51,11 +51,11 @@ class Postman:
         (delivery,) = self.way.store.run(claim)
         message: Outgoing = outgoing(delivery, tries=1)
         mail = compose(message, self.account, (), URL)
-        outcome = outbox.Outcome(
+        outcome = outcomes.Outcome(
             delivery=delivery, state=states.SENT, at=self.way.now, sent_ids=(mail.message_id,)
         )
         ids = self.way.store.ids
-        self.way.store.run(lambda tx: outbox.finish(tx, ids, [outcome], owner="t", now=self.way.now))
+        self.way.store.run(lambda tx: outcomes.finish(tx, ids, [outcome], owner="t", now=self.way.now))
         return message_from_bytes(mail.data, policy=policy.default)
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from crm_store import carried, consents, deliveries, doubts, outbox, pauses, receipts
+from crm_store import carried, consents, deliveries, doubts, outbox, outcomes, pauses, receipts
 from crm_store.db import Store
 from crm_store.schema import identities, parked_reports
 from hub.errors import NotFound
@@ -55,8 +55,8 @@ def begin(office: Office, owner: str = "w") -> list[outbox.Claimed]:
 def commit(
     office: Office, delivery: outbox.Claimed, external_ids: Sequence[str] = ("x1",), owner: str = "w"
 ) -> None:
-    sent = outbox.Outcome(delivery=delivery, state="sent", at=office.now, sent_ids=tuple(external_ids))
-    office.store.run(lambda tx: outbox.finish(tx, office.store.ids, [sent], owner=owner, now=office.now))
+    sent = outcomes.Outcome(delivery=delivery, state="sent", at=office.now, sent_ids=tuple(external_ids))
+    office.store.run(lambda tx: outcomes.finish(tx, office.store.ids, [sent], owner=owner, now=office.now))
 
 
 def parked(office: Office) -> int:
@@ -185,8 +185,8 @@ def test_a_report_that_came_before_the_lease_ended_settles_it(office: Office) ->
 def test_what_was_reported_as_sent_is_not_tried_again(office: Office) -> None:
     delivery = office.reply()
     [claimed] = begin(office)
-    failed = outbox.Outcome(delivery=claimed, state="queued", at=office.now, code="response_status")
-    office.store.run(lambda tx: outbox.finish(tx, office.store.ids, [failed], owner="w", now=office.now))
+    failed = outcomes.Outcome(delivery=claimed, state="queued", at=office.now, code="response_status")
+    office.store.run(lambda tx: outcomes.finish(tx, office.store.ids, [failed], owner="w", now=office.now))
     tell(office, report("delivered", "x1", delivery_id=delivery))
     assert office.state(delivery) == "delivered"
     assert begin(office) == []
@@ -293,8 +293,8 @@ def test_a_late_failure_does_not(office: Office) -> None:
     [claimed] = begin(office)
     office.later(minutes=5)
     office.store.run(lambda tx: doubts.expire(tx, office.store.ids, office.now))
-    failed = outbox.Outcome(delivery=claimed, state="failed", at=office.now, code="rejected")
-    office.store.run(lambda tx: outbox.finish(tx, office.store.ids, [failed], owner="w", now=office.now))
+    failed = outcomes.Outcome(delivery=claimed, state="failed", at=office.now, code="rejected")
+    office.store.run(lambda tx: outcomes.finish(tx, office.store.ids, [failed], owner="w", now=office.now))
     assert office.state(delivery) == "unknown"
 
 

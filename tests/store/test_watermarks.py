@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from crm_store import deliveries, outbox, watermarks
+from crm_store import deliveries, outbox, outcomes, watermarks
 from crm_store.db import Store
 from hub import parts
 from hub.model import DeliveryReported, DeliveryStatus
@@ -48,8 +48,8 @@ def sent(office: Office, *conversations: int, names: tuple[str, ...] = ()) -> li
         for claimed in outbox.claim(tx, {"webhook/main": 10}, owner="w", now=office.now, lease=LEASE):
             outbox.begin(tx, [claimed.id], owner="w", now=office.now, lease=LEASE)
             ids = names or (f"x{claimed.id}",)
-            done = outbox.Outcome(delivery=claimed, state="sent", at=office.now, sent_ids=ids)
-            outbox.finish(tx, office.store.ids, [done], owner="w", now=office.now)
+            done = outcomes.Outcome(delivery=claimed, state="sent", at=office.now, sent_ids=ids)
+            outcomes.finish(tx, office.store.ids, [done], owner="w", now=office.now)
 
     office.store.run(work)
     return made

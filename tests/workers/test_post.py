@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from crm_store import desk_posts, desk_threads, outbox, pauses, sources
+from crm_store import desk_posts, desk_threads, outbox, outcomes, pauses, sources
 from crm_store.db import Store
 from desk.slack import names
 from desk.slack.context import SlackDesk
@@ -102,12 +102,12 @@ class Office:
             claimed = outbox.claim(tx, accounts, owner="w", now=now, lease=lease)
             outbox.begin(tx, [c.id for c in claimed], owner="w", now=now, lease=lease)
             done = [
-                outbox.Outcome(
+                outcomes.Outcome(
                     delivery=c, state=state, at=now, code=code, sent_ids=() if code else (f"x{c.id}",)
                 )
                 for c in claimed
             ]
-            outbox.finish(tx, self.store.ids, done, owner="w", now=now)
+            outcomes.finish(tx, self.store.ids, done, owner="w", now=now)
 
         self.store.run(work)
 
