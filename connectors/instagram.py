@@ -66,6 +66,7 @@ class Instagram(Social):
         choices=parts.QUICK_REPLIES,
         choice_chars=parts.TITLE_CHARS,
         public=True,
+        private_s=parts.AGENT_S,
         source="https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/messaging-api",
     )
     known: ClassVar[Mapping[str, Callable[[Any], str]]] = {

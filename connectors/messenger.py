@@ -42,6 +42,7 @@ class Messenger(Social):
         choices=parts.QUICK_REPLIES,
         choice_chars=parts.TITLE_CHARS,
         public=True,
+        private_s=parts.AGENT_S,
         source="https://developers.facebook.com/documentation/business-messaging/messenger-platform/reference/send-api",
     )
     known: ClassVar[Mapping[str, Callable[[Any], str]]] = {

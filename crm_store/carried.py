@@ -12,6 +12,7 @@ from hub.model import Template
 
 # Channels of our own and mail: no windows, one address an account, nothing in public.
 PLAIN = ("mail/", "webchat/", "console/", "webhook/")
+PUBLIC_FORMS = ("comment", "mention")  # hub.model.MessageReceived.form: what everybody can read
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,12 +39,23 @@ def unpack(carries: str | None) -> Carried:
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """The newest message of an address to an account. at_us: when it was received. ours: which address of ours it went
-    to. form: message, comment, mention."""
+    """The newest message of an address to an account. at_us: when it was said, as far as its provider may be believed:
+    what comes late opens no window anew. ours: which address of ours it went to. form: message, comment, mention.
+    direct_at_us: when they last said something to us alone; None: never."""
 
     at_us: int
     external_id: str | None
     ours: str
+    form: str
+    direct_at_us: int | None = None
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What a reply answers: the newest that an address said to an account, in one conversation."""
+
+    interaction_id: int
+    at_us: int
+    external_id: str
     form: str
 
 
@@ -52,10 +64,28 @@ class _Extra(msgspec.Struct):
 
 
 _extra = msgspec.json.Decoder(_Extra)
-_NEWEST = """
-    SELECT i.identity_id, i.account, i.received_at, i.external_id, i.extra, i.form FROM interactions i
+_SAID_AT = "CASE WHEN i.at < i.received_at THEN i.at ELSE i.received_at END"
+_NEWEST = f"""
+    SELECT i.identity_id, i.account, {_SAID_AT}, i.external_id, i.extra, i.form FROM interactions i
     WHERE i.id IN (SELECT max(id) FROM interactions
-        WHERE identity_id {ids} AND direction = 'in' GROUP BY identity_id, account)
+        WHERE identity_id {{ids}} AND direction = 'in' GROUP BY identity_id, account)
+"""  # noqa: S608
+_DIRECT = f"""
+    SELECT i.identity_id, i.account, {_SAID_AT} FROM interactions i
+    WHERE i.id IN (SELECT max(id) FROM interactions
+        WHERE identity_id {{ids}} AND direction = 'in' AND form NOT IN ('comment', 'mention')
+        GROUP BY identity_id, account)
+"""  # noqa: S608
+_ANSWERED = f"""
+    SELECT i.identity_id, i.account, i.id, {_SAID_AT}, i.external_id, i.form FROM interactions i
+    WHERE i.id IN (SELECT max(id) FROM interactions
+        WHERE conversation_id = :conversation AND identity_id {{ids}} AND direction = 'in' AND external_id IS NOT NULL
+        GROUP BY identity_id, account)
+"""  # noqa: S608
+_ANSWERS = """
+    SELECT d.carries FROM interactions o JOIN deliveries d ON d.interaction_id = o.id
+    WHERE o.identity_id = :identity AND o.id > :after AND o.account = :account AND o.direction = 'out'
+      AND o.in_reply_to = :external_id AND d.state NOT IN ('failed', 'cancelled', 'opted_out')
 """
 _FORMS = """
     SELECT account, external_id, form FROM interactions
@@ -64,14 +94,47 @@ _FORMS = """
 
 
 def heard(tx: Connection, identities: Iterable[int]) -> dict[tuple[int, str], Heard]:
-    """(identity, account) -> what it said last there. One statement for any number."""
+    """(identity, account) -> what it said last there. One statement for any number; one more for those who said that
+    in public."""
     wanted = sorted(set(identities))
     if not wanted:
         return {}
+    newest = rows(tx, _NEWEST, ids=wanted)
+    commented = sorted({row[0] for row in newest if row[5] in PUBLIC_FORMS})
+    found = rows(tx, _DIRECT, ids=commented) if commented else ()
+    direct = {(identity_id, account): at_us for identity_id, account, at_us in found}
     return {
-        (identity_id, account): Heard(at_us, external_id, _extra.decode(extra).ours if extra else "", form)
-        for identity_id, account, at_us, external_id, extra, form in rows(tx, _NEWEST, ids=wanted)
+        (identity_id, account): Heard(
+            at_us,
+            external_id,
+            _extra.decode(extra).ours if extra else "",
+            form,
+            direct.get((identity_id, account)) if form in PUBLIC_FORMS else at_us,
+        )
+        for identity_id, account, at_us, external_id, extra, form in newest
     }
+
+
+def answered(
+    tx: Connection, conversation_id: int, identities: Iterable[int]
+) -> dict[tuple[int, str], Answered]:
+    """(identity, account) -> what a reply in this conversation answers there. One statement for any number."""
+    wanted = sorted(set(identities))
+    found = rows(tx, _ANSWERED, conversation=conversation_id, ids=wanted) if wanted else ()
+    return {(identity_id, account): Answered(*rest) for identity_id, account, *rest in found}
+
+
+def in_private(tx: Connection, identity_id: int, account: str, comment: Answered) -> bool:
+    """Has what they said in public been answered in private, or is about to be?"""
+    found = rows(
+        tx,
+        _ANSWERS,
+        identity=identity_id,
+        account=account,
+        after=comment.interaction_id,
+        external_id=comment.external_id,
+    )
+    return any(not unpack(carries).public for (carries,) in found)
 
 
 def forms(tx: Connection, names: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], str]:

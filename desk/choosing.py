@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, case, func, select
 
-from crm_store import carried, consents, conversations, customers
+from crm_store import consents, conversations, customers
 from crm_store.customers import Customer, Identity
 from crm_store.schema import account_states, conversation_events, interactions
-from desk import quiet
-from desk.kinds import PUBLIC_FORMS
+from desk import quiet, windows
+from desk.windows import Standing
 from hub import urn as urns
 from hub.config import Account, Config
 from hub.limits import Limits
@@ -59,7 +59,6 @@ def addresses(
     paused = _paused(tx, now)
     answer = quiet.asked(max((one.at for one in used.values()), default=None), now)
     asked = _asked(tx, conversation_id)
-    heard = carried.heard(tx, [identity.id for identity in known])
     blocks = consents.blocks(tx, row.brand_id, [urns.bare(identity.urn) for identity in known])
     ours = [account for account in config.accounts.values() if account.brand == row.brand_id]
     ways = [
@@ -68,6 +67,7 @@ def addresses(
         for account in ours
         if account.connector in limits and _reaches(account, identity, schemes, used)
     ]
+    stands = windows.standings(tx, conversation_id, [(one.id, account) for one, account in ways], limits)
     present = set(live([(account.key, identity.urn) for identity, account in ways]))
     found = [
         _address(
@@ -81,7 +81,7 @@ def addresses(
             asked=(account.key, identity.urn) == asked,
             quiet_until=None if answer else quiet.until(account.quiet, now),
             blocked=(urns.bare(identity.urn), account.key) in blocks,
-            form=said.form if (said := heard.get((identity.id, account.key))) else "",
+            standing=stands.get((identity.id, account.key), windows.ALWAYS),
         )
         for identity, account in ways
     ]
@@ -118,10 +118,8 @@ def _address(
     asked: bool = False,
     quiet_until: datetime | None = None,
     blocked: bool = False,
-    form: str = "",
+    standing: Standing,
 ) -> Address:
-    window_s = limits.window(account.settings)
-    window_until = None if window_s is None or used is None else used.at + timedelta(seconds=window_s)
     return Address(
         account=account.key,
         urn=identity.urn,
@@ -133,15 +131,16 @@ def _address(
         live=live,
         verified=identity.verified,
         opted_out="all" in identity.opted_out,
-        window_until=window_until,
-        has_window=window_s is not None,
+        window_until=standing.until,
+        has_window=standing.limited,
+        once=standing.once,
         templates=limits.templates,
         quiet_until=quiet_until,
         trouble=identity.trouble or ("blocked" if blocked else None),
         paused=paused,
         enabled=account.enabled,
         lacks=limits.lacks(account.settings),
-        public=limits.public and form in PUBLIC_FORMS,
+        public=standing.public,
     )
 
 

@@ -8,7 +8,6 @@ from typing import Final
 from crm_store.timeline import Entry
 
 TAPPED: Final = "tapped"
-PUBLIC_FORMS: Final = ("comment", "mention")  # hub.model.MessageReceived.form: what everybody can read
 UNSHOWABLE: Final = "(Something that cannot be shown here"  # as connectors/said.unsupported begins
 # Their words stand in the text already.
 _PLACE = ("latitude", "longitude", "place", "address")

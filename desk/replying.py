@@ -12,14 +12,14 @@ import msgspec
 from sqlalchemy import Connection, Row, select
 
 from crm_store import consents, conversations, deliveries, interactions, threads
-from crm_store.carried import NOTHING, Carried, heard
+from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import identities
 from crm_store.schema import interactions as interactions_table
-from desk import quiet
-from desk.kinds import PUBLIC_FORMS
+from desk import quiet, windows
 from desk.rights import Rights
+from desk.windows import Standing
 from hub import urn as urns
 from hub.clock import from_us, to_us
 from hub.config import Account
@@ -268,12 +268,11 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
     if (urn, account.key) in consents.blocks(tx, row.brand_id, [urn]):
         raise Refused(f"{urns.display(identity.urn)} has blocked {account.title}.")
     _check_quiet(tx, terms, account, identity)
-    if order.carries.template is None:
-        _check_window(tx, terms, account, identity)
-    check_message(order.text, order.attachments, limits, account)
     _check_carried(order.carries, limits, account)
-    if order.carries.public:
-        _check_public(tx, identity, account)
+    _check_window(tx, terms, row, account, identity, order.carries)
+    check_message(order.text, order.attachments, limits, account)
+    if order.carries.template is not None and order.attachments:
+        raise Refused("No file goes with an approved text; take it out.")
     return Target(account=account.key, identity_id=identity.id, urn=urn)
 
 
@@ -301,20 +300,38 @@ def _check_reach(tx: Connection, terms: Terms, account: Account, identity: Row[A
         raise Refused(f"{urns.display(identity.urn)} has never written to {account.title}.")
 
 
-def _check_window(tx: Connection, terms: Terms, account: Account, identity: Row[Any]) -> None:
-    limits = terms.limits.get(account.connector)
-    window_s = None if limits is None else limits.window(account.settings)
-    if limits is None or window_s is None:
+def _check_window(
+    tx: Connection, terms: Terms, row: Row[Any], account: Account, identity: Row[Any], carries: Carried
+) -> None:
+    """Raises WindowClosed. In public there is no window, and for a template none either."""
+    stands = windows.standings(tx, row.id, [(identity.id, account)], terms.limits).get(
+        (identity.id, account.key), windows.ALWAYS
+    )
+    if carries.public:
+        if not stands.public:
+            raise Refused("They wrote nothing there that could be answered in public.")
         return
-    last = _last_inbound_at(tx, account.key, identity.id)
-    if last is None or terms.now - last > timedelta(seconds=window_s):
-        hours = round(window_s / 3600, 1)
-        raise WindowClosed(
-            f"Not sent: {account.title} takes a reply only within {hours:g} hours of the customer's last message"
-            f"{'; after that an approved template' if limits.templates else ''}.",
-            account.key,
-            identity.urn,
+    if carries.template is not None or stands.open(terms.now):
+        return
+    raise WindowClosed(f"Not sent: {_closed(stands, terms, account)}.", account.key, identity.urn)
+
+
+def _closed(stands: Standing, terms: Terms, account: Account) -> str:
+    limits = terms.limits[account.connector]
+    if stands.once:
+        return (
+            f"{account.title} takes one private answer to what was said in public, and it had that; answer in public, "
+            "or when they have written to you"
         )
+    if stands.public:
+        days = round((limits.private_s or 0) / 86400, 1)
+        return (
+            f"{account.title} takes a private answer to what was said in public only within {days:g} days; "
+            "it can still be answered in public"
+        )
+    hours = round((limits.window(account.settings) or 0) / 3600, 1)
+    after = "; after that an approved template" if limits.templates else ""
+    return f"{account.title} takes a reply only within {hours:g} hours of the customer's last message{after}"
 
 
 def _check_quiet(tx: Connection, terms: Terms, account: Account, identity: Row[Any]) -> None:
@@ -401,13 +418,6 @@ def _check_carried(carries: Carried, limits: Limits | None, account: Account) ->
         raise Refused("An answer to tap needs words.")
     if len(set(carries.choices)) != len(carries.choices):
         raise Refused("Two of the answers to tap are the same.")
-
-
-def _check_public(tx: Connection, identity: Row[Any], account: Account) -> None:
-    """In public one answers what was said in public: below it. Raises Refused."""
-    last = heard(tx, [identity.id]).get((identity.id, account.key))
-    if last is None or last.form not in PUBLIC_FORMS:
-        raise Refused("They wrote nothing there that could be answered in public.")
 
 
 def _with_copies(tx: Connection, row: Row[Any], target: Target, carries: Carried) -> Carried:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from crm_store.cards import Card
-from crm_store.carried import Carried, heard
-from desk import prepared, words
-from hub.clock import from_us
+from crm_store.carried import Carried
+from desk import prepared, windows, words
 from hub.config import CannedReply, Config
 from hub.configreplies import CHOICE_CHARS
 from hub.errors import Refused
@@ -43,12 +42,13 @@ class Window:
 def window(tx: Connection, card: Card, config: Config, limits: Mapping[str, Limits]) -> Window | None:
     """Of the way by which a conversation is answered unless its agent chooses; None where there is no window."""
     account, known = config.accounts.get(card.account), limits.get(channel_of(card.account))
-    window_s = known.window(account.settings) if account is not None and known is not None else None
-    if known is None or window_s is None:
+    if account is None or known is None:
         return None
-    last = heard(tx, [card.identity_id]).get((card.identity_id, card.account))
-    until = from_us(last.at_us) + timedelta(seconds=window_s) if last else None
-    return Window(channel=words.channel(card.account), until=until, templates=known.templates)
+    found = windows.standings(tx, card.conversation_id, [(card.identity_id, account)], limits)
+    stands = found.get((card.identity_id, account.key))
+    if stands is None or not stands.limited:
+        return None
+    return Window(channel=words.channel(card.account), until=stands.until, templates=known.templates)
 
 
 # ------------------------------------------------------------------------------------------------- ready-made replies

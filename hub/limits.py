@@ -19,7 +19,7 @@ class Limits:
     templates: approved texts can be sent outside the window. choices, choice_chars: how many answers to tap may go with
     a message, and how long each may be; 0: none. media: what attachments may be, as types or beginnings of them
     ("image/"); empty: anything. links: what does not fit goes out as a link. segments: a text is counted in SMS.
-    public: what was said in public can be answered there or in private.
+    public: what was said in public can be answered there, at any time, or in private: once, and within private_s.
     """
 
     text_chars: int
@@ -42,6 +42,7 @@ class Limits:
     links: bool = False
     segments: bool = False
     public: bool = False
+    private_s: float | None = None
 
     def lacks(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """Those of `needs` that an account's settings do not give."""

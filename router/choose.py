@@ -20,8 +20,9 @@ class Address:
     account None: no account of ours reaches it. title: of the channel, for people. asked_for: the customer asked to be
     answered there (in this conversation). preferred: the record says so. last_used_at: the customer's newest message
     from it to this account, ever; in_conversation: in this conversation. live: a chat open at this moment.
-    opted_out, window_until (None: no window), trouble ("dead", "full", "blocked"), paused, quiet (it is night, or a
-    day off, where they are): as they stand now. verified: the channel vouches that it is theirs; `needs_verified`: the
+    opted_out, window_until (None: they have not written), once (what they said in public has had its one private
+    answer), trouble ("dead", "full", "blocked"), paused, quiet (it is night, or a day off, where they are): as they
+    stand now. verified: the channel vouches that it is theirs; `needs_verified`: the
     conversation is about things that only they may read.
     """
 
@@ -38,6 +39,7 @@ class Address:
     opted_out: bool = False
     window_until: datetime | None = None
     has_window: bool = False
+    once: bool = False
     templates: bool = False  # after the window an approved template may still go out
     quiet_until: datetime | None = None
     trouble: str | None = None
@@ -59,6 +61,7 @@ class Option:
     window_until: datetime | None = None  # free text goes until then; None: for ever, or not at all
     template: bool = False  # nothing but the closed window blocks it, and a template would go
     public: bool = False  # it can also be said in public, below what they said there
+    only_public: bool = False  # nothing but the window blocks it, and in public there is none
     asked_for: bool = False
 
     @property
@@ -77,6 +80,7 @@ class Choice:
 
 _OVER = "the time in which this channel lets us answer is over"
 _OVER_BUT = f"{_OVER}; an approved template can still go"
+_ONCE = "what they said in public has had its one private answer; the next can go when they have written"
 _TROUBLES = {
     "dead": "this address does not exist any more",
     "full": "their mailbox is full",
@@ -122,6 +126,7 @@ def _option(address: Address, now: datetime, last: datetime | None) -> Option:
         window_until=address.window_until if address.has_window else None,
         template=address.templates and blocks == (_OVER_BUT,),
         public=address.public,
+        only_public=address.public and bool(blocks) and set(blocks) <= {_OVER, _OVER_BUT, _ONCE},
         asked_for=address.asked_for,
     )
 
@@ -134,7 +139,9 @@ def _blocks(address: Address, now: datetime) -> list[str]:
         blocks.append("they asked us not to write here")
     if address.trouble:
         blocks.append(_TROUBLES.get(address.trouble, f"this address has a problem ({address.trouble})"))
-    if address.has_window and (address.window_until is None or address.window_until <= now):
+    if address.once:
+        blocks.append(_ONCE)
+    elif address.has_window and (address.window_until is None or address.window_until <= now):
         blocks.append(_OVER_BUT if address.templates else _OVER)
     if address.needs_verified and not address.verified:
         blocks.append("it is not certain that this address is theirs")
@@ -153,7 +160,9 @@ def _reasons(options: tuple[Option, ...], winner: Option | None) -> tuple[str, .
     if not options:
         return ("No address of this customer is known.",)
     reasons = []
-    if winner is None:
+    if winner is None and any(option.only_public for option in options):
+        reasons.append("Only in public, below what they said, can it be answered at the moment.")
+    elif winner is None:
         reasons.append("There is no way to reach this customer at the moment.")
     elif winner.speaks_for:
         reasons.append(f"{winner.title}: {', and '.join(winner.speaks_for[:2])}.")

@@ -11,11 +11,12 @@ from dataclasses import replace
 from datetime import datetime
 from difflib import SequenceMatcher
 
+from crm_store.carried import PUBLIC_FORMS
 from crm_store.cited import Cited
 from crm_store.delivery_states import TRIED_AGAIN
 from crm_store.timeline import Delivery, Entry
 from desk import words
-from desk.kinds import PUBLIC_FORMS, UNSHOWABLE, kind_of
+from desk.kinds import UNSHOWABLE, kind_of
 from desk.slack import names
 from desk.slack.blocks import (
     FALLBACK_CHARS,

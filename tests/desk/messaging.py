@@ -65,6 +65,7 @@ MORE_LIMITS = {
         choices=13,
         choice_chars=20,
         public=True,
+        private_s=7 * 86400,
     ),
     "telegram": Limits(
         text_chars=4096, attachments=1, attachment_bytes=5_000_000, source="test", choices=8, choice_chars=40

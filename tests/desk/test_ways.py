@@ -17,7 +17,7 @@ from desk import quiet, ways
 from desk.replying import WindowClosed
 from desk.ways import Written
 from hub import configfiles
-from hub.config import Quiet
+from hub.config import ConversationPolicy, Quiet
 from hub.errors import ConfigError, Refused
 from hub.redis import connect, connect_async
 from mainstem.ports import VisitorsHere
@@ -140,6 +140,76 @@ def test_only_what_was_said_in_public_is_answered_there(room: Messaging) -> None
     with pytest.raises(Refused, match="could be answered in public"):
         room.actions.reply(conversation, "bo", "Yes", idem_key="2", carries=Carried(public=True))
     assert unpacked(room, number) == Carried(public=True)
+
+
+def answers(room: Messaging, number: int, key: str, *, public: bool = False) -> int:
+    carries = Carried(public=public)
+    return room.actions.reply(room.id_of(number), "bo", "Yes", idem_key=key, carries=carries).delivery_id
+
+
+def window(room: Messaging, number: int) -> ways.Window | None:
+    with room.store.read() as tx:
+        return ways.window(tx, views.card(tx, room.id_of(number)), room.config, room.actions.limits)
+
+
+def test_a_comment_is_answered_in_private_once_and_for_a_week_and_in_public_for_ever(room: Messaging) -> None:
+    """developers.facebook.com, Private Replies: "Only one message can be sent", "within 7 days"."""
+    number = room.claimed(INSTA, "is it in blue?", "instagram/shop", form="comment", external_id="c1")
+    week = room.now + timedelta(days=7)
+    room.later(days=6)
+    way = options(room, number)["instagram/shop"]
+    assert (way.usable, way.public, way.window_until) == (True, True, week)
+    taken_back = answers(room, number, "1")
+    with pytest.raises(WindowClosed, match="one private answer"):
+        answers(room, number, "2")
+    room.actions.undo(taken_back, "bo")
+    answers(room, number, "3")
+    once = options(room, number)["instagram/shop"]
+    assert (once.usable, once.only_public, once.window_until) == (False, True, None)
+    assert once.blocked_by[0].startswith("what they said in public has had its one private answer")
+    shown = window(room, number)
+    assert shown is not None
+    assert shown.until is None
+    room.later(days=30)
+    answers(room, number, "4", public=True)
+    room.writes(INSTA, "Yes, please", account="instagram/shop", external_id="m2")
+    assert options(room, number)["instagram/shop"].usable
+    answers(room, number, "5")
+    answers(room, number, "6")
+
+
+def test_a_week_old_comment_is_only_answered_in_public(room: Messaging) -> None:
+    number = room.claimed(INSTA, "is it in blue?", "instagram/shop", form="comment", external_id="c1")
+    room.later(days=7, minutes=1)
+    way = options(room, number)["instagram/shop"]
+    assert (way.usable, way.only_public) == (False, True)
+    with pytest.raises(WindowClosed, match="within 7 days; it can still be answered in public"):
+        answers(room, number, "1")
+    answers(room, number, "2", public=True)
+
+
+def test_a_comment_opens_no_window_for_direct_messages(room: Messaging) -> None:
+    """They wrote to us, and days later commented on something, which is another conversation."""
+    shop = replace(room.config.accounts["instagram/shop"], policy=ConversationPolicy.THREAD)
+    room.config = replace(room.config, accounts={**room.config.accounts, "instagram/shop": shop})
+    number = room.claimed(INSTA, "hello", "instagram/shop", external_id="m1")
+    day = room.now + timedelta(days=1)
+    room.later(days=3)
+    other = room.claimed(INSTA, "in blue?", "instagram/shop", form="comment", external_id="c1", thread="p1")
+    assert other != number
+    assert options(room, number)["instagram/shop"].window_until == day
+    with pytest.raises(WindowClosed, match="24 hours"):
+        answers(room, number, "1")
+
+
+def test_what_came_late_opens_no_window_anew(room: Messaging) -> None:
+    """WhatsApp repeats what it could not hand over, and its window counts from when that was said."""
+    said = room.now - timedelta(hours=20)
+    number = room.claimed(TEL, "hello", "whatsapp/main", sent_at=said)
+    assert options(room, number)["whatsapp/main"].window_until == said + timedelta(days=1)
+    room.later(hours=5)
+    with pytest.raises(WindowClosed, match="24 hours"):
+        answers(room, number, "1")
 
 
 def unpacked(room: Messaging, number: int) -> Carried:
