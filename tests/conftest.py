@@ -130,7 +130,7 @@ def _is_literal(host: str) -> bool:
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
     """One Valkey for all tests of this process. Who kills one starts his own: `with Valkey() as v`."""
-    with Valkey() as server:
+    with Valkey(appendfsync="everysec") as server:  # as `mainstem up` has it
         yield server
 
 

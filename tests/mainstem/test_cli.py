@@ -263,7 +263,7 @@ def test_doctor_reads_redis_and_postgresql(run: Run, valkey: str, postgresql_url
     store.close()
     told = run("doctor", "--json", REDIS_URL=valkey, DATABASE_URL=postgresql_url, PORT="1")[1]
     said = " ".join(finding["said"] for finding in json.loads(told)["findings"])
-    assert "append-only file (appendfsync always)" in said
+    assert "append-only file (appendfsync everysec)" in said
     assert "PostgreSQL 1" in said
     assert (
         "synchronous_commit is off" in said
