@@ -8,17 +8,16 @@ settled by reading again.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from connectors.base import Cursors
+from connectors.mail.fetching import BATCH, Broken, Fetcher, look_up
 from connectors.mail.imap import (
     Folder,
     Listed,
@@ -27,7 +26,6 @@ from connectors.mail.imap import (
     Session,
     Unreachable,
 )
-from connectors.mail.mime import MAIL_BYTES
 from connectors.mail.oauth import TokenRefused
 from connectors.mail.place import Place, place
 from connectors.mail.taking import Health, Mail, Taker
@@ -41,9 +39,6 @@ _log = log.get("mail")
 T = TypeVar("T")
 
 SINCE = "imap:since"  # the cursor that says from when on an account's mails are ours; set once
-TRIES = 3  # of one mail that the server cannot give, or that ends the connection
-SMALL_BYTES = 1 << 20  # up to here mails are fetched together
-BATCH, BATCH_BYTES = 50, 8 << 20
 LEFT_OVER = 500  # mails that a start looks at again: taken before it, and never marked
 MARK_EVERY_S = 2.0
 NOTE_EVERY_S = 30.0
@@ -54,23 +49,6 @@ REFUSED_PAUSE_S, REFUSED_LAST_S = 60.0, 1800.0  # a login that is tried often lo
 
 class Logins(Protocol):
     async def access(self, account: Account, *, fresh: bool = False) -> str: ...
-
-
-class _Broken(Exception):
-    """One mail ended the connection, or cannot be had yet."""
-
-    def __init__(self, uid: int, why: str) -> None:
-        self.uid = uid
-        super().__init__(why)
-
-
-@dataclass
-class _Trouble:
-    """A mail that does not come: how often it was tried, what there is of it."""
-
-    tries: int = 0
-    why: str = ""
-    have: bytearray = field(default_factory=bytearray)
 
 
 class Mailbox:
@@ -98,9 +76,8 @@ class Mailbox:
         self._thread = threading.Thread(target=self._run, name=account.key, daemon=True)
         self._validity: int | None = None
         self._uid = 0
-        self._troubles: dict[int, _Trouble] = {}
+        self._fetcher = self._new_fetcher()
         self._ghosts: set[int] = set()  # found by a search, and then not there
-        self._careful = 0  # up to this UID mails are fetched one by one
         self._unmarked: dict[int, tuple[str, ...]] = {}
         self._looked_back = False
         self._unmarkable = ""
@@ -139,7 +116,7 @@ class Mailbox:
             except (LoginRefused, TokenRefused) as error:
                 wait, refused = refused, min(refused * 2, REFUSED_LAST_S)
                 self._note(str(error), wait)
-            except _Broken as error:
+            except Broken as error:
                 wait = FIRST_PAUSE_S
                 _log.warning("a mail did not come", account=self.account.key, uid=error.uid, why=str(error))
             except (Unreachable, NotDone, Unavailable) as error:
@@ -231,8 +208,10 @@ class Mailbox:
             _log.warning("the folder was made anew; it is read again", account=self.account.key)
         self._validity, self._uid = folder.validity, uid
         self._unmarked.clear()
-        self._troubles.clear()
-        self._careful, self._looked_back = 0, True
+        self._fetcher, self._looked_back = self._new_fetcher(), True
+
+    def _new_fetcher(self) -> Fetcher:
+        return Fetcher(self.account.key, self._place.folder, self._clock)
 
     def _recall(self) -> None:
         value = self._ask(self._cursors.get(self.account.key, self._place.name)) or ""
@@ -251,59 +230,24 @@ class Mailbox:
             at = 0
             while at < len(uids) and not self._stop.is_set():
                 chunk = uids[at : at + 4 * BATCH]
-                listed = dict(self._list(session, chunk))
+                listed = dict(look_up(session, chunk))
                 # Not listed: expunged, and no search finds it again. One that is found again is asked for alone.
                 listed |= {uid: Listed(0, None) for uid in chunk if uid not in listed and uid in self._ghosts}
                 self._ghosts.update(uid for uid in chunk if uid not in listed)
-                for batch in self._batches(chunk, listed):
-                    self._batch(session, batch, listed)
+                for batch in self._fetcher.batches(chunk, listed):
+                    self._batch(session, folder, batch, listed)
                     if self._stop.is_set():
                         return
                 self._mark(session, folder)
                 at += len(chunk)
 
-    def _list(self, session: Session, uids: Sequence[int]) -> Mapping[int, Listed]:
-        """What is there of these; where the server cannot say it of all together, of each."""
-        try:
-            return session.list(uids)
-        except NotDone:
-            found: dict[int, Listed] = {}
-            for uid in uids:
-                try:
-                    found |= session.list([uid])
-                except NotDone:
-                    found[uid] = Listed(0, None)  # its turn comes, and tells
-            return found
-
-    def _batches(self, uids: Sequence[int], listed: Mapping[int, Listed]) -> Iterable[list[int]]:
-        """In the order of UIDs: small mails together, large and suspicious ones alone."""
-        batch: list[int] = []
-        size = 0
-        for uid in uids:
-            if uid not in listed:  # expunged since
-                continue
-            one = listed[uid].size
-            if uid <= self._careful or uid in self._troubles or not 0 < one <= SMALL_BYTES:
-                if batch:
-                    yield batch
-                yield [uid]
-                batch, size = [], 0
-                continue
-            if len(batch) >= BATCH or size + one > BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-            batch.append(uid)
-            size += one
-        if batch:
-            yield batch
-
-    def _batch(self, session: Session, uids: Sequence[int], listed: Mapping[int, Listed]) -> None:
+    def _batch(
+        self, session: Session, folder: Folder, uids: Sequence[int], listed: Mapping[int, Listed]
+    ) -> None:
         """Fetch these, take what came, move on."""
-        mails = self._fetch(session, uids, listed)
-        self._take(mails)
+        self._take(self._fetcher.fetch(session, folder, uids, listed))
         self._uid = max(self._uid, uids[-1])
-        for uid in uids:
-            self._troubles.pop(uid, None)
+        self._fetcher.done(uids)
 
     def _take(self, mails: Sequence[tuple[int, Mail]], *, again: bool = False) -> None:
         if not mails:
@@ -318,88 +262,6 @@ class Mailbox:
     def _cursor(self, uid: int) -> Cursor:
         return Cursor(account=self.account.key, name=self._place.name, value=f"{self._validity}:{uid}")
 
-    # --------------------------------------------------------------------------------------------------- fetching
-
-    def _fetch(
-        self, session: Session, uids: Sequence[int], listed: Mapping[int, Listed]
-    ) -> list[tuple[int, Mail]]:
-        if len(uids) == 1:
-            mail = self._one(session, uids[0], listed)
-            return [(uids[0], mail)] if mail is not None else []
-        try:
-            found = session.whole(uids)
-        except Unreachable:
-            self._careful = max(self._careful, uids[-1])  # one of them may be what ended it
-            raise
-        except NotDone:
-            middle = len(uids) // 2
-            return self._fetch(session, uids[:middle], listed) + self._fetch(session, uids[middle:], listed)
-        # One that is not among them is gone, or was left out by a server in trouble: asked for alone, it tells.
-        out = []
-        for uid in uids:
-            if uid in found:
-                out.append((uid, self._mail(found[uid], listed[uid])))
-            elif (mail := self._one(session, uid, listed)) is not None:
-                out.append((uid, mail))
-        return out
-
-    def _one(self, session: Session, uid: int, listed: Mapping[int, Listed]) -> Mail | None:
-        """One mail, by pieces; None where it was expunged. Raises _Broken while there is hope."""
-        trouble = self._troubles.get(uid, _Trouble())
-        if trouble.tries >= TRIES:
-            return self._given_up(session, uid, listed[uid], trouble)
-        had = len(trouble.have)
-        self._troubles[uid] = trouble
-        try:
-            there = session.piecewise(uid, trouble.have, MAIL_BYTES)
-        except (Unreachable, NotDone) as error:
-            trouble.why = str(error)
-            trouble.tries += len(trouble.have) == had  # what gets on is no trouble
-            self._careful = max(self._careful, uid)
-            raise _Broken(uid, str(error)) from error
-        if not there:
-            if not session.list([uid]):
-                return None
-            trouble.why, trouble.tries = "the server lists it and gives nothing", trouble.tries + 1
-            raise _Broken(uid, trouble.why)
-        raw = bytes(trouble.have)
-        if len(raw) > MAIL_BYTES:
-            raw = raw[: MAIL_BYTES // 50]
-            why = f"A mail with more than {MAIL_BYTES:,} bytes: only its beginning was fetched."
-            key = hashlib.sha256(b"too large\n" + raw).hexdigest()
-            return Mail(raw=raw, received_at=self._arrived(listed[uid]), why=why, key=key)
-        return self._mail(raw, listed[uid])
-
-    def _mail(self, raw: bytes, listed: Listed) -> Mail:
-        return Mail(raw=raw, received_at=self._arrived(listed))
-
-    def _arrived(self, listed: Listed) -> datetime:
-        """When the mailbox got it, never after now: that is how long the customer has waited."""
-        now = self._clock()
-        return min(listed.at, now) if listed.at is not None and listed.at.year > 1990 else now
-
-    def _given_up(self, session: Session, uid: int, listed: Listed, trouble: _Trouble) -> Mail:
-        """It goes to quarantine with what can be had of it, and the others go on."""
-        raw = bytes(trouble.have)
-        if not raw and trouble.tries == TRIES:
-            trouble.tries += (
-                1  # should asking for the header end the connection too, the next turn asks no more
-            )
-            try:
-                raw = session.head(uid)
-            except NotDone:
-                raw = b""
-            except Unreachable as error:
-                raise _Broken(uid, str(error)) from error
-        where = f"UID {uid} of {self._place.folder}"
-        _log.error("a mail cannot be fetched and is set aside", account=self.account.key, uid=uid)
-        return Mail(
-            raw=raw or f"{where} could not be fetched.\n".encode(),
-            received_at=self._arrived(listed),
-            why=f"A mail that could not be fetched after {TRIES} tries ({where}): {trouble.why}",
-            key=f"imap:{self._validity}:{uid}",
-        )
-
     # ---------------------------------------------------------------------------------------------------- marking
 
     def _look_back(self, session: Session, folder: Folder) -> None:
@@ -408,16 +270,16 @@ class Mailbox:
         self._looked_back = True
         since = self._ask(self._cursors.get(self.account.key, SINCE))
         uids = session.unmarked(self._uid, folder, LEFT_OVER)
-        listed = self._list(session, uids) if uids else {}
+        listed = look_up(session, uids) if uids else {}
         if since:
             begin = datetime.fromisoformat(since)
             uids = [uid for uid in uids if uid in listed and (listed[uid].at or begin) >= begin]
-        for batch in self._batches(uids, listed):
+        for batch in self._fetcher.batches(uids, listed):
             try:
-                self._take(self._fetch(session, batch, listed), again=True)
-            except _Broken as error:  # it was given up once already
+                self._take(self._fetcher.fetch(session, folder, batch, listed), again=True)
+            except Broken as error:  # it was given up once already
                 _log.debug("a mail still does not come", account=self.account.key, uid=error.uid)
-                self._troubles.clear()
+                self._fetcher.troubles.clear()
                 raise Unreachable(str(error)) from error
 
     def _ready(self) -> list[int]:

@@ -256,7 +256,7 @@ async def test_a_server_without_keywords_is_read_all_the_same(pymap: Pymap) -> N
 async def test_large_mails_come_by_pieces_and_too_large_ones_are_set_aside(
     server: Imap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.mail.pull.MAIL_BYTES", 6_000_000)
+    monkeypatch.setattr("connectors.mail.fetching.MAIL_BYTES", 6_000_000)
     hub, box = Hub(), server.box()
     large = mail(2, size=3 * imap.PIECE_BYTES + 5)
     server.put(box, mail(1), large, mail(3, size=8_000_000), mail(4))

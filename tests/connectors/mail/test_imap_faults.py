@@ -54,12 +54,12 @@ async def test_a_large_mail_goes_on_where_the_connection_broke(server: Imap, pro
     server.put(box, large, mail(2))
     async with Reading(hub, account(server, box, port=proxy.port)) as reading:
         for _ in range(4):  # more often than a mail is tried that does not come on
-            await reading.until(lambda: reading.mailbox._troubles or len(hub.events()) == 2)
-            had = max((len(one.have) for one in reading.mailbox._troubles.values()), default=0)
+            await reading.until(lambda: reading.mailbox._fetcher.troubles or len(hub.events()) == 2)
+            had = max((len(one.have) for one in reading.mailbox._fetcher.troubles.values()), default=0)
             await reading.until(
                 lambda had=had: (
                     len(hub.events()) == 2
-                    or any(len(one.have) > had for one in reading.mailbox._troubles.values())
+                    or any(len(one.have) > had for one in reading.mailbox._fetcher.troubles.values())
                 )
             )
             proxy.reset()
