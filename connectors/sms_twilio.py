@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -95,7 +96,9 @@ def _unpacked(text: str) -> str | None:
     if len(text) % 4 or not _BASE64.fullmatch(text):
         return None
     try:
-        plain = base64.b64decode(text, validate=True).decode()
+        given = base64.b64decode(text, validate=True)
+        # Where it was cut, a character may be cut with it: only what is whole counts, and only at the end may that be.
+        plain = codecs.getincrementaldecoder("utf-8")().decode(given)
     except (binascii.Error, UnicodeDecodeError):
         return None
     readable = all(c.isprintable() or c in "\r\n\t" for c in plain)

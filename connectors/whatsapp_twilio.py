@@ -161,6 +161,7 @@ def _words(form: inbound.Form) -> tuple[str, said.Fields]:
         fields += _referral(form)
     if flow := form.get("FlowData") or form.get("InteractiveData"):
         fields += said.fields(("answers", clean.text(flow)[:5000]))
+        text = text or "(They filled in a form.)"
     if "OptOutType" in form:
         fields += said.fields(("Twilio read it as", clean.line(form["OptOutType"], 20)))
     return text, fields

@@ -22,6 +22,7 @@ _NOT_IN_NUMBER = re.compile(r"[\s().\-/\u00a0\u2010-\u2015]+")
 email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = [
     name for name in email_validator.SPECIAL_USE_DOMAIN_NAMES if name not in ("local", "test")
 ]
+_MEXICAN = re.compile(r"\+521[0-9]{10}")
 _SHORT = re.compile(r"[0-9]{3,6}")  # short codes have 3 to 6 digits, and no country code
 
 # Schemes whose addresses can be written to unasked; all others only by the account that they wrote to.
@@ -88,13 +89,16 @@ def tel(number: str, region: str | None = None) -> str:
     """A phone number as `tel:` and E.164. `region` ("US") reads numbers without a country code.
 
     Possible numbers are kept even where the library's tables hold them for unassigned: tables are older than numbers.
-    Three to six digits are a short code and stay as they are, whatever the region: the parser would make +1 12345 of
-    it. Parameters of RFC 3966 (`;ext=`) are dropped. Raises ValueError for anything else, such as a sender's name.
+    Mexican mobiles lose the 1 after +52 that they had until 2019, and that WhatsApp's ids still have. Three to six
+    digits are a short code and stay as they are, whatever the region: the parser would make +1 12345 of it. Parameters
+    of RFC 3966 (`;ext=`) are dropped. Raises ValueError for anything else, such as a sender's name.
     """
     text = number.strip().removeprefix("tel:").removeprefix("whatsapp:").partition(";")[0]
     digits = _NOT_IN_NUMBER.sub("", text)
     if _SHORT.fullmatch(digits):
         return f"tel:{digits}"
+    if _MEXICAN.fullmatch(digits):
+        text = f"+52{digits[-10:]}"
     try:
         parsed = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from connectors import fitting
 from hub.errors import SendCode, SendError
 
 _CONFIG, _INVALID, _REJECTED = SendCode.CHANNEL_CONFIG, SendCode.MESSAGE_INVALID, SendCode.REJECTED
@@ -238,7 +239,7 @@ def meaning(code: int, subcode: int = 0) -> Meaning | None:
 def failure(status: int, body: bytes, after_s: float | None) -> SendError:
     """What an answer that is no success means. after_s: what its headers ask for."""
     try:
-        said = _decoder.decode(body).error
+        said = fitting.decode(_decoder, body).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = Error()
     if said.code is None:

@@ -14,7 +14,7 @@ from hub.model import Media
 # Where Meta keeps what people send; an address elsewhere is a link that somebody shared.
 HOSTS = ("fbcdn.net", "fbsbx.com", "cdninstagram.com", "facebook.com", "instagram.com")
 _STORES = HOSTS[:3]
-_FILES = frozenset({"image", "video", "audio", "file"})
+_FILES = {kind: kind for kind in ("image", "video", "audio", "file")} | {"animated_image": "image"}
 _SHARED: Mapping[str, tuple[str, str]] = {  # type -> (what it is, the kind of its file)
     "share": ("a post", "file"),
     "post": ("a post", "file"),
@@ -62,12 +62,17 @@ def content(message: Message, account: Account) -> Content:
     elif text:
         found.append(Content(text))
     stickers: set[str] = set()
+    shared: set[str] = set()
     for attachment in message.attachments or ():
         sticker = _sticker(attachment)
         if sticker and sticker in stickers:
             continue  # until August 2026 it stands there twice, as a sticker and as an image
         stickers.add(sticker)
-        found.append(_attached(attachment, sticker, text, account))
+        piece = _attached(attachment, sticker, text, account)
+        if attachment.type in _SHARED and piece.text in shared:
+            continue  # from November 2025 to February 2026 a post stands there as a share and as an ig_post
+        shared.add(piece.text)
+        found.append(piece)
     if message.is_unsupported:
         found.append(_unknown("a message that Instagram keeps from programs"))
     if message.referral:
@@ -103,7 +108,7 @@ def _attached(given: Attachment, sticker: str, text: str, account: Account) -> C
             _file(url, "sticker", account, sure=True),
         )
     if given.type in _FILES:
-        files = _file(url, given.type, account, sure=True)
+        files = _file(url, _FILES[given.type], account, sure=True)
         return Content("", (), files) if files else _unknown(f"{given.type} without an address")
     if given.type in _SHARED:
         what, kind = _SHARED[given.type]
@@ -142,6 +147,14 @@ def _template(payload: Payload, title: str, url: str, text: str, account: Accoun
     return Content(words, said.fields(("product", ids))) if words else _unknown("a template")
 
 
+def _heart(payload: Payload, title: str, url: str, text: str, account: Account) -> Content:
+    return Content("❤")
+
+
+def _refused(payload: Payload, title: str, url: str, text: str, account: Account) -> Content:
+    return _unknown("a kind that Meta does not pass on")
+
+
 def _ephemeral(payload: Payload, title: str, url: str, text: str, account: Account) -> Content:
     return _unknown("a picture or film that can be seen once")
 
@@ -152,6 +165,8 @@ _OTHERS: Mapping[str, Callable[[Payload, str, str, str, Account], Content]] = {
     "story_mention": _story_mention,
     "template": _template,
     "ephemeral": _ephemeral,
+    "like_heart": _heart,  # a double tap in Instagram
+    "unsupported_type": _refused,
 }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from connectors import clean, said
+from connectors import clean, fitting, said
 from connectors.social.content import stored
 from connectors.social.model import INSTAGRAM, MESSENGER, Comment, Feed, Mention, Way
 from connectors.social.what import What, moment, name
@@ -30,7 +30,7 @@ _NEW, _EDITED, _GONE = frozenset({"add"}), frozenset({"edited", "edit"}), frozen
 
 def on_page(raw: msgspec.Raw, what: What, field: str) -> None:
     """A comment below a post of ours, a visitor's post, or a mention. Likes, shares and what we hide say nothing."""
-    feed = _feed.decode(raw)
+    feed = fitting.decode(_feed, raw)
     if feed.item not in _ITEMS or feed.verb not in _NEW | _EDITED | _GONE:
         if not feed.item or not feed.verb:
             raise ValueError("it does not say what happened to what")
@@ -92,7 +92,7 @@ def _said_on_page(feed: Feed, said_id: str, post: str | None, who: str, what: Wh
 
 
 def on_instagram(raw: msgspec.Raw, what: What, field: str) -> None:
-    comment = _comment.decode(raw)
+    comment = fitting.decode(_comment, raw)
     author, medium = comment.author, comment.media
     if author is None or not author.id:
         raise ValueError("it does not say who wrote it: does the app have the permission to manage comments?")
@@ -128,7 +128,7 @@ def on_instagram(raw: msgspec.Raw, what: What, field: str) -> None:
 
 def mentioned(raw: msgspec.Raw, what: What, field: str) -> None:
     """Nobody is named, so each mention is somebody of its own; only an answer in public reaches them."""
-    mention = _mention.decode(raw)
+    mention = fitting.decode(_mention, raw)
     where = name(mention.media_id)
     said_id = name(mention.comment_id) if mention.comment_id else where
     what.say(

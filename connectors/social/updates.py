@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from connectors import clean, said
+from connectors import clean, fitting, said
 from connectors.base import Parsed
 from connectors.graph import batch
 from connectors.graph.batch import BAD, Gathered
@@ -88,7 +88,7 @@ def _bodies(body: bytes) -> list[bytes]:
 def _read_entry(raw: bytes, gathered: Gathered, own: str, way: Way) -> None:
     whole = batch.envelope(way.object, raw)
     try:
-        entry = _entry.decode(raw)
+        entry = fitting.decode(_entry, raw)
         if entry.messaging is None and entry.standby is None and entry.changes is None:
             raise ValueError("an entry that holds neither messages nor changes")
     except BAD as error:
@@ -117,7 +117,7 @@ def _read_entry(raw: bytes, gathered: Gathered, own: str, way: Way) -> None:
 
 
 def _read_change(piece: msgspec.Raw, what: What) -> None:
-    change = _change.decode(piece)
+    change = fitting.decode(_change, piece)
     if (read := public.FIELDS[what.way].get(change.field)) is not None:
         read(change.value, what, change.field)
     elif change.field.startswith(_MESSAGING):
@@ -127,7 +127,7 @@ def _read_change(piece: msgspec.Raw, what: What) -> None:
 
 
 def _read_messaging(piece: msgspec.Raw, what: What) -> None:
-    event = _event.decode(piece)
+    event = fitting.decode(_event, piece)
     for kind, read in _KINDS:
         if (found := getattr(event, kind)) is not None:
             if what.standby and kind not in _IN_STANDBY:

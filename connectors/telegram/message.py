@@ -155,6 +155,9 @@ class Message(msgspec.Struct, gc=False):
     reply_to_message: Replied | None = None
     quote: Quote | None = None
     forward_origin: Origin | None = None
+    forward_from: User | None = None
+    forward_from_chat: Chat | None = None
+    forward_sender_name: str = ""
     reply_markup: Markup | None = None
     caption: str | None = None
     caption_entities: list[Entity] | None = None
@@ -196,14 +199,16 @@ def content(message: Message) -> Content | None:
         found = getattr(message, name)
         if found is not None and found != []:
             return read(message, found)
-    return None
+    return Content(text=_caption(message)) if message.caption else None
 
 
 def origin(message: Message) -> Fields:
-    """Who said first what was forwarded."""
+    """Who said first what was forwarded. Before Bot API 7.0 without an origin, as servers of one's own may still be."""
     given = message.forward_origin
     if given is None:
-        return ()
+        user, chat = message.forward_from, message.forward_from_chat
+        name = user.name if user else message.forward_sender_name or (chat.title if chat else "")
+        return fields(("forwarded from", clean.line(name)))
     chat = given.sender_chat or given.chat
     name = given.sender_user.name if given.sender_user else given.sender_user_name
     return fields(("forwarded from", clean.line(name or (chat.title if chat else "") or given.type)))
@@ -302,8 +307,8 @@ def _location(message: Message, place: Place) -> Content:
 def _contact(message: Message, card: Card) -> Content:
     """Telegram says whose number it is where it knows: the sender's own is a claim of theirs, any other is nobody's."""
     number = clean.line(card.phone_number, 40)
-    if number[:1].isdigit():
-        number = f"+{number}"  # "phone_number" often comes without its plus
+    if number[:1] in tuple("123456789"):  # often it comes without its plus; else as an address book has it
+        number = f"+{number}"
     words, more = said.contact(
         clean.line(f"{card.first_name} {card.last_name}".strip()), (number,) if number else ()
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from connectors import clean, said
+from connectors import clean, fitting, said
 from connectors.base import Parsed
 from connectors.said import fields
 from connectors.telegram.kinds import ENVELOPE, SERVICE, SILENT_UPDATES
@@ -104,7 +104,7 @@ _looser = msgspec.json.Decoder(dict[str, Any])
 def events(body: bytes, received_at: datetime, account: Account) -> Parsed:
     """The events of one update. Raises Malformed with one sentence, for an update of an unknown kind, too."""
     try:
-        update = _decoder.decode(body)
+        update = fitting.decode(_decoder, body)
         what = _What(update=update.update_id, body=body, at=received_at, account=account)
         for kind, read in _KINDS:
             found = getattr(update, kind)
@@ -257,6 +257,8 @@ def _tap(tap: Tap, what: _What) -> Parsed:
         "",
     )
     words, more = said.tapped(clean.line(title, 400), clean.line(tap.data, 200))
+    if not words:
+        return Parsed()  # a game's button, which says nothing
     key = f"{TAP}{clean.line(tap.id, 100)}"
     event = MessageReceived(
         account=what.account.key,
@@ -371,4 +373,7 @@ def _username(user: User) -> tuple[tuple[str, str], ...]:
 
 
 def _time(seconds: int) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    """Unix seconds; or milliseconds, as some that stand in between write them."""
+    if seconds > 100_000_000_000:  # the year 5138
+        return datetime.fromtimestamp(seconds / 1000, UTC)
+    return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None

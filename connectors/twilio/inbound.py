@@ -113,7 +113,7 @@ def _delivery(url: str) -> int | None:
 
 def media(said: Form, kinds: Mapping[str, str], fallback: str = "file") -> tuple[Media, ...]:
     """The files, by the addresses where they lie. kinds: content type or its beginning -> kind."""
-    count = said.get("NumMedia", "0")
+    count = said.get("NumMedia") or ("1" if "MediaUrl0" in said else "0")
     if count == "0" or not (count.isascii() and count.isdigit() and len(count) < 4):
         return ()
     return tuple(

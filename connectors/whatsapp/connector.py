@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from connectors import checking
 from connectors.base import Answer, Fetched, Finding, Parsed, Raw, Wire
 from connectors.graph import api, signature
 from connectors.whatsapp import parts, updates
@@ -35,7 +35,7 @@ class WhatsApp:
     unavailable = Answer(status=503, headers={"Retry-After": "5"})  # repeated for up to seven days
     methods: tuple[str, ...] = ("POST", "GET")
     derives = False
-    settings: ClassVar[Mapping[str, Callable[[Any], str]]] = {
+    settings: ClassVar[checking.Known] = {
         "phone_number_id": api.digits("the number's id at Meta (not the number)"),
         "waba_id": api.digits("the WhatsApp Business Account's id"),
         "choose": _choose,

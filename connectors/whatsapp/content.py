@@ -5,6 +5,7 @@ A page a kind: https://developers.facebook.com/documentation/business-messaging/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -18,6 +19,7 @@ from hub.model import Media
 _WORDS = 5000  # of a flow's answers
 _CARDS = 20
 _ITEMS = 50
+_FN = re.compile(r"^FN(?:;[^:\n]*)?:(.*)$", re.MULTILINE)
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):
@@ -40,7 +42,7 @@ def kind_of(message: Message) -> str:
     inner = message.unsupported.type if message.unsupported else ""
     if message.type == "interactive" and message.interactive:
         inner = message.interactive.type
-    if message.type == "unsupported" and not inner:
+    if message.type in ("unsupported", "unknown") and not inner:
         return "a kind that WhatsApp does not pass on"
     return clean.line((inner or message.type).replace("_", " "), 60) or "nothing that has a name"
 
@@ -70,6 +72,7 @@ def more(message: Message) -> Fields:
 
 
 def _referral(led: Referral) -> Fields:
+    greeting = led.welcome_message.text if led.welcome_message else ""
     fields = said.referral(
         clean.line(led.source_type, 40) or "ad",
         clean.line(led.headline, 300),
@@ -79,7 +82,9 @@ def _referral(led: Referral) -> Fields:
     )
     picture = led.image_url or led.video_url
     return fields + said.fields(
-        ("source id", clean.line(led.source_id, 100)), ("picture there", clean.line(picture, 1000))
+        ("source id", clean.line(led.source_id, 100)),
+        ("picture there", clean.line(picture, 1000)),
+        ("greeted with", clean.line(greeting, 1000)),
     )
 
 
@@ -142,6 +147,8 @@ def _contacts(message: Message) -> Content | None:
 def _card(card: Card) -> tuple[str, Fields]:
     name = card.name
     called = (name.formatted_name or f"{name.first_name} {name.last_name}".strip()) if name else ""
+    if not called and (found := _FN.search(card.vcard)):  # whom a button of ours asked for their number
+        called = found[1]
     return said.contact(
         clean.line(called, 200),
         [clean.line(one.phone or one.wa_id, 40) for one in card.phones if one.phone or one.wa_id],
@@ -170,11 +177,17 @@ def _interactive(message: Message) -> Content | None:
             ("answers", clean.text(flow.response_json)[:_WORDS]), ("flow", clean.line(flow.name, 100))
         )
         return Content(clean.text(flow.body) or "(They filled in a form.)", fields)
+    if (asked := answer.call_permission_reply) is not None and asked.response in _CALLS:
+        return Content(_CALLS[asked.response])
     reply = answer.button_reply or answer.list_reply
     if reply is None:
         return None
     words, fields = said.tapped(clean.text(reply.title), clean.line(reply.id, 500))
     return Content(words, fields + said.fields(("description", clean.line(reply.description, 500))))
+
+
+# To our question whether we may call: https://developers.facebook.com/docs/whatsapp/cloud-api/calling
+_CALLS = {"accept": "(They allow us to call them.)", "reject": "(They do not want us to call them.)"}
 
 
 def _button(message: Message) -> Content | None:
@@ -211,6 +224,7 @@ _READ: Mapping[str, Callable[[Message], Content | None]] = {
     "image": _file("image"),
     "video": _file("video"),
     "audio": _file("audio"),
+    "voice": _file("voice"),  # as it was before the Cloud API
     "document": _file("file"),
     "sticker": _file("sticker"),
     "location": _location,

@@ -56,6 +56,7 @@ class Card(msgspec.Struct, gc=False):
     """origin "contact_request": their own number, which a button of ours asked them for."""
 
     name: Name | None = None
+    vcard: str = ""
     phones: list[Phone] = []
     emails: list[Mail] = []
     urls: list[Link] = []
@@ -74,11 +75,16 @@ class Flow(msgspec.Struct, gc=False):
     response_json: str = ""
 
 
+class CallPermission(msgspec.Struct, gc=False):
+    response: str = ""
+
+
 class Interactive(msgspec.Struct, gc=False):
     type: str
     button_reply: Reply | None = None
     list_reply: Reply | None = None
     nfm_reply: Flow | None = None
+    call_permission_reply: CallPermission | None = None
 
 
 class Button(msgspec.Struct, gc=False):
@@ -152,7 +158,13 @@ class Context(msgspec.Struct, gc=False):
     referred_product: Product | None = None
 
 
+class Welcome(msgspec.Struct, gc=False):
+    text: str = ""
+
+
 class Referral(msgspec.Struct, gc=False):
+    """welcome_message: what the advertisement greeted them with, before they wrote."""
+
     source_type: str = ""
     source_id: str = ""
     source_url: str = ""
@@ -161,6 +173,7 @@ class Referral(msgspec.Struct, gc=False):
     image_url: str = ""
     video_url: str = ""
     ctwa_clid: str = ""
+    welcome_message: Welcome | None = None
 
 
 class Message(msgspec.Struct, gc=False):
@@ -176,6 +189,7 @@ class Message(msgspec.Struct, gc=False):
     image: File | None = None
     video: File | None = None
     audio: File | None = None
+    voice: File | None = None
     document: File | None = None
     sticker: File | None = None
     location: Location | None = None
@@ -198,10 +212,24 @@ class Status(msgspec.Struct, gc=False):
     id: str
     status: str
     timestamp: str
+    type: str = ""
     recipient_id: str = ""
     recipient_user_id: str = ""
     biz_opaque_callback_data: str = ""
     errors: list[msgspec.Raw] = []
+
+
+class Call(msgspec.Struct, gc=False):
+    """By voice, where the business has switched that on: https://developers.facebook.com/docs/whatsapp/cloud-api/calling.
+    Whoever answers it is none of ours."""
+
+    id: str
+    event: str
+    timestamp: str
+    direction: str = ""
+    sender: str = msgspec.field(name="from", default="")
+    user_id: str = msgspec.field(name="from_user_id", default="")
+    duration: float = 0.0
 
 
 class Preference(msgspec.Struct, gc=False):
@@ -246,6 +274,7 @@ class Value(msgspec.Struct, gc=False):
     contacts: list[Contact] = []
     messages: list[Message] | UnsetType = UNSET
     statuses: list[Status] | UnsetType = UNSET
+    calls: list[Call] | UnsetType = UNSET
     errors: list[msgspec.Raw] | UnsetType = UNSET
     user_preferences: list[Preference] | UnsetType = UNSET
     user_id_update: list[NewId] | UnsetType = UNSET
@@ -258,6 +287,7 @@ class Loose(msgspec.Struct, gc=False):
     contacts: list[msgspec.Raw] = []
     messages: list[msgspec.Raw] | UnsetType = UNSET
     statuses: list[msgspec.Raw] | UnsetType = UNSET
+    calls: list[msgspec.Raw] | UnsetType = UNSET
     errors: list[msgspec.Raw] | UnsetType = UNSET
     user_preferences: list[msgspec.Raw] | UnsetType = UNSET
     user_id_update: list[msgspec.Raw] | UnsetType = UNSET

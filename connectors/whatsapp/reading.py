@@ -9,15 +9,16 @@ from typing import Any
 
 import msgspec
 
-from connectors import clean, said
+from connectors import clean, fitting, said
 from connectors.graph import errors
 from connectors.graph.batch import BAD, Gathered
 from connectors.whatsapp.content import content, edited, kind_of, more
-from connectors.whatsapp.model import Contact, Message, NewId, Preference, Status
+from connectors.whatsapp.model import Call, Contact, Message, NewId, Preference, Status
 from hub import log, urn
 from hub.errors import SendCode
-from hub.model import Change as Kind
 from hub.model import (
+    CallEvent,
+    CallState,
     ConsentChanged,
     DeliveryReported,
     DeliveryStatus,
@@ -25,6 +26,7 @@ from hub.model import (
     MessageChanged,
     MessageReceived,
 )
+from hub.model import Change as Kind
 
 USER_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[0-9A-Za-z]{1,128}")
 STATUSES: Mapping[str, DeliveryStatus] = {
@@ -172,7 +174,36 @@ _CHANGES: Mapping[str, Callable[[Message, What], None]] = {
 # ---------------------------------------------------------------------------------------------- reports, consent
 
 
+def _call(call: Call, what: What) -> None:
+    """A customer rings, and that is over. Calls that others of ours make are not said to us."""
+    if call.direction == "BUSINESS_INITIATED":
+        return
+    state = _CALLS.get(call.event)
+    if state is None:
+        raise ValueError(f"the event {clean.line(call.event, 40)!r} of a call is not known")
+    if state is CallState.COMPLETED and not call.duration:
+        state = CallState.MISSED
+    key = _id(call.id)
+    what.gathered.events.append(
+        CallEvent(
+            account=what.account,
+            event_key=f"{key}:{call.event}",
+            external_id=key,
+            received_at=what.gathered.at,
+            sender=_who(call.sender, call.user_id),
+            state=state,
+            duration_s=call.duration or None,
+            sent_at=_time(call.timestamp),
+        )
+    )
+
+
+_CALLS = {"connect": CallState.RINGING, "terminate": CallState.COMPLETED}
+
+
 def _status(status: Status, what: What) -> None:
+    if status.type == "call":  # how a call that another program of ours makes is going
+        return
     means = STATUSES.get(status.status)
     if means is None:
         if status.status in _OLD_STATUSES:
@@ -180,9 +211,10 @@ def _status(status: Status, what: What) -> None:
         raise ValueError(
             f"the status {clean.line(status.status, 40)!r} is not one that WhatsApp's pages name"
         )
-    code, words = "", ""
+    code, words, terms = "", "", errors.Terms()
     if means is DeliveryStatus.FAILED:
         code, words, means = _failure(status)
+        terms = errors.after_report(errors.number(code)) if code else terms
     key = _id(status.id)
     at = _time(status.timestamp)
     event = DeliveryReported(
@@ -195,6 +227,9 @@ def _status(status: Status, what: What) -> None:
         code=code or None,
         detail=words,
         reported_at=at,
+        again=terms.again,
+        again_s=terms.again_s,
+        rest_s=terms.rest_s,
     )
     consent = _stopped(status, what) if code == _STOPPED else None
     what.gathered.events.append(event)
@@ -209,7 +244,7 @@ def _failure(status: Status) -> tuple[str, str, DeliveryStatus]:
     other = ""
     for raw in status.errors:
         try:
-            error = ERROR.decode(raw)
+            error = fitting.decode(ERROR, raw)
         except BAD:
             continue
         if error.code is None:
@@ -271,7 +306,7 @@ def _new_id(update: NewId, what: What) -> None:
 
 def _link(phone: str, user_id: str, what: What, name: str = "") -> None:
     """Number and id in one place are one person's, and WhatsApp vouches for it. Once a request."""
-    if phone and user_id and USER_ID.fullmatch(user_id):
+    if phone.removeprefix("+").isdigit() and USER_ID.fullmatch(user_id):  # a group's name is no number
         _same(_who(phone, ""), f"wa:{user_id}", what, name)
 
 
@@ -295,12 +330,13 @@ def _same(mine: str, other: str, what: What, name: str = "") -> None:
 
 def _who(phone: str, user_id: str) -> str:
     """Their number, which is the phone's; who hides it has an id for this business. Raises ValueError."""
-    if phone:
-        if not (phone.isascii() and phone.isdigit()):
+    if phone and not USER_ID.fullmatch(phone):
+        digits = phone.removeprefix("+")
+        if not (digits.isascii() and digits.isdigit()):
             raise ValueError("their number is not made of digits")
-        return urn.normalise(f"tel:+{phone}")
-    if USER_ID.fullmatch(user_id):
-        return f"wa:{user_id}"
+        return urn.normalise(f"tel:+{digits}")
+    if USER_ID.fullmatch(user_id or phone):  # some put the id where the number should be
+        return f"wa:{user_id or phone}"
     raise ValueError("it does not say who it is from or for: neither a number nor an id")
 
 
@@ -318,15 +354,16 @@ def _delivery(said_back: str) -> int | None:
 
 
 def _time(seconds: str) -> datetime:
-    """Unix seconds, as text. Raises ValueError."""
-    if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 12):
+    """Unix seconds, as text; or milliseconds, as some that stand in between write them. Raises ValueError."""
+    if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 13):
         raise ValueError("its time is none")
-    return datetime.fromtimestamp(int(seconds), UTC)
+    return datetime.fromtimestamp(int(seconds) / 1000 if len(seconds) == 13 else int(seconds), UTC)
 
 
 LISTS: tuple[tuple[str, Callable[[Any, What], None], msgspec.json.Decoder[Any]], ...] = (
     ("messages", _message, msgspec.json.Decoder(Message)),
     ("statuses", _status, msgspec.json.Decoder(Status)),
+    ("calls", _call, msgspec.json.Decoder(Call)),
     ("user_preferences", _preference, msgspec.json.Decoder(Preference)),
     ("user_id_update", _new_id, msgspec.json.Decoder(NewId)),
 )

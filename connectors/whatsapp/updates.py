@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from connectors import clean
+from connectors import clean, fitting
 from connectors.base import Parsed
 from connectors.graph import batch, errors
 from connectors.graph.batch import BAD, Gathered
@@ -26,8 +26,9 @@ OBJECT = "whatsapp_business_account"
 # pages name them, and they hold nothing that was said to us. They are logged and left.
 SILENT_FIELDS = frozenset({
     "account_alerts", "account_review_update", "account_settings_update", "account_update", "automatic_events",
-    "business_capability_update", "business_status_update", "consumer_profile", "flows", "group_lifecycle_update",
-    "group_participants_update", "group_settings_update", "group_status_update", "history", "message_echoes",
+    "business_capability_update", "business_status_update", "business_username_update", "consumer_profile", "flows",
+    "group_lifecycle_update", "group_participants_update", "group_settings_update", "group_status_update", "history",
+    "message_echoes",
     "message_template_components_update", "message_template_quality_update", "message_template_status_update",
     "messaging_handovers", "partner_solutions", "payment_configuration_update", "phone_number_name_update",
     "phone_number_quality_update", "security", "smb_app_state_sync", "smb_message_echoes", "standby",
@@ -107,7 +108,7 @@ def _apart(body: bytes, received_at: datetime, account: Account, own_id: str) ->
     gathered, linked = Gathered(account, received_at), set[str]()
     for raw in batch.entries(body, OBJECT):
         try:
-            entry = _entry.decode(raw)
+            entry = fitting.decode(_entry, raw)
         except BAD as error:
             gathered.keep(batch.envelope(OBJECT, raw), f"an entry cannot be read: {error}")
             continue
@@ -123,7 +124,7 @@ def _change_apart(entry: str, raw: bytes, gathered: Gathered, own_id: str, linke
         if change.field in SILENT_FIELDS:
             _silent(change.field, gathered.account.key)
             return
-        value = _loose.decode(change.value)
+        value = fitting.decode(_loose, change.value)
     except BAD as error:
         gathered.keep(alone, f"a notification cannot be read: {error}")
         return
@@ -136,7 +137,7 @@ def _change_apart(entry: str, raw: bytes, gathered: Gathered, own_id: str, linke
     what = What(gathered, key or gathered.account.key, alone, linked)
     for contact in value.contacts:
         try:
-            know(_contact.decode(contact), what)
+            know(fitting.decode(_contact, contact), what)
         except BAD:
             continue  # a name less
     if not _pieces(entry, change.field, value, what, why):
@@ -157,7 +158,7 @@ def _pieces(entry: str, field: str, value: Loose, what: What, why: str) -> bool:
                 what.gathered.keep(what.body, why)
                 continue
             try:
-                read(decoder.decode(piece), what)
+                read(fitting.decode(decoder, piece), what)
             except BAD as error:
                 what.gathered.keep(what.body, f"one of {name} cannot be read: {error}", what.account)
     if value.errors is not UNSET:
@@ -171,7 +172,7 @@ def _pieces(entry: str, field: str, value: Loose, what: What, why: str) -> bool:
 def _of_account(raw: bytes) -> str:
     """An error that concerns no message: somebody must read it, so it is kept with its words."""
     try:
-        error = ERROR.decode(raw)
+        error = fitting.decode(ERROR, raw)
     except BAD:
         return "WhatsApp reports an error of the account that cannot be read"
     found = errors.meaning(error.code or 0) if error.code is not None else None

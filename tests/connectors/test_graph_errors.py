@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from connectors.graph import errors
@@ -135,3 +136,32 @@ def test_the_words_are_those_that_say_most() -> None:
     assert "Param text['body']" in errors.failure(400, answer(131008, error_data=data), None).detail
     assert "(for people)" in errors.failure(400, answer(100, error_user_msg="for people"), None).detail
     assert "((#100) Words)" in errors.failure(400, answer(100, error_data="blob"), None).detail
+
+
+@pytest.mark.parametrize(
+    "code, again, again_s, rest_s",
+    [
+        (131000, 1, 60.0, 0.0),
+        (131016, 1, 60.0, 0.0),
+        (131053, 1, 60.0, 0.0),  # a file that they could not fetch
+        (131056, 1, 60.0, 0.0),
+        (130429, 1, 60.0, 5.0),
+        (131048, 1, 3600.0, 3600.0),
+        (131057, 1, 60.0, 60.0),
+        (131042, 0, 60.0, 300.0),
+        (131026, 0, 60.0, 0.0),
+        (131047, 0, 60.0, 0.0),
+        (131049, 0, 60.0, 0.0),  # not on the same day
+        (999999, 0, 60.0, 0.0),
+    ],
+)
+def test_what_a_report_means_for_what_comes_next(
+    code: int, again: int, again_s: float, rest_s: float
+) -> None:
+    assert errors.after_report(code) == (again, again_s, rest_s)
+
+
+@pytest.mark.parametrize("more", [{"is_transient": None}, {"error_user_msg": None}, {"error_subcode": "33"}])
+def test_nulls_and_numbers_as_text_hide_no_code(more: dict[str, object]) -> None:
+    body = msgspec.json.encode({"error": {"code": "131009", "message": "(#131009) Wrong", **more}})
+    assert errors.failure(400, body, None).code is INVALID

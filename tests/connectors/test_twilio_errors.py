@@ -7,7 +7,7 @@ import pytest
 
 from connectors.base import Wire
 from connectors.sms_twilio import CONNECTOR
-from connectors.twilio.errors import CODES, failure
+from connectors.twilio.errors import CODES, after_report, failure
 from connectors.whatsapp_twilio import CONNECTOR as WHATSAPP
 from hub.errors import SendCode, SendError
 from tests.connectors.twilio_world import ANN, SENDER, SHOP, at, message, wire
@@ -151,3 +151,27 @@ async def test_a_message_that_fails_as_it_is_taken(twilio: Twilio, way: Wire) ->
         _id({"sid": "SM1", "status": "failed", "error_code": 30007})
     assert caught.value.code is INVALID
     assert ANN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "code, again, again_s, rest_s",
+    [
+        (30003, 3, 600.0, 0.0),
+        (30008, 1, 60.0, 0.0),
+        (63018, 1, 60.0, 60.0),
+        (30034, 0, 60.0, 300.0),
+        (30007, 0, 60.0, 0.0),
+        (30005, 0, 60.0, 0.0),
+        (63016, 0, 60.0, 0.0),
+        (99999, 0, 60.0, 0.0),
+        (0, 0, 60.0, 0.0),
+    ],
+)
+def test_what_a_report_means_for_what_comes_next(
+    code: int, again: int, again_s: float, rest_s: float
+) -> None:
+    assert after_report(code) == (again, again_s, rest_s)
+
+
+def test_a_block_in_whatsapp_is_of_that_channel_alone() -> None:
+    assert {code for code, meaning in CODES.items() if meaning.here_alone} == {63014, 63033}

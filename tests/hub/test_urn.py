@@ -17,6 +17,8 @@ from hub import urn
         ("0664 1234567", "AT", "tel:+436641234567"),
         ("(415) 555-0100", "US", "tel:+14155550100"),
         ("+39 06 1234 5678", None, "tel:+390612345678"),  # an Italian number keeps its zero
+        ("whatsapp:+5215512345678", None, "tel:+525512345678"),  # WhatsApp's ids keep Mexico's old 1
+        ("+52 1 55 1234 5678", None, "tel:+525512345678"),
         ("12345", "US", "tel:12345"),  # the parser alone makes +112345 of it
         ("tel:12345", None, "tel:12345"),
         ("911", "US", "tel:911"),

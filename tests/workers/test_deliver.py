@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from crm_store import carried, consents, deliveries
+from crm_store import carried, consents, deliveries, receipts
 from crm_store.db import Store
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
-from hub.model import ConsentChanged, DeliveryStatus, Outgoing, Sent
+from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus, Outgoing, Sent
 from tests.servers.provider import Provider, answers, breaks_off, hangs, resets
 from tests.workers.office import QUICK, Office
 from workers.sending import MAX_TRIES, RULES
@@ -373,6 +373,49 @@ async def test_an_opt_out_that_the_provider_tells_stops_the_next_send(office: Of
     third = office.reply()
     await office.send()
     assert office.state(third) == "sent"
+
+
+async def test_who_blocks_one_account_gets_what_goes_over_another(office: Office) -> None:
+    other, person = office.open("other"), "tel:+15550001111"
+    connector = says(office, SendError(SendCode.OPTED_OUT, "63033", here_alone=True))
+    first = office.reply(to=person)
+    await office.send()
+    second, third = office.reply(to=person), office.reply(to=person, account=other.key)
+    await office.send()
+    assert office.states(first, second, third) == ["opted_out", "opted_out", "sent"]
+    assert [m.account for m in connector.sent] == ["webhook/main", other.key]
+    office.later(minutes=1)
+    office.inbound(office.conversation(person), "webhook/main")
+    office.later(minutes=1)
+    again = office.reply(to=person)
+    await office.send()
+    assert office.state(again) == "sent"  # who writes to us has blocked us no more
+
+
+async def test_what_did_not_arrive_is_sent_anew_and_then_arrives(office: Office) -> None:
+    connector = says(office, Sent(external_ids=("x1",)), Sent(external_ids=("x2",)))
+    delivery = office.reply()
+    await office.send()
+
+    def tell(status: DeliveryStatus, external_id: str, **more: Any) -> None:
+        said = DeliveryReported(
+            account="webhook/main", event_key=external_id, received_at=office.now, status=status,
+            external_id=external_id, **more,
+        )  # fmt: skip
+        ids = office.store.ids
+        office.store.run(lambda tx: receipts.apply_reports(tx, ids, [said, said], office.now))
+
+    tell(DeliveryStatus.FAILED, "x1", again=1, again_s=60.0, code="30008", detail="nobody says why")
+    await office.send(seconds=30)
+    assert (office.state(delivery), len(connector.sent)) == ("queued", 1)
+    await office.send(seconds=31)
+    assert (office.state(delivery), len(connector.sent)) == ("sent", 2)
+    assert [m.attempt for m in connector.sent] == [1, 2]
+    tell(DeliveryStatus.FAILED, "x1", again=1)  # once more of the first
+    tell(DeliveryStatus.DELIVERED, "x2")
+    await office.send(hours=1)
+    assert (office.state(delivery), len(connector.sent)) == ("delivered", 2)
+    assert office.row(delivery).code is None
 
 
 async def test_what_the_channel_cannot_take_is_refused_before_the_call(
