@@ -187,7 +187,7 @@ async def test_f25_slack_down_archived_and_revoked_lose_nothing_and_post_nothing
     await office.writes("The toaster is broken", "Tom")
     office.hub.cleo.takes_next()  # the web desk goes on
     office.slack.mend()
-    await office.poster.probe()
+    await office.poster.standing.probe()
     await office.settle()
     said = [office.words(one) for one in office.thread(office.support)] + [
         office.words(office.card(office.support))

@@ -18,17 +18,17 @@ from datetime import timedelta
 import redis.asyncio
 from sqlalchemy import Connection
 
-from crm_store import desk_posts, desk_threads, pauses
-from crm_store.desk_posts import NOTICE, Wanted
+from crm_store import desk_posts, desk_threads
 from desk.slack.context import SlackDesk
 from desk.slack.names import SURFACE
 from hub import log, notices
 from hub.errors import Unavailable
 from workers import slack_draw, slack_ops
 from workers.slack_calls import Calls, Failed, Trouble
-from workers.slack_plan import BROKEN, Places, Planner, move
+from workers.slack_plan import Places, Planner, move
 from workers.slack_put import Putter, Taken
 from workers.slack_rates import POST, Rests, SlackRates
+from workers.slack_standing import Standing
 
 _log = log.get("slack")
 
@@ -79,7 +79,9 @@ class Poster:
         self._lanes: dict[str, asyncio.Event] = {}
         t = self._tuning
         self._rests = Rests(t.first_s, t.longest_s, self._rates.pace)
-        self._refused: str | None = None  # why the token is of no use
+        self.standing = Standing(
+            desk, places, self._calls, self._planner, self._rests, t.probe_s, self._look_at_all
+        )
         self._told = 0.0
         self.counts: Counter[str] = Counter()
 
@@ -96,12 +98,8 @@ class Poster:
                 tasks.create_task(self._listen(self._redis))
 
     async def _begin(self) -> None:
-        """Where the token was refused when somebody looked last, it is tried before anything else."""
         try:
-            now = self._desk.clock()
-            if SURFACE in await self._desk.look(lambda tx: pauses.paused(tx, now)):
-                self._refused = "refused before"
-                await self.probe()
+            await self.standing.begin()
         except Unavailable as error:
             _log.warning("store away", error=str(error))
 
@@ -209,18 +207,22 @@ class Poster:
                 await asyncio.sleep(self._tuning.poll_s)
             if not busy:
                 self._to_redraw.clear()
-                if self._refused:
+                if self.standing.refused:
                     await asyncio.sleep(self._tuning.poll_s)
                 elif rest_s := self._rests.left_s(_REDRAW):
                     await asyncio.sleep(rest_s)
                 elif not self._stale:
                     await self._to_redraw.wait()
 
+    def _look_at_all(self) -> None:
+        self._all = True
+        self._wake.set()
+
     # ----------------------------------------------------------------------------------------------------- one step
 
     async def _post_one(self, place: str) -> bool:
         """Post the next thing of a channel, when its rate allows that. False: there is nothing to do there now."""
-        if self._refused or self._rests.left_s(place):
+        if self.standing.refused or self._rests.left_s(place):
             return False
         now = self._desk.clock()
         if await self._desk.look(lambda tx: desk_posts.next_unposted(tx, SURFACE, place, now)) is None:
@@ -251,7 +253,7 @@ class Poster:
 
     async def _redraw_one(self) -> bool:
         """Redraw the most urgent thing, when chat.update may be called. False: there is nothing to do now."""
-        if self._refused or self._rests.left_s(_REDRAW) or not self._stale:
+        if self.standing.refused or self._rests.left_s(_REDRAW) or not self._stale:
             return False
         thread_id = min(self._stale, key=self._stale.__getitem__)
         if not await self._is_stale(thread_id):
@@ -322,9 +324,9 @@ class Poster:
     async def _trouble(self, place: str, problem: Failed) -> None:
         """What a failure means beyond the call that failed."""
         if problem.trouble is Trouble.TOKEN:
-            await self._refuse(problem.why)
+            await self.standing.refuse(problem.why)
         elif problem.trouble is Trouble.PLACE:
-            await self._fall_back(place, problem.why)
+            await self.standing.fall_back(place, problem.why)
         elif problem.trouble is Trouble.LATER and problem.retry_after_s:
             return  # the rates hold it
         else:
@@ -343,90 +345,15 @@ class Poster:
                 desk_threads.settle(tx, thread_id)
 
         await self._store(work)
-        self._all = True
-        self._wake.set()
-
-    async def _fall_back(self, place: str, why: str) -> None:
-        """Nothing can be posted there: what stands there, and what comes, stands in the leads' channel instead."""
-        now, ops = self._desk.clock(), self._places.ops()
-        until = now + timedelta(seconds=10 * self._tuning.probe_s)
-        self._rests.begin(place)
-
-        def work(tx: Connection) -> bool:
-            if f"{BROKEN}{place}" in pauses.paused(tx, now):
-                pauses.extend(tx, f"{BROKEN}{place}", until, why)
-                return False
-            pauses.pause(tx, f"{BROKEN}{place}", until, why, now)
-            desk_threads.touch_place(tx, SURFACE, place)
-            if ops is not None and ops != place:
-                told = [Wanted(kind=NOTICE, ref=slack_ops.place_ref(place, now))]
-                slack_ops.tell(tx, self._desk, ops, told, now)
-            return True
-
-        if await self._store(work):
-            _log.error("channel takes nothing", place=place, why=why, instead=ops)
-        self._all = True
-        self._wake.set()
-
-    async def _refuse(self, why: str) -> None:
-        """The token is of no use: nothing is tried, and nothing lost, until Slack takes it again."""
-        if self._refused is None:
-            _log.error("slack refuses the app", why=why)
-        self._refused, now = why, self._desk.clock()
-        until = now + timedelta(seconds=10 * self._tuning.probe_s)
-        await self._store(lambda tx: pauses.pause(tx, SURFACE, until, why, now))
+        self._look_at_all()
 
     async def _probe_loop(self) -> None:
         while True:
             await asyncio.sleep(self._tuning.probe_s * self._rates.pace)
             try:
-                await self.probe()
+                await self.standing.probe()
             except Unavailable as error:
                 _log.warning("store away", error=str(error))
-
-    async def probe(self) -> None:
-        """Is the token good again, and is a channel that took nothing there again?"""
-        now = self._desk.clock()
-        if self._refused is not None:
-            try:
-                await self._calls.now("auth.test")
-            except Failed as problem:
-                if problem.trouble is Trouble.TOKEN:
-                    await self._refuse(problem.why)
-                return
-            _log.info("slack takes the app again")
-            self._refused = None
-            await self._store(lambda tx: pauses.resume(tx, SURFACE))
-            self._all = True
-            self._wake.set()
-        broken = await self._desk.look(lambda tx: self._planner.broken(tx, now))
-        for place in broken:
-            await self._probe_place(place)
-
-    async def _probe_place(self, place: str) -> None:
-        now = self._desk.clock()
-        try:
-            told = (await self._calls.at_rate("conversations.info", place)).get("channel") or {}
-        except Failed as problem:
-            if problem.trouble is not Trouble.PLACE:
-                return
-            told = {}
-        if told.get("is_archived") or not told.get("is_member"):
-            until = now + timedelta(seconds=10 * self._tuning.probe_s)
-            why = "is_archived" if told.get("is_archived") else "not_in_channel"
-            await self._store(lambda tx: pauses.extend(tx, f"{BROKEN}{place}", until, why))
-            return
-
-        def work(tx: Connection) -> None:
-            since = pauses.paused_since(tx, f"{BROKEN}{place}")
-            pauses.resume(tx, f"{BROKEN}{place}")
-            desk_threads.touch_place(tx, SURFACE, place, retired_since=since)
-
-        await self._store(work)
-        _log.info("channel is there again", place=place)
-        self._rests.end(place)
-        self._all = True
-        self._wake.set()
 
     async def _store(self, work: object) -> object:
         return await self._desk.do(lambda: self._desk.store.run(work))  # type: ignore[arg-type]

@@ -387,7 +387,7 @@ async def test_a_process_that_starts_while_the_token_is_refused_waits_for_it(sma
     await second.once()
     assert len(small.slack.called("chat.postMessage")) == 1
     small.slack.mend()
-    await second.probe()
+    await second.standing.probe()
     await second.once()
     assert len(small.cards(small.general)) == 1
 
@@ -545,7 +545,7 @@ async def test_a_channel_that_takes_nothing_falls_back_to_ops_and_comes_back(
     notices = [said for said in small.said(small.ops) if "Nothing can be posted" in said]
     assert len(notices) == 1
     mend(small, error)
-    await poster.probe()
+    await poster.standing.probe()
     await until_done(small, poster)
     assert small.living(ann).place == small.general
     assert small.living(ben).place == small.general
@@ -620,9 +620,9 @@ async def test_a_revoked_token_loses_nothing(office: Office) -> None:
     calls = len(office.slack.calls)
     await poster.once()
     assert len(office.slack.calls) == calls, "nothing is tried meanwhile"
-    await poster.probe()
+    await poster.standing.probe()
     office.slack.mend()
-    await poster.probe()
+    await poster.standing.probe()
     await until_done(office, poster)
     assert not office.look(pauses.paused, office.room.now)
     assert len(office.cards(office.general)) == 2
