@@ -8,10 +8,9 @@ https://developers.facebook.com/documentation/business-messaging/instagram-messa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from connectors import clean
+from connectors import checking, clean
 from connectors.base import Finding
 from connectors.graph import api
 from connectors.social import model, parts
@@ -69,12 +68,12 @@ class Instagram(Social):
         private_s=parts.AGENT_S,
         source="https://developers.facebook.com/docs/instagram-platform/instagram-api-with-instagram-login/messaging-api",
     )
-    known: ClassVar[Mapping[str, Callable[[Any], str]]] = {
+    known: ClassVar[checking.Known] = {
         "account_id": api.digits("the professional account's id"),
         "username": _username,
         "login": _login,
         "page_id": api.digits("the linked Page's id"),
-        "human_agent": api.flag,
+        "human_agent": checking.flag,
         **api.KNOWN,
     }
 

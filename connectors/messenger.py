@@ -5,10 +5,9 @@ https://developers.facebook.com/documentation/business-messaging/messenger-platf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from connectors import clean
+from connectors import checking, clean
 from connectors.base import Finding
 from connectors.graph import api
 from connectors.social import model, parts
@@ -45,9 +44,9 @@ class Messenger(Social):
         private_s=parts.AGENT_S,
         source="https://developers.facebook.com/documentation/business-messaging/messenger-platform/reference/send-api",
     )
-    known: ClassVar[Mapping[str, Callable[[Any], str]]] = {
+    known: ClassVar[checking.Known] = {
         "page_id": api.digits("the Page's id"),
-        "human_agent": api.flag,
+        "human_agent": checking.flag,
         **api.KNOWN,
     }
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import aiohttp
 import msgspec
 
-from connectors import calling, http
+from connectors import calling, checking, http
 from connectors.base import Wire
 from connectors.graph import errors
 from hub.config import Account
@@ -178,10 +178,6 @@ def _version(value: Any) -> str:
     return "" if fine else f"must be a version of the Graph API, such as {VERSION}"
 
 
-def flag(value: Any) -> str:
-    return "" if isinstance(value, bool) else "must be true or false"
-
-
 def digits(words: str) -> Callable[[Any], str]:
     """For an id of Meta's: in quotes, since YAML's numbers lose digits in some hands."""
 
@@ -192,20 +188,13 @@ def digits(words: str) -> Callable[[Any], str]:
     return wrong
 
 
-# setting -> what is wrong with its value, "" where nothing is. Each connector adds its own.
-KNOWN: Mapping[str, Callable[[Any], str]] = {"api": _api, "version": _version, "proof": flag}
+# Each connector adds its own.
+KNOWN: checking.Known = {"api": _api, "version": _version, "proof": checking.flag}
 
 
-def complaints(account: Account, known: Mapping[str, Callable[[Any], str]]) -> list[str]:
+def complaints(account: Account, known: checking.Known) -> list[str]:
     """One sentence each, also where the handshake could not be answered."""
-    found = [
-        f"{account.connector} has no setting {str(name)[:60]!r}"
-        for name in account.settings
-        if name not in known
-    ]
-    for name, wrong in known.items():
-        if name in account.settings and (words := wrong(account.settings[name])):
-            found.append(f"{name} {words}")
+    found = checking.complaints(account, known)
     if not (account.secret_names.get("verify_token") or account.secrets.get("verify_token")):
         found.append(
             "it needs the secret 'verify_token', a word of yours that Meta's dashboard is given, too"

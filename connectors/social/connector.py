@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from connectors import checking
 from connectors.base import Answer, Fetched, Finding, Parsed, Raw, Wire
 from connectors.graph import api, signature
 from connectors.social import updates
@@ -25,7 +25,7 @@ class Social:
     urn_scheme: str
     limits: Limits
     way: Way
-    known: ClassVar[Mapping[str, Callable[[Any], str]]]
+    known: ClassVar[checking.Known]
     secrets: tuple[str, ...] = ("app_secret", "token")
     optional: tuple[str, ...] = ("verify_token",)
     bad_signature = 403

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import urlsplit
 
-from connectors import fetching
+from connectors import checking, fetching
 from connectors.base import Answer, Fetched, Finding, Parsed, Polled, Raw, Wire
 from connectors.twilio import api, inbound, listing, sending, settings, signature, standing
 from connectors.twilio.sending import Way
@@ -27,7 +26,7 @@ class Twilio:
     title: str
     limits: Limits
     way: Way
-    known: ClassVar[Mapping[str, Callable[[Any], str]]] = settings.KNOWN
+    known: ClassVar[checking.Known] = settings.KNOWN
     urn_scheme = "tel"
     secrets: tuple[str, ...] = ("auth_token",)
     optional: tuple[str, ...] = ("api_key", "api_secret")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from connectors import http
+from connectors import checking, http
 from hub import urn
 from hub.config import Account
 
@@ -60,12 +60,7 @@ def _api(value: Any) -> str:
     return http.complaint(value, allow_private=True) or ""
 
 
-def _flag(value: Any) -> str:
-    return "" if isinstance(value, bool) else "must be true or false"
-
-
-# setting -> what is wrong with its value, "" where nothing is
-KNOWN: Mapping[str, Callable[[Any], str]] = {
+KNOWN: checking.Known = {
     "account_sid": _matches(_ACCOUNT, "must be the Account SID: AC and 32 hexadecimal digits"),
     "messaging_service_sid": _matches(
         _SERVICE, "must be a messaging service's SID: MG and 32 hexadecimal digits"
@@ -76,19 +71,12 @@ KNOWN: Mapping[str, Callable[[Any], str]] = {
     "backfill_first_s": _seconds,
     "api": _api,
 }
-SMS: Mapping[str, Callable[[Any], str]] = {**KNOWN, "mms": _flag}
+SMS: checking.Known = {**KNOWN, "mms": checking.flag}
 
 
-def complaints(account: Account, known: Mapping[str, Callable[[Any], str]]) -> list[str]:
+def complaints(account: Account, known: checking.Known) -> list[str]:
     """One sentence each."""
-    found = [
-        f"{account.connector} has no setting {str(name)[:60]!r}"
-        for name in account.settings
-        if name not in known
-    ]
-    for name, wrong in known.items():
-        if name in account.settings and (words := wrong(account.settings[name])):
-            found.append(f"{name} {words}")
+    found = checking.complaints(account, known)
     if "account_sid" not in account.settings:
         found.append("account_sid is missing: the Account SID from Twilio's console, AC…")
     if account.address is not None:
