@@ -144,7 +144,8 @@ class Fetcher:
         """It goes to quarantine with what can be had of it, and the others go on."""
         raw = bytes(trouble.have)
         if not raw and trouble.tries == TRIES:
-            trouble.tries += 1  # the next turn asks no more, should asking for the header end the connection too
+            # Should asking for the header end the connection too, the next turn asks no more.
+            trouble.tries += 1
             try:
                 raw = session.head(uid)
             except NotDone:
