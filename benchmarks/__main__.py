@@ -98,8 +98,8 @@ def page(results: dict[str, Any]) -> str:
             "The SMS, Telegram and WhatsApp figures of `accept` are the medians of seven runs with others on the"
             " machine (SMS 2.16 to 2.90, Telegram 1.73 to 2.42, WhatsApp 28 to 51 µs), beside a `cpu_ratio` of 1.98 in"
             " the same runs. Verified and read alone, an SMS costs 23 µs where our webhook's JSON costs 12 and an"
-            " update 13: its form has 19 fields, which are read and sorted (9 µs) for an HMAC over all of them (2 µs). In a"
-            " WhatsApp batch 13 of a message's microseconds are the reading; each also says which phone and which"
+            " update 13: its form has 19 fields, which are read and sorted (9 µs) for an HMAC over all of them (2 µs)."
+            " In a WhatsApp batch 13 of a message's microseconds are the reading; each also says which phone and which"
             " business-scoped id belong together, which is an event of its own.",
             "",
             *(table(name, result) for name, result in ordered.items()),
