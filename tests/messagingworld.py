@@ -54,13 +54,16 @@ class MessagingWorld:
     lines: dict[str, Line]
 
     async def settle(self) -> None:
-        """Everything said has reached everybody, and what the providers tell of it has come in."""
-        for _ in range(2):
+        """Everything said has reached everybody, and what the providers tell of it has come in (bounded)."""
+        for _ in range(20):
             await self.hub.settle()
+            known = self.hub.journal.next_seq
             await self.twilio.settled()
             await self.telegram.settled()
             await self.graph.settled()
-        await self.hub.settle()
+            if self.hub.journal.next_seq == known:
+                return
+        raise AssertionError("the providers do not come to rest")
 
     async def passes(self, **time: float) -> None:
         """Time goes by for the hub and the providers, and everything does what it does by then."""
