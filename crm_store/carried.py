@@ -87,10 +87,10 @@ _ANSWERS = """
     WHERE o.identity_id = :identity AND o.id > :after AND o.account = :account AND o.direction = 'out'
       AND o.in_reply_to = :external_id AND d.state NOT IN ('failed', 'cancelled', 'opted_out')
 """
-_FORMS = """
-    SELECT account, external_id, form FROM interactions
-    WHERE account = :account AND external_id {texts} AND direction = 'in'
-"""
+_FORMS = f"""
+    SELECT i.account, i.external_id, i.form, {_SAID_AT} FROM interactions i
+    WHERE i.account = :account AND i.external_id {{texts}} AND i.direction = 'in'
+"""  # noqa: S608
 
 
 def heard(tx: Connection, identities: Iterable[int]) -> dict[tuple[int, str], Heard]:
@@ -137,10 +137,10 @@ def in_private(tx: Connection, identity_id: int, account: str, comment: Answered
     return any(not unpack(carries).public for (carries,) in found)
 
 
-def forms(tx: Connection, names: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], str]:
-    """(account, provider's id) -> what it was, for messages of customers; a statement an account."""
+def forms(tx: Connection, names: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], tuple[str, int]]:
+    """(account, provider's id) -> what a customer's message was, and when it was said; a statement an account."""
     return {
-        (account, external_id): form
+        (account, external_id): (form, at_us)
         for account, ids in sorted(names.items())
-        for _, external_id, form in rows(tx, _FORMS, account=account, texts=sorted(set(ids)))
+        for _, external_id, form, at_us in rows(tx, _FORMS, account=account, texts=sorted(set(ids)))
     }

@@ -131,9 +131,9 @@ class Claimed(msgspec.Struct, frozen=True):
     attachments: tuple[Attachment, ...] = ()
     references: tuple[str, ...] = ()  # of a mail: what was said before, the newest first
     cc: tuple[str, ...] = ()
-    heard: carried.Heard | None = (
-        None  # what the customer said last over this account; not asked of plain channels
-    )
+    # What the customer said last over this account; not asked of plain channels. at_us: whence its window counts: of
+    # what is answered where that was said in public, else of their last word to us alone (0: never).
+    heard: carried.Heard | None = None
     answers: str = "message"  # the form of what `in_reply_to` names
     quoted: Quoted | None = None  # of a mail: what it answers
 
@@ -273,7 +273,14 @@ def _with_heard(tx: Connection, talks: Sequence[Claimed]) -> dict[int, Claimed]:
     found = {}
     for talk in talks:
         heard = last.get((talk.identity_id, talk.account))
-        form = forms.get((talk.account, talk.in_reply_to or ""), heard.form if heard else "message")
+        newest = (heard.form, heard.at_us) if heard else ("message", 0)
+        form, at_us = forms.get((talk.account, talk.in_reply_to or ""), newest)
+        if heard is not None and form in carried.PUBLIC_FORMS:  # its own time counts
+            heard = msgspec.structs.replace(heard, at_us=at_us)
+        elif (
+            heard is not None and heard.form in carried.PUBLIC_FORMS
+        ):  # a comment opens no window for messages
+            heard = msgspec.structs.replace(heard, at_us=heard.direct_at_us or 0)
         found[talk.id] = msgspec.structs.replace(talk, heard=heard, answers=form)
     return found
 

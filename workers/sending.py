@@ -139,14 +139,19 @@ def refusal(delivery: Claimed, limits: Limits, now: datetime) -> Outcome | None:
         return no(SendCode.MESSAGE_INVALID, f"{have} characters; this channel takes {most}")
     if not limits.links and (why := _too_much(delivery, limits)):
         return no(SendCode.MESSAGE_INVALID, why)
-    window_s = limits.human_window_s or limits.window_s
+    direct = delivery.answers == "message"
+    window_s = (limits.human_window_s or limits.window_s) if direct else (limits.private_s or limits.window_s)
     carries = carried.unpack(delivery.carries)
-    in_public = carries.public and delivery.answers != "message"  # below what they said, however old it is
+    in_public = carries.public and not direct  # below what they said, however old it is
     if window_s is not None and carries.template is None and not in_public:
         heard = delivery.heard
         if heard is None or now - from_us(heard.at_us) > timedelta(seconds=window_s):
             hours = window_s / 3600
-            return no(SendCode.WINDOW_CLOSED, f"the customer has not written for {hours:g} hours")
+            why = f"the customer has not written for {hours:g} hours"
+            return no(
+                SendCode.WINDOW_CLOSED,
+                why if direct else f"what they said in public is over {hours:g} hours old",
+            )
     return None
 
 

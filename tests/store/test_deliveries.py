@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from crm_store import carried, consents, deliveries, doubts, outbox, outcomes, pauses, receipts
+from crm_store import carried, consents, deliveries, doubts, outbox, outcomes, pauses, receipts, schema
 from crm_store.db import Store
 from crm_store.schema import identities, parked_reports
 from hub.errors import NotFound
@@ -360,8 +360,32 @@ def test_what_a_delivery_carries_comes_with_what_the_customer_said_last_there(of
     assert (claimed.heard.external_id, claimed.heard.ours) == ("c9", "tel:+15559990000")
     sent = outgoing(claimed, tries=1)
     assert (sent.template, sent.choices, sent.public) == (asked.template, ("Yes", "No"), True)
-    assert (sent.ours, sent.heard_id, sent.heard_at) == ("tel:+15559990000", "c9", office.now)
+    assert (sent.ours, sent.heard_id) == ("tel:+15559990000", "c9")
     assert sent.answers == "message"  # what it answers is the conversation's newest, not the comment
+
+
+def test_a_comment_opens_no_window_and_has_its_own(office: Office) -> None:
+    """What a window counts from: their last word to us alone, or what was said in public if that is answered."""
+    account, person = "messenger/main", "messenger:77"
+    talk = office.conversation(person, account)
+    office.inbound(talk, account, external_id="m1")
+    written = office.now
+    direct = office.reply(talk, account=account, to=person)
+    office.later(days=2)
+    office.inbound(talk, account, external_id="c1", form="comment")
+    commented = office.now
+    office.later(days=1)
+    below = office.reply(talk, account=account, to=person)
+    office.later(hours=1)
+    office.inbound(talk, account, external_id="c2", form="comment")
+    with office.store.begin() as tx:
+        for delivery, answers in ((direct, "m1"), (below, "c1")):
+            d, n = schema.deliveries.c, schema.interactions
+            said = sa.select(d.interaction_id).where(d.id == delivery).scalar_subquery()
+            tx.execute(sa.update(n).where(n.c.id == said).values(in_reply_to=answers))
+        told = {one.id: outgoing(one, tries=1) for one in outbox.load(tx, [direct, below])}
+    assert (told[direct].answers, told[direct].heard_at) == ("message", written)
+    assert (told[below].answers, told[below].heard_at) == ("comment", commented)
 
 
 # ------------------------------------------------------------------------------ what did not arrive goes out anew
