@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, select
 
 from crm_store import beginning, conversations
 from crm_store.beginning import Place
+from crm_store.carried import NOTHING, Carried, heard
+from crm_store.schema import identities
 from crm_store.threads import MAIL
-from desk import replying
+from desk import replying, ways
 from desk.base import Base, Changed
 from desk.replying import Order, ReplyResult, Terms, Then
 from desk.rights import Rights
 from hub import jobs, notices
 from hub import urn as urns
-from hub.config import Account, ConversationPolicy
+from hub.clock import from_us
+from hub.config import Account, Config, ConversationPolicy
 from hub.configrouting import NORMAL
 from hub.errors import Conflict, Refused
+from hub.limits import Limits
 from hub.model import Attachment
+from router.choose import Option
 
 _NAME_CHARS = 200
 _SUBJECT_CHARS = 300
 _TEXT_CHARS = 1_000_000
+_NOT_LATELY = "free text goes only where they have written lately; an approved text can go"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +41,14 @@ class Begun:
     conversation_id: int
     number: int
     reply: ReplyResult
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sender:
+    """An account that can write first. template: only an approved text goes to who has not written there lately."""
+
+    account: Account
+    template: bool = False
 
 
 class Beginning(Base):
@@ -52,12 +67,14 @@ class Beginning(Base):
         subject: str = "",
         attachments: Sequence[Attachment] = (),
         then: Then = "leave",
+        carries: Carried = NOTHING,
     ) -> Begun:
         """Write to somebody who did not ask: a new conversation, the agent's at once, in one of their queues.
 
         to_urn: a number or mail address as people type it, or an address that has written to this account. What holds
         for every reply holds here: consent, reach, trouble, window, size; Refused says which, and nothing is written,
-        no customer either. name: of a customer nobody knows yet. Raises Conflict, with its number, where they have an
+        no customer either. carries: a template in place of the text, which goes where there is a window too; answers to
+        tap. name: of a customer nobody knows yet. Raises Conflict, with its number, where they have an
         open conversation: a reply belongs there. The same `idem_key` again gives the first result.
         """
         rights = self._rights(agent)
@@ -76,6 +93,7 @@ class Beginning(Base):
             seen_inbound=None,
             then=then,
             disposition=None,
+            carries=carries,
         )
         terms = Terms(limits=self._limits, schemes=self._schemes, undo_s=self._undo_s, now=self._clock())
         names = (_clean(name, _NAME_CHARS), _clean(subject, _SUBJECT_CHARS))
@@ -88,31 +106,40 @@ class Beginning(Base):
             )
         return begun
 
-    def senders(self, agent: str) -> tuple[Account, ...]:
-        """The accounts from which a conversation can be begun with a number or a mail address."""
+    def senders(self, agent: str) -> tuple[Sender, ...]:
+        """The accounts from which a conversation can be begun with a number or a mail address; those that take only an
+        approved text are there where there is such a text."""
         config = self._rights(agent).config
         return tuple(
-            account
+            Sender(account=account, template=limits.window_s is not None)
             for account in config.accounts.values()
             if account.enabled
             and self._schemes.get(account.connector) in urns.PUBLIC
             and (limits := self._limits.get(account.connector)) is not None
             and not limits.lacks(account.settings)
-            and limits.window_s is None
+            and (limits.window_s is None or (limits.templates and _has_approved(config, account)))
         )
 
-    def ways(self, agent: str, brand: str, addresses: Sequence[str]) -> tuple[tuple[Account, str], ...]:
-        """(account, address) of every way to write first to one of these addresses (URNs) of one brand's customer."""
-        able = [account for account in self.senders(agent) if account.brand == brand]
+    def ways(self, agent: str, brand: str, addresses: Sequence[str]) -> tuple[Option, ...]:
+        """Every way to write first to one of these addresses (URNs) of one brand's customer; those where only an
+        approved text goes (`template`) are the last."""
+        able = [one for one in self.senders(agent) if one.account.brand == brand]
         able.sort(
-            key=lambda account: account.connector != MAIL
+            key=lambda one: one.account.connector != MAIL
         )  # a form's answers go to the company's server first
-        return tuple(
-            (account, urn)
+        pairs = [
+            (one, urn)
             for urn in addresses
-            for account in able
-            if self._schemes.get(account.connector) == urns.scheme(urn)
-        )
+            for one in able
+            if self._schemes.get(one.account.connector) == urns.scheme(urn)
+        ]
+        until: dict[tuple[str, str], datetime] = {}
+        if shut := [(one.account, urn) for one, urn in pairs if one.template]:
+            with self._store.read() as tx:
+                until = _windows(tx, brand, shut, self._limits)
+        now = self._clock()
+        found = [_way(one, urn, until.get((one.account.key, urn)), now) for one, urn in pairs]
+        return tuple(sorted(found, key=lambda way: way.template))
 
     def _begin(
         self,
@@ -150,6 +177,42 @@ class Beginning(Base):
             raise Conflict("The customer has another open conversation by now; go on there.")
         reply = replying.write(tx, ids, rights, terms, replace(order, conversation_id=made))
         return Begun(conversation_id=made, number=conversations.get(tx, made).number, reply=reply)
+
+
+def _has_approved(config: Config, account: Account) -> bool:
+    return any(ways.approved_for(reply, account.key) for reply in config.replies.values())
+
+
+def _windows(
+    tx: Connection, brand: str, shut: Sequence[tuple[Account, str]], limits: Mapping[str, Limits]
+) -> dict[tuple[str, str], datetime]:
+    """(account, address) -> until when free text goes there, or went; of those who have written there."""
+    i = identities.c
+    wanted = {urn for _, urn in shut}
+    ids = {
+        row.urn: row.id
+        for row in tx.execute(select(i.id, i.urn).where(i.brand_id == brand, i.urn.in_(wanted)))
+    }
+    last = heard(tx, ids.values())
+    return {
+        (account.key, urn): from_us(said.at_us) + timedelta(seconds=window_s)
+        for account, urn in shut
+        if (said := last.get((ids.get(urn, 0), account.key))) is not None
+        and (window_s := limits[account.connector].window(account.settings)) is not None
+    }
+
+
+def _way(sender: Sender, urn: str, until: datetime | None, now: datetime) -> Option:
+    only = sender.template and (until is None or until < now)
+    return Option(
+        account=sender.account.key,
+        urn=urn,
+        title=sender.account.title,
+        speaks_for=(),
+        blocked_by=(_NOT_LATELY,) if only else (),
+        window_until=until,
+        template=only,
+    )
 
 
 def written_as(address: str) -> str:

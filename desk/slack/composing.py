@@ -144,7 +144,7 @@ def reply(
         blocks.append(quote(shown.said.text, _QUOTED))
     if shown.said is not None and shown.said.id != shown.card.last_inbound_id and shown.card.preview:
         blocks += [context("And last:"), quote(shown.card.preview, _QUOTED)]
-    blocks += [_canned()] if canned else []
+    blocks += [ready_made()] if canned else []
     blocks += [text_box(text, "Your reply"), context(count(text, picked, limits))]
     blocks[-1]["block_id"] = extras.COUNT
     blocks += _channel(choice, usable, picked)
@@ -184,7 +184,7 @@ def text_box(text: str, label: str, block_id: str | None = None, *, live: bool =
     return field_of(label, element, hint=hint, block_id=block_id, dispatch=live)
 
 
-def _canned() -> Block:
+def ready_made() -> Block:
     element = external(names.CANNED, "Search ready-made replies")
     return field_of("Ready-made", element, optional=True, dispatch=True)
 
@@ -361,11 +361,11 @@ def with_text(
         if action in (names.TEXT, names.CANNED) or (action == names.CHOICES and choices):
             fresh = _fresh(block)
             blocks[place] = (
-                text_box(text, "Your reply", fresh)
+                text_box(text, block["label"]["text"], fresh)
                 if action == names.TEXT
                 else extras.taps_input("\n".join(choices), fresh)
                 if action == names.CHOICES
-                else _canned() | {"block_id": fresh}
+                else ready_made() | {"block_id": fresh}
             )
     state = copy.deepcopy(dict(view.get("state") or {}))
     state.setdefault("values", {})["text.put"] = {names.TEXT: {"value": text}}
@@ -388,6 +388,6 @@ def with_ready(
     blocks: list[Block] = copy.deepcopy(list(view.get("blocks") or ()))
     for place, block in enumerate(blocks):
         if (block.get("element") or {}).get("action_id") == names.CANNED:
-            blocks[place] = _canned() | {"block_id": _fresh(block)}
+            blocks[place] = ready_made() | {"block_id": _fresh(block)}
     new = {**_again(view, blocks), "private_metadata": meta}
     return changed({**new, "state": view.get("state") or {}}, limits, ready) or new

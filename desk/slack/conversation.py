@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 
 from crm_store import presence, views
 from crm_store.views import Card
+from desk import words
 from desk.rights import rights
-from desk.slack import blocks, look, modals, names, reply, thread
+from desk.slack import blocks, extras, look, modals, names, reply, thread
 from desk.slack.blocks import Block, View
 from desk.slack.context import SlackDesk
 from desk.slack.look import Shown
@@ -20,6 +21,7 @@ from desk.web.forms import may_see
 from desk.web.why import explained
 from hub.config import Agent
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable
+from router.choose import Option
 
 T = TypeVar("T")
 
@@ -288,31 +290,43 @@ async def history(press: Press) -> None:
 def new_view(desk: SlackDesk, agent: Agent, to: str = "") -> View:
     """The modal that begins a conversation, by what can write first."""
     config = desk.config()
-    able = {account.key: account for account in desk.actions.senders(agent.key)}
+    able = {one.account.key: one for one in desk.actions.senders(agent.key)}
     leads = rights(config, agent.key).leads
     queues = [key for key in config.queues if leads or key in agent.queues]
     queues.sort(key=lambda key: key not in agent.queues)
     return modals.new(
-        replace(config, accounts=able),
+        replace(config, accounts={key: one.account for key, one in able.items()}),
         desk.limits,
         queues=queues,
         meta=About().text(),
         says={modals.TO: to},
+        templates=[key for key, one in able.items() if one.template],
     )
 
 
 async def began(press: Press) -> None:
     """The first message stands in the store, and the conversation is the agent's, before the modal closes."""
     meta, says = about(press.view), modals.values(press.view)
+    queue, sender = str(says.get(names.QUEUE) or ""), extras.chosen(says.get(names.CHANNEL))
+    way = Option(
+        account=sender.account,
+        urn=str(says.get(modals.TO) or ""),
+        title=words.channel(sender.account),
+        speaks_for=(),
+        blocked_by=(),
+        template=sender.template,
+    )
+    text, carries = reply.composed(press, queue, way)
     await press.do(
         press.desk.actions.begin,
         press.agent.key,
-        str(says.get(names.QUEUE) or ""),
-        str(says.get(names.CHANNEL) or ""),
-        str(says.get(modals.TO) or ""),
-        reply.written(says),
+        queue,
+        sender.account,
+        way.urn,
+        text,
         idem_key=f"slack:{meta.key}",
         name=str(says.get(modals.NAME) or ""),
+        carries=carries,
     )
 
 

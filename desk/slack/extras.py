@@ -62,6 +62,11 @@ def chosen(value: str | None) -> Chosen:
     return Chosen(account, "t" in marks, "p" in marks)
 
 
+def sender(account: str, template: bool) -> str:
+    """The value of an account that writes first, to an address that is typed beside it; `chosen` reads it."""
+    return f"{account}||t" if template else account
+
+
 def bare(value: str) -> str:
     """A way's value without its flags."""
     front, _, marks = value.rpartition("|")

@@ -7,7 +7,7 @@ https://docs.slack.dev/surfaces/modals
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,12 +41,14 @@ from desk.slack.composing import (
     count_for,
     ended,
     external,
+    ready_made,
     reply,
     text_box,
     values,
     way,
     with_text,
 )
+from desk.slack.extras import refit, sender
 from desk.slack.look import Shown
 from desk.slack.reading import found, history, why
 from desk.slack.text import line
@@ -234,12 +236,19 @@ def new(
     meta: str = "",
     says: Mapping[str, Any] | None = None,
     notice: str = "",
+    templates: Collection[str] = (),
 ) -> View:
     """Begin a conversation: to whom, by which account, in which of the agent's queues, what. says: what `values` said
-    before, to be put there again."""
+    before, to be put there again. templates: the accounts that take only an approved text; with one of them a
+    ready-made reply can be picked."""
     said = {key: str(value) for key, value in (says or {}).items() if value}
     able = [one for one in config.accounts.values() if _can_begin(one, limits)]
-    accounts = [option(one.title, one.key) for one in able if len(one.key) <= OPTION_VALUE_CHARS]
+    accounts = [
+        option(one.title, sender(one.key, only), "approved texts only" if only else "")
+        for one in able
+        if len(one.key) <= OPTION_VALUE_CHARS - 3
+        for only in (one.key in templates,)
+    ]
     mine = [one for one in queue_options(config) if one["value"] in queues]
     to = _line(TO, "+44 20 7946 0000, ann@example.com", 300, said)
     blocks = [*above(notice), field_of("To", to, hint="A number or a mail address.")]
@@ -249,10 +258,14 @@ def new(
         return modal(names.NEW_VIEW, "New conversation", blocks, meta, close="Close")
     by = menu(names.CHANNEL, "Channel", accounts, said.get(names.CHANNEL) or accounts[0]["value"])
     queue = menu(names.QUEUE, "Queue", mine, said.get(names.QUEUE) or mine[0]["value"])
-    blocks += [field_of("By", by), field_of("In the queue", queue)]
+    blocks += [field_of("By", by, dispatch=bool(templates)), field_of("In the queue", queue)]
     message = text_box(said.get(names.TEXT, ""), "Your message", live=False)
     message["element"]["focus_on_load"] = False  # the address comes first
-    return modal(names.NEW_VIEW, "New conversation", [*blocks, message], meta, "Send")
+    blocks += [ready_made(), message] if templates else [message]
+    if templates:
+        first = by.get("initial_option") or {}
+        blocks = refit(blocks, {names.CHANNEL: first.get("value")}, limits, None)
+    return modal(names.NEW_VIEW, "New conversation", blocks, meta, "Send")
 
 
 def _can_begin(account: Account, limits: Mapping[str, Limits]) -> bool:

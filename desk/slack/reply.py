@@ -139,7 +139,7 @@ async def changed(press: Press) -> None:
     when its writer pauses.
     """
     await press.ack()
-    if press.view.get("callback_id") != names.REPLY_VIEW:
+    if press.view.get("callback_id") not in (names.REPLY_VIEW, names.NEW_VIEW):
         return
     if press.action == names.TEXT:
         typing, modal, mine = _typing.setdefault(press.desk.client, {}), str(press.view["id"]), object()
@@ -188,7 +188,8 @@ def canned_options(desk: SlackDesk, body: Mapping[str, Any]) -> list[dict[str, A
     view = body.get("view") or {}
     way = extras.chosen(modals.values(view).get(names.CHANNEL))
     only_for = way.account if way.template else None
-    return modals.canned_options(desk.config(), about(view).queue, str(body.get("value") or ""), only_for)
+    queue = about(view).queue or str(modals.values(view).get(names.QUEUE) or "")  # a new one is in a menu
+    return modals.canned_options(desk.config(), queue, str(body.get("value") or ""), only_for)
 
 
 # ----------------------------------------------------------------------------------------------------------- sending
@@ -198,7 +199,7 @@ async def sent(press: Press) -> dict[str, Any] | None:
     """Send was pressed: the reply stands in the store before the modal closes."""
     meta, says = about(press.view), modals.values(press.view)
     way = await _way(press, meta.conversation, says.get(names.CHANNEL))
-    text, carries = _composed(press, meta, says, way)
+    text, carries = composed(press, meta.queue, way)
     attached = await _files(press, way, list(says.get(names.FILES) or ()), meta)
     sending = press.do(
         _send,
@@ -225,8 +226,9 @@ async def sent(press: Press) -> dict[str, Any] | None:
     }
 
 
-def _composed(press: Press, meta: About, says: Mapping[str, Any], way: Option | None) -> tuple[str, Carried]:
-    """The words, and what goes with them. Raises Wrong, Refused."""
+def composed(press: Press, queue: str, way: Option | None) -> tuple[str, Carried]:
+    """The words of a modal, and what goes with them. Raises Wrong, Refused."""
+    meta, says = about(press.view), modals.values(press.view)
     try:
         choices = ways.taps(str(says.get(names.CHOICES) or ""))
     except Refused as error:
@@ -240,7 +242,7 @@ def _composed(press: Press, meta: About, says: Mapping[str, Any], way: Option | 
         choices=choices,
         public=says.get(names.PUBLIC) == extras.PUBLIC,
     )
-    return ways.composed(typed, press.desk.config(), meta.queue, way)
+    return ways.composed(typed, press.desk.config(), queue, way)
 
 
 def _elsewhere(press: Press, meta: About, says: Mapping[str, Any], closed: WindowClosed) -> View:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from crm_store import views
 from desk.replying import TROUBLES
-from desk.web import forms, lists, render
+from desk.web import forms, lists, render, writing
 from desk.web.context import AGENT, DESK, Need, Route, leads
 from hub.errors import Conflict, NotFound, Refused
 
@@ -40,6 +40,7 @@ async def _page(
         await _view(request, forms.query_number(request, "before")), request.app[DESK], request[AGENT],
     )  # fmt: skip
     ways = await desk.do(desk.actions.ways, agent.key, view.customer.brand, _open(view))
+    queues, typed = lists.queues_of(desk, agent), typed or {}
     return render.html(
         request,
         "customer.html",
@@ -47,9 +48,9 @@ async def _page(
         view=view,
         person=view.customer,
         error=error,
-        ways=[(f"{account.key} {urn}", account, urn) for account, urn in ways],
-        queues=lists.queues_of(desk, agent),
-        typed=typed or {},
+        form=writing.first(desk, ways, queues, typed),
+        queues=queues,
+        typed=typed,
         back_to=f"/customers/{view.customer.id}" if request.method == "POST" else "",
     )
 
@@ -66,21 +67,29 @@ async def begin(request: web.Request) -> web.StreamResponse:
     try:
         if urn not in _open(view):
             raise Refused("Choose one of the addresses that can be written to.")
+        queue = await forms.words(request, "queue")
+        ways = await desk.do(desk.actions.ways, agent, view.customer.brand, [urn])
+        way = next((one for one in ways if one.account == account), None)
+        if way is None:
+            raise Refused("That way is not open any more; choose another.")
+        text, carries = await writing.begun(request, queue, way)
         begun = await desk.do(
             desk.actions.begin,
             agent,
-            await forms.words(request, "queue"),
+            queue,
             account,
             urn,
-            await forms.field(request, "text"),
+            text,
             idem_key=await forms.idem_key(request),
             subject=await forms.words(request, "subject", 300),
             attachments=await forms.files(request),
             then="wait",
+            carries=carries,
         )
     except (Conflict, Refused) as error:
         form = await request.post()
         typed = {name: str(form.get(name, "")) for name in ("way", "queue", "subject", "text")}
+        typed |= await writing.typed_in(request)
         return await _page(request, 409 if isinstance(error, Conflict) else 403, str(error), typed)
     raise forms.see_other(f"/conversations/{begun.number}", "replied")
 

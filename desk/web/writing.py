@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from desk.ways import Written
 from desk.web import forms
 from desk.web.context import AGENT, DESK, WebDesk
 from hub.config import CannedReply
+from hub.errors import Refused
 from hub.limits import Limits
 from hub.text import GSM, GSM_TWO
 from hub.urn import channel_of
@@ -95,6 +97,33 @@ def form(desk: WebDesk, card: Card, choice: Choice | None, typed: dict[str, str]
     )
 
 
+def first(desk: WebDesk, able: Sequence[Option], queues: Iterable[str], typed: dict[str, str]) -> Form:
+    """What the form of a first message offers. able: `Actions.ways`; queues: those that this agent may begin it in."""
+    limits, mine = desk.actions.limits, set(queues)
+    menu = tuple(
+        Way(
+            option=one,
+            value=f"{one.account} {one.urn}",
+            channel=words.channel(one.account or ""),
+            limits=limits.get(channel_of(one.account or "")),
+        )
+        for one in able
+    )
+    offered = tuple(
+        one for one in desk.config().replies.values() if not one.queues or mine.intersection(one.queues)
+    )
+    return Form(
+        ways=menu,
+        chosen=next((way for way in menu if way.value == typed.get("way")), next(iter(menu), None)),
+        ready=offered,
+        picked=next((one for one in offered if one.key == typed.get("ready")), None),
+        places=tuple((typed.get("places") or "").split("\n")) if typed.get("places") else (),
+        asked="",
+        taps=False,
+        public=False,
+    )
+
+
 def _approved(can: list[Way], picked: CannedReply, card: Card) -> Way | None:
     """`?ready=` of a reply that can go where they came from, though nothing else can."""
     fits = [way for way in can if way.option.template and ways.approved_for(picked, way.option.account)]
@@ -144,6 +173,20 @@ async def ordered(request: web.Request, card: Card, cc: tuple[str, ...] | None) 
         )
     text, carries = ways.composed(written, desk.config(), card.queue, way)
     return Ordered(text=text, account=account or None, to=to or None, carries=carries)
+
+
+async def begun(request: web.Request, queue: str, way: Option) -> tuple[str, Carried]:
+    """A first message as `Actions.begin` wants it. Raises Refused."""
+    config = request.app[DESK].config()
+    written = Written(
+        text=await forms.field(request, "text"),
+        ready=await forms.words(request, "ready", 80),
+        places=await _places(request),
+    )
+    reply = config.replies.get(written.ready)
+    if reply is not None and reply.queues and queue not in reply.queues:
+        raise Refused(f"“{reply.title}” is not offered in the queue {words.queue(config, queue)}.")
+    return ways.composed(written, config, queue, way)
 
 
 def instead(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import pytest
 from sqlalchemy import func, select
 
 from crm_store import consents, reports, views
+from crm_store.carried import Carried, unpack
 from crm_store.schema import assignments, customers, deliveries
 from crm_store.schema import conversations as conversations_table
-from hub.config import ConversationPolicy
+from desk.replying import WindowClosed
+from hub.config import ConversationPolicy, Quiet
 from hub.errors import Conflict, Refused
-from hub.model import ConsentChanged
+from hub.model import Attachment, ConsentChanged, Template
+from tests.desk import messaging
+from tests.desk.messaging import TEL, Messaging
 from tests.desk.room import Room, make
 from tests.store.people import CONFIG, Office, at_once
 
@@ -146,7 +151,7 @@ def test_what_may_not_be_sent_leaves_no_trace(office: Office, act: Any) -> None:
 
 
 def test_which_accounts_can_write_first(act: Any) -> None:
-    assert [account.key for account in act.senders("bo")] == ["mail/main", "mail/other"]
+    assert [one.account.key for one in act.senders("bo")] == ["mail/main", "mail/other"]
 
 
 def test_nobody_waits_for_our_first_answer(office: Office, act: Any) -> None:
@@ -157,6 +162,93 @@ def test_nobody_waits_for_our_first_answer(office: Office, act: Any) -> None:
     with office.store.read() as tx:
         [sales] = reports.queues(tx, CONFIG, office.now.replace(hour=0), office.now, office.now)
     assert (sales.opened, sales.late) == (1, 0)
+
+
+# ------------------------------------------------------------------------- where a window lets nothing else through
+
+MORNING = Quiet(start=time(9), to=time(12), timezone="UTC")
+SHIPPED = Template(name="order_shipped", language="en", parameters=("7", "Monday"))
+READS = "Your order 7 is on its way and should reach you on Monday."
+
+
+@pytest.fixture
+def talks(store: Any, tmp_path: Path) -> Messaging:
+    return messaging.make(store, tmp_path / "blobs")
+
+
+def sends(room: Messaging, to: str = TEL, **more: Any) -> Any:
+    order: dict[str, Any] = {"idem_key": "k", "carries": Carried(template=SHIPPED), **more}
+    return room.actions.begin("bo", "general", "whatsapp/main", to, READS, **order)
+
+
+def test_a_template_begins_a_conversation_over_a_channel_with_a_window(talks: Messaging) -> None:
+    with pytest.raises(WindowClosed, match=r"only within 24 hours.*approved template"):
+        sends(talks, carries=Carried())
+    begun = sends(talks, name="Ann")
+    made = talks.delivery_of(begun.number)
+    assert (made.account, made.to_urn, made.state) == ("whatsapp/main", TEL, "held")
+    assert unpack(made.carries) == Carried(template=SHIPPED)
+    assert sends(talks).reply.delivery_id == begun.reply.delivery_id, "the same press"
+    with talks.store.read() as tx:
+        [entry] = views.conversation(tx, begun.conversation_id).history.entries
+    assert entry.text == READS
+    talks.later(minutes=5)
+    assert talks.writes(TEL, "thanks!", account="whatsapp/main") == begun.number
+    talks.actions.reply(begun.conversation_id, "bo", "You are welcome", idem_key="2")
+
+
+def test_with_a_template_the_same_holds_as_for_every_first_message(talks: Messaging) -> None:
+    gone = ConsentChanged(
+        account="whatsapp/main", event_key="c1", received_at=talks.now, urn="tel:+447700900999", granted=False,
+    )  # fmt: skip
+    talks.store.run(
+        lambda tx: consents.apply(tx, talks.store.ids, [gone], lambda _: "main", "customer", talks.now)
+    )
+    file = Attachment(sha256="a" * 64, content_type="image/png", size_bytes=10, name="a.png")
+    for more, why in (
+        ({"to": "+44 7700 900999"}, "opted out"),
+        ({"to": "ann@example.com"}, "has never written to WhatsApp"),
+        ({"attachments": (file,)}, "No file goes with an approved text"),
+        ({"carries": Carried(template=SHIPPED, public=True)}, "no public place"),
+    ):
+        with pytest.raises(Refused, match=why):
+            sends(talks, **more)
+    with pytest.raises(Refused, match="Text messages has no templates"):
+        talks.actions.begin(
+            "bo", "general", "sms_twilio/uk", TEL, READS, idem_key="k", carries=Carried(template=SHIPPED)
+        )
+    account = replace(talks.config.accounts["whatsapp/main"], quiet=MORNING)
+    talks.config = replace(talks.config, accounts={**talks.config.accounts, "whatsapp/main": account})
+    with pytest.raises(Refused, match="quiet hours until 12:00 UTC"):
+        sends(talks)
+    with talks.store.read() as tx:
+        assert tx.execute(select(func.count()).select_from(conversations_table)).scalar_one() == 0
+
+
+def test_accounts_with_a_window_are_offered_where_a_text_is_approved(talks: Messaging) -> None:
+    offered = {one.account.key: one.template for one in talks.actions.senders("bo")}
+    assert offered == {
+        "webhook/main": False, "mail/support": False, "whatsapp/main": True, "sms_twilio/uk": False,
+    }  # fmt: skip
+    plain = {key: replace(one, approved={}) for key, one in talks.config.replies.items()}
+    with_none = replace(talks.config, replies=plain)
+    talks.config, full = with_none, talks.config
+    assert "whatsapp/main" not in {one.account.key for one in talks.actions.senders("bo")}
+    talks.config = full
+
+
+def test_free_text_is_a_way_again_while_their_window_is_open(talks: Messaging) -> None:
+    def ways() -> list[tuple[str | None, bool]]:
+        return [(one.account, one.template) for one in talks.actions.ways("bo", "main", [TEL])]
+
+    assert ways() == [("sms_twilio/uk", False), ("whatsapp/main", True)], "what takes free text first"
+    number = talks.claimed(TEL, "hello", "whatsapp/main")
+    talks.actions.close(talks.id_of(number), "bo")
+    assert ways() == [("whatsapp/main", False), ("sms_twilio/uk", False)]
+    assert sends(talks, carries=Carried()).number != number
+    talks.later(days=1, minutes=1)
+    assert ways() == [("sms_twilio/uk", False), ("whatsapp/main", True)]
+    assert talks.actions.ways("bo", "main", ["instagram:178414"]) == ()
 
 
 @pytest.fixture

@@ -312,3 +312,43 @@ def test_what_customers_send_besides_text(room: Messaging, address: str, page: A
     assert Path(got.value.path()).read_bytes() == b'{"type":"hologram"}'
     assert outside == []
     shot(page, "kinds")
+
+
+def test_a_first_message_by_a_channel_with_a_window_is_an_approved_text(
+    room: Messaging, address: str, page: Any
+) -> None:
+    number = room.claimed(TEL, "hello", "whatsapp/main")
+    room.actions.close(room.id_of(number), "bo")
+    room.later(days=3)
+    enter(page, room, address, "bo")
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    page.goto(f"{address}/customers/{room.customer_of(number)}")
+    page.click("#begin summary")
+    assert page.locator("#channel option").all_inner_texts() == [
+        "+44 7700 900123 · by Text messages",
+        "+44 7700 900123 · by WhatsApp (approved texts only)",
+    ]
+    page.fill("#reply-text", "Is it there?")
+    page.select_option("#channel", f"whatsapp/main {TEL}")
+    assert page.locator("#reply-text").is_disabled()
+    assert page.locator("#only-said").is_visible()
+    offered = page.eval_on_selector_all("#ready option:not([disabled])", "all => all.map(o => o.value)")
+    assert offered == ["", "shipped"]
+    page.click("#begin-send")
+    assert page.input_value("#reply-text") == "Is it there?", "the browser asks for a ready-made reply first"
+    page.select_option("#ready", "shipped")
+    page.fill("#ready-shipped [data-place='1']", "88213")
+    page.click("#begin-send")
+    assert "has 2 places to fill" in page.inner_text("[role=alert]")
+    assert page.input_value("#channel") == f"whatsapp/main {TEL}"
+    assert page.input_value("#ready-shipped [data-place='1']") == "88213"
+    page.fill("#ready-shipped [data-place='2']", "Monday")
+    shot(page, "first-template")
+    page.click("#begin-send")
+    page.wait_for_url("**/conversations/*")
+    begun = room.delivery_of(int(page.url.split("/")[-1].partition("?")[0]))
+    assert unpack(begun.carries).template == Template(
+        name="order_shipped", language="en", parameters=("88213", "Monday")
+    )
+    assert "as the template “order_shipped” (en)" in page.inner_text(".history")
+    shot(page, "first-template-sent")

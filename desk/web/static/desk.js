@@ -232,8 +232,8 @@
     if (event.target.closest?.("#help button")) $("#help").close();
   });
   document.addEventListener("change", (event) => {
-    const channel = event.target.closest?.("#channel");
-    if (channel) $("#channel-because").textContent = channel.selectedOptions[0].dataset.why || "as you chose";
+    const channel = event.target.closest?.("#channel"), because = $("#channel-because");
+    if (channel && because) because.textContent = channel.selectedOptions[0].dataset.why || "as you chose";
   });
 
   // A form is sent once: the key in it makes a second one harmless, this keeps it from being tried.

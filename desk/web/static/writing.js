@@ -19,7 +19,7 @@ function segments(text, gsm, two) {
 (() => {
   const $ = (query, root = document) => root.querySelector(query);
   const $$ = (query, root = document) => [...root.querySelectorAll(query)];
-  const form = () => $("#panel-reply");
+  const form = () => $("#panel-reply, #begin-form");  // a reply's, or a first message's
   const say = (place, text) => { if (place) { place.textContent = text; place.hidden = !text; } };
   const way = () => $("#channel")?.selectedOptions[0];
   const only = () => way()?.dataset.template !== undefined;  // nothing but an approved text goes this way
@@ -65,12 +65,15 @@ function segments(text, gsm, two) {
     box.disabled = only();
     box.title = only() ? "Only an approved text goes this way now" : "";
     $("#only-said").hidden = !only() || Boolean(picked());
+    const queue = $("#begin-queue")?.value;
     for (const one of menu?.options || []) {
-      const fits = !only() || !one.value || (one.dataset.approved || "").split(" ").some((name) =>
-        name && (name === way().dataset.account || name === way().dataset.account.split("/")[0]));
+      const here = !queue || !one.dataset.queues || one.dataset.queues.split(" ").includes(queue);
+      const fits = here && (!only() || !one.value || (one.dataset.approved || "").split(" ").some((name) =>
+        name && (name === way().dataset.account || name === way().dataset.account.split("/")[0])));
       one.disabled = one.hidden = !fits;
     }
     if (menu && menu.selectedOptions[0]?.disabled) { menu.value = ""; pick(""); }
+    if (menu && queue) menu.required = only();  // a first message has nothing else to send
     if (where) {
       where.hidden = where.disabled = way()?.dataset.public === undefined;
       if (where.hidden) $("input[value='']", where).checked = true;
@@ -108,7 +111,7 @@ function segments(text, gsm, two) {
     if (set || event.target.id === "reply-text") sms();
   });
   document.addEventListener("change", (event) => {
-    if (event.target.id === "channel") shape();
+    if (["channel", "begin-queue"].includes(event.target.id)) shape();
     if (event.target.id !== "ready") return;
     if (only()) shape();  // it may have come to that while one wrote
     const one = event.target.selectedOptions[0];

@@ -259,6 +259,11 @@ def test_a_new_conversation_is_not_begun_in_a_chat() -> None:
     assert accounts == ["sms_twilio/uk", "mail/support", "whatsapp/main"]
     assert block(view, modals.TO)["element"]["initial_value"] == "+44"
     assert block(view, names.TEXT)["element"]["initial_value"] == "hi"
+    only = modals.new(CONFIG, LIMITS, queues=("billing",), templates=("whatsapp/main",))
+    check_view(only)
+    accounts = [one["value"] for one in block(only, names.CHANNEL)["element"]["options"]]
+    assert accounts == ["sms_twilio/uk", "mail/support", "whatsapp/main||t"]
+    assert block(only, names.CANNED)
     none = modals.new(CONFIG, LIMITS, queues=())
     assert "submit" not in none
     check_view(none)

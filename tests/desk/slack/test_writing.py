@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from crm_store.schema import conversations
 from desk.slack import names
 from hub import configfiles
 from hub.model import Template
@@ -192,3 +194,48 @@ async def test_where_they_asked_to_be_answered_is_noted_from_the_cards_menu(offi
     await bo.clicks(office.channel, await office.card_again(talk), names.MORE, f"{names.ASKED}:{talk}")
     assert await bo.submits({names.CHANNEL: "any"}) is None
     assert office.actions.choices(talk).winner.account == "whatsapp/main"
+
+
+async def test_a_first_message_by_a_channel_with_a_window_is_an_approved_text(office: Pressing) -> None:
+    bo = office.bo
+    await bo.commands(names.COMMAND, "new +44 7700 900123", office.channel)
+    view = bo.views[-1]
+    assert sorted(values_of(view, names.CHANNEL)) == [
+        "mail/support", "sms_twilio/uk", "webhook/main", "whatsapp/main||t",
+    ]  # fmt: skip
+    assert [one["value"] for one in await bo.searches(names.CANNED, "")] == ["hello", "shipped", "rate"]
+    await bo.clicks_modal(names.CHANNEL, "whatsapp/main||t")
+    await office.settles()
+    assert "Only an approved text goes by WhatsApp now" in shown(bo.views[-1].blocks)
+    await bo.submits({names.TEXT: "Is it there?"})
+    assert "takes a reply only within 24 hours" in "".join(bo.views[-1].errors.values())
+    assert [one["value"] for one in await bo.searches(names.CANNED, "")] == ["shipped"]
+    await bo.clicks_modal(names.CANNED, "shipped")
+    await office.settles()
+    for place, words in (("place_1", "88213"), ("place_2", "Monday")):
+        await bo.enters(place, words)
+        await office.settles()
+    reads = "Your order 88213 is on its way and should reach you on Monday."
+    assert reads in shown(bo.views[-1].blocks)
+    assert await bo.presses_submit() is None
+    with office.room.store.read() as tx:
+        [talk] = tx.execute(select(conversations.c.id)).scalars()
+    [sent] = office.replies(talk)
+    assert (sent.text, sent.delivery.account) == (reads, "whatsapp/main")
+    assert sent.delivery.carries.template == Template(
+        name="order_shipped", language="en", parameters=("88213", "Monday")
+    )
+
+
+async def test_a_ready_made_reply_is_put_into_a_first_message(office: Pressing) -> None:
+    bo = office.bo
+    await bo.commands(names.COMMAND, "new ann@example.com", office.channel)
+    await bo.clicks_modal(names.CHANNEL, "mail/support")
+    await bo.searches(names.CANNED, "")
+    await bo.clicks_modal(names.CANNED, "hello")
+    await office.settles()
+    assert await bo.presses_submit() is None
+    with office.room.store.read() as tx:
+        [talk] = tx.execute(select(conversations.c.id)).scalars()
+    [sent] = office.replies(talk)
+    assert sent.text == "Hello, and thank you for writing. I am looking into this now."
