@@ -156,6 +156,23 @@ async def test_f12_who_is_in_doubt_decides_and_it_goes_out_once_more(w: Messagin
     assert (delivery(w, talk)[0], channel.got("Ann")) == ("sent", ["re"])
 
 
+@each(*(name for name in ALL if LINES[name].asks))
+async def test_f12_a_provider_that_cannot_be_asked_yet_is_asked_again(w: MessagingWorld) -> None:
+    """What was in doubt through an outage is settled after it, and nobody had to decide."""
+    channel = line(w)
+    w.twilio.fail("messages.list", status=503, times=3)
+    talk = await talk_of(w, "Ann")
+    channel.breaks("lost", "Ann")
+    w.hub.cleo.replies(talk, "re")
+    await w.passes(seconds=11)
+    seen = []
+    for _ in range(6):
+        await w.passes(seconds=40)
+        seen.append(delivery(w, talk)[0])
+    assert seen[0] == "unknown"
+    assert (seen[-1], channel.got("Ann")) == ("sent", ["re"])
+
+
 # ------------------------------------------------------------------------------------------------------ F13: opted out
 
 
