@@ -16,15 +16,8 @@ from typing import Any
 from connectors import CONNECTORS
 from crm_store.db import Store
 from crm_store.timeline import Entry
-from tests.messaginglines import (
-    InstagramLine,
-    Line,
-    MessengerLine,
-    Sms,
-    TelegramLine,
-    WhatsAppLine,
-    WhatsAppTwilio,
-)
+from tests.messaginglines import Line, Sms, TelegramLine, WhatsAppTwilio
+from tests.metalines import InstagramLine, MessengerLine, WhatsAppLine
 from tests.servers.graph import Graph
 from tests.servers.telegram import Telegram
 from tests.servers.twilio import Twilio

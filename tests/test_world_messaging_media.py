@@ -15,8 +15,9 @@ from crm_store.carried import Carried
 from crm_store.db import Store
 from crm_store.timeline import Entry
 from hub.model import Attachment
-from tests.messaginglines import TelegramLine, WhatsAppLine
+from tests.messaginglines import TelegramLine
 from tests.messagingworld import MessagingWorld, messaging_world
+from tests.metalines import WhatsAppLine
 
 SMS, WHATSAPP, TELEGRAM = "sms_twilio", "whatsapp", "telegram"
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"a kettle" * 40

@@ -15,8 +15,9 @@ from sqlalchemy import select
 from crm_store import schema
 from hub import failpoints
 from tests.faults.installation import Installation, until
-from tests.messaginglines import PHONES, Line, Sms, TelegramLine, WhatsAppLine, posts
+from tests.messaginglines import PHONES, Line, Sms, TelegramLine, posts
 from tests.messagingworld import channels
+from tests.metalines import WhatsAppLine
 from tests.servers.graph import Graph
 from tests.servers.telegram import Telegram
 from tests.servers.twilio import Twilio
