@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 from crm_store import delivery_states as states
 from crm_store.delivery_states import Happened, Moved, note
 from crm_store.outbox import Claimed, load
-from crm_store.receipts import lock, name_of, take_parked
+from crm_store.parked import lock, name_of
+from crm_store.receipts import take_parked
 from hub.clock import to_us
 from hub.ids import Ids
 

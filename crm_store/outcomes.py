@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from crm_store import delivery_states as states
 from crm_store.delivery_states import CODE_CHARS, PROVIDER_CODE_CHARS, Moved, put, put_events
 from crm_store.outbox import Claimed
-from crm_store.receipts import Name, lock, name_of, take_parked
+from crm_store.parked import Name, lock, name_of
+from crm_store.receipts import take_parked
 from crm_store.statements import rows, run
 from hub.clock import to_us
 from hub.ids import Ids

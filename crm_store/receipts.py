@@ -1,25 +1,23 @@
 """What providers report of our messages: set-wise, only ever forward, in any order, before or after our own commit.
 
-A report of a message that we do not know (yet) is parked in `parked_reports`; the transaction that commits a send's
-ids takes out what was parked for them. Neither may miss the other, so on PostgreSQL both first lock the names of
-the messages they speak of (advisory locks, in order); on SQLite there is one writer at a time.
+A report of a message that we do not know (yet) is parked (crm_store/parked.py); the transaction that commits a send's
+ids takes out what was parked for them. What reports make of one delivery is decided in crm_store/reported.py.
 """
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, text, tuple_, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
-from crm_store import configs, consents, pauses, threads
+from crm_store import configs, consents, parked, pauses, threads
 from crm_store import delivery_states as states
 from crm_store.delivery_states import Happened, Moved, note
+from crm_store.parked import Name, chunks, name_of
+from crm_store.reported import Delivery
 from crm_store.schema import (
     conversations,
     deliveries,
@@ -28,48 +26,13 @@ from crm_store.schema import (
     identities,
     parked_reports,
 )
-from crm_store.statements import run
 from crm_store.traces import log, touch
 from hub import urn as urns
-from hub.clock import from_us, to_us
 from hub.ids import Ids
 from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus
 
 TROUBLES = ("dead", "full")  # codes of a failure that say something of the address
-KIND = "report"  # the table also holds edits and reactions that came too early
-_LOCK_CLASS = 0x6D73  # advisory locks of ours: "ms"
-_LOCKS = 512  # names share so many locks; PostgreSQL has room for some thousands in all transactions together
-_ANY_PARKED = "SELECT id FROM parked_reports LIMIT 1"
-_CHUNK = 400  # names in one IN (...)
 _PARTS_AT_MOST = 100  # of one try; no channel splits a message into as many
-_ARRIVED = {states.DELIVERED, states.READ}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Name:
-    """What a provider, or we ourselves (`#delivery id`), call a message of ours on an account."""
-
-    account: str
-    external_id: str
-
-
-def name_of(account: str, delivery_id: int) -> Name:
-    """Our own name for a delivery: reports that carry our id are parked under it."""
-    return Name(account=account, external_id=f"#{delivery_id}")
-
-
-def lock(tx: Connection, names: Iterable[Name]) -> None:
-    """Wait until no other transaction is reporting on, or committing the ids of, any of these; held to the commit."""
-    if tx.dialect.name != "postgresql":
-        return
-    keys = sorted({zlib.crc32(f"{n.account}\n{n.external_id}".encode()) % _LOCKS for n in names})
-    if keys:
-        tx.execute(
-            text(
-                "SELECT pg_advisory_xact_lock(:class, key) FROM unnest(CAST(:keys AS integer[])) AS t (key)"
-            ),
-            {"class": _LOCK_CLASS, "keys": keys},
-        )
 
 
 def apply_reports(
@@ -85,31 +48,25 @@ def apply_reports(
     """
     if not reports:
         return []
-    lock(tx, [name for report in reports for name in _names(report)])
+    parked.lock(tx, [name for report in reports for name in parked.names(report)])
     found = _by_external_id(tx, [r for r in reports if r.external_id])
     wanted = set(found.values()) | {r.delivery_id for r in reports if r.delivery_id is not None}
     known = _lock_deliveries(tx, wanted)
     if any(report.recipient for report in reports):
         _tell_others(tx, known.values())
-    parked = []
+    early = []
     for report in reports:
         by_id = found.get((report.account, report.external_id or ""))
         delivery = known.get(by_id if by_id is not None else report.delivery_id or 0)
         if delivery is None or delivery.account != report.account or not delivery.hears(report):
-            parked.append(report)
-    _park(tx, ids, parked)
-    return _write(tx, ids, known.values(), now)
+            early.append(report)
+    parked.put(tx, ids, early)
+    return _write(tx, ids, list(known.values()), now)
 
 
 def take_parked(tx: Connection, ids: Ids, names: Iterable[Name], now: datetime) -> list[Moved]:
     """Apply what was parked under these names; the caller holds their locks and has written the parts."""
-    if run(tx, _ANY_PARKED).first() is None:  # nearly always
-        return []
-    rows = _parked(tx, list(names))
-    if not rows:
-        return []
-    tx.execute(delete(parked_reports).where(parked_reports.c.id.in_([row.id for row in rows])))
-    return apply_reports(tx, ids, [_decode(row) for row in rows], now)
+    return apply_reports(tx, ids, parked.take(tx, names), now)
 
 
 def take_late(tx: Connection, ids: Ids, now: datetime, limit: int = 500) -> list[Moved]:
@@ -121,124 +78,15 @@ def take_late(tx: Connection, ids: Ids, now: datetime, limit: int = 500) -> list
     names = {Name(account=a, external_id=e) for a, e in tx.execute(by_part.limit(limit))}
     ours = select(p.account, p.external_id).where(p.external_id.like("#%")).order_by(p.id).limit(limit)
     by_id = {int(e[1:]): a for a, e in tx.execute(ours) if e[1:].isdecimal()}
-    for chunk in _chunks(sorted(by_id)):
+    for chunk in chunks(sorted(by_id)):
         heard = select(d.id).where(
             d.id.in_(chunk), d.state.not_in((states.SENDING, states.CANCELLED)), d.attempts > 0
         )
         names |= {name_of(by_id[delivery_id], delivery_id) for delivery_id in tx.execute(heard).scalars()}
     if not names:
         return []
-    lock(tx, names)
+    parked.lock(tx, names)
     return take_parked(tx, ids, sorted(names, key=lambda n: (n.account, n.external_id)), now)
-
-
-def forget_parked(tx: Connection, before: datetime) -> int:
-    """Drop what was parked before `before`, of whatever kind; how many."""
-    return tx.execute(delete(parked_reports).where(parked_reports.c.at < before)).rowcount
-
-
-# ------------------------------------------------------------------------------------------ a delivery in memory
-
-
-@dataclass(slots=True)
-class _Delivery:
-    """A locked delivery and its parts, on which reports are played before anything is written."""
-
-    id: int
-    conversation_id: int
-    account: str
-    to_urn: str
-    state: str
-    attempts: int
-    parts: dict[int, tuple[str, str]]  # number -> (external id, state)
-    had_parts: bool
-    given_up: dict[str, int]  # external ids of tries that were repeated, and their parts' numbers
-    tries_from: datetime
-    others: frozenset[str] = frozenset()  # who may have had a copy
-    told: DeliveryReported | None = None
-    proven: bool = False  # our own id came back in a report: it went out
-    arrived: bool = False  # some of it did, by whatever report
-    mistaken: int | None = None  # the number of a part that was given up, and has arrived after all
-    delays: list[DeliveryReported] = field(default_factory=list)  # it is still on its way
-    copies: list[DeliveryReported] = field(default_factory=list)  # about somebody who was to have a copy
-
-    def hears(self, report: DeliveryReported) -> bool:
-        """Play one report. False: it must wait until the send that it speaks of has been committed."""
-        if report.recipient != self.to_urn and report.recipient in self.others:
-            if self.state != states.SENDING:
-                self.copies.append(report)
-            return self.state != states.SENDING
-        numbers = [
-            n for n, (external_id, _) in self.parts.items() if external_id == (report.external_id or None)
-        ]
-        if not numbers:
-            if report.external_id in self.given_up and self.state != states.SENDING:
-                self._recall(report)
-                return True
-            if not self._may_have_gone():
-                return False
-            self.proven = True
-            numbers = list(self.parts) if report.external_id is None else []
-            if not numbers:
-                number = max(self.parts, default=-1) + 1
-                self.parts[number] = (report.external_id or "", states.SENT)
-                numbers = [number]
-        for number in numbers:
-            external_id, state = self.parts[number]
-            self.arrived = self.arrived or {state, report.status.value} & _ARRIVED != set()
-            self.parts[number] = (external_id, states.forward(state, report.status.value))
-        if report.status is DeliveryStatus.SENT and report.detail:
-            self.delays.append(report)
-        if self.told is None or states.RANK[report.status.value] >= states.RANK[self.told.status.value]:
-            self.told = report
-        return True
-
-    def _recall(self, report: DeliveryReported) -> None:
-        """It waits to be sent anew, and what was given up has arrived after all: then it is that one that counts."""
-        if report.status.value in _ARRIVED and self.state == states.QUEUED and not self.parts:
-            name = report.external_id or ""
-            self.mistaken = self.given_up.pop(name)
-            self.parts = {0: (name, report.status.value)}
-            self.told, self.arrived, self.proven = report, True, True
-
-    def again_at(self, now: datetime, done: int) -> datetime | None:
-        """When it goes out anew, after `done` times already; None: not at all, so it has failed."""
-        told = self.told
-        if told is None or told.status is not DeliveryStatus.FAILED or done >= told.again:
-            return None
-        if self.state != states.SENT or self.arrived or len(self.parts) != 1:
-            return None
-        at = now + timedelta(seconds=told.again_s * 4**done)
-        return at if at - self.tries_from <= states.MAX_AGE else None
-
-    def _may_have_gone(self) -> bool:
-        if self.state in (states.SENDING, states.CANCELLED):
-            return False
-        return self.state not in (states.HELD, states.QUEUED) or self.attempts > 0
-
-    def becomes(self) -> str:
-        """The state after all reports."""
-        if not self.parts or self.told is None:
-            return self.state
-        now = states.whole([state for _, state in self.parts.values()])
-        if self.state in states.WENT_OUT:
-            return states.forward(self.state, now)
-        if self.proven and not (self.state in (states.FAILED, states.OPTED_OUT) and self.had_parts):
-            return now
-        return self.state
-
-
-def _names(report: DeliveryReported) -> list[Name]:
-    names = []
-    if report.external_id:
-        names.append(Name(account=report.account, external_id=report.external_id))
-    if report.delivery_id is not None:
-        names.append(name_of(report.account, report.delivery_id))
-    return names
-
-
-def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK))
 
 
 def _by_external_id(tx: Connection, reports: Sequence[DeliveryReported]) -> dict[tuple[str, str], int]:
@@ -249,7 +97,7 @@ def _by_external_id(tx: Connection, reports: Sequence[DeliveryReported]) -> dict
     c = delivery_parts.c
     found: dict[tuple[str, str], int] = {}
     for account, external_ids in sorted(by_account.items()):
-        for chunk in _chunks(sorted(external_ids)):
+        for chunk in chunks(sorted(external_ids)):
             rows = tx.execute(
                 select(c.external_id, c.delivery_id).where(c.account == account, c.external_id.in_(chunk))
             )
@@ -257,11 +105,11 @@ def _by_external_id(tx: Connection, reports: Sequence[DeliveryReported]) -> dict
     return found
 
 
-def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, _Delivery]:
+def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, Delivery]:
     """The deliveries with their parts, as they are once nobody else can change them."""
     d, p = deliveries.c, delivery_parts.c
-    found: dict[int, _Delivery] = {}
-    for chunk in _chunks(sorted(wanted)):
+    found: dict[int, Delivery] = {}
+    for chunk in chunks(sorted(wanted)):
         rows = tx.execute(
             select(
                 d.id, d.conversation_id, d.account, d.to_urn, d.state, d.attempts, d.tries_from, d.created_at
@@ -278,7 +126,7 @@ def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, _Delivery]:
         for row in rows:
             mine = {number: part for number, part in parts[row.id].items() if number >= 0}
             given_up = {name: number for number, (name, _) in parts[row.id].items() if number < 0}
-            found[row.id] = _Delivery(
+            found[row.id] = Delivery(
                 row.id,
                 row.conversation_id,
                 row.account,
@@ -293,33 +141,21 @@ def _lock_deliveries(tx: Connection, wanted: set[int]) -> dict[int, _Delivery]:
     return found
 
 
-def _tell_others(tx: Connection, known: Iterable[_Delivery]) -> None:
+def _tell_others(tx: Connection, known: Iterable[Delivery]) -> None:
     """Only who takes part may have had a copy: any other recipient that a bounce names is where the address led to."""
     people = threads.people(tx, sorted({delivery.conversation_id for delivery in known}))
     for delivery in known:
         delivery.others = frozenset(people.get(delivery.conversation_id, ()))
 
 
-def _write(tx: Connection, ids: Ids, changed: Iterable[_Delivery], now: datetime) -> list[Moved]:
+def _write(tx: Connection, ids: Ids, changed: Sequence[Delivery], now: datetime) -> list[Moved]:
     moved, history = [], []
-    part_rows: list[dict[str, Any]] = []
-    changed = list(changed)
     _addresses(tx, ids, changed, now)
+    _write_parts(tx, [delivery for delivery in changed if delivery.told is not None], now)
     for delivery in changed:
         told = delivery.told
         if told is None:
             continue
-        part_rows += [
-            {
-                "delivery_id": delivery.id,
-                "part": number,
-                "account": delivery.account,
-                "external_id": external_id,
-                "state": state,
-                "at": now,
-            }
-            for number, (external_id, state) in delivery.parts.items()
-        ]
         state = delivery.becomes()
         if state == states.FAILED != delivery.state:
             _rest(tx, delivery, told, now)
@@ -348,24 +184,40 @@ def _write(tx: Connection, ids: Ids, changed: Iterable[_Delivery], now: datetime
                 delivery_id=delivery.id, state=state, at=now, code=values["code"], detail=told.detail or ""
             )
         )
-    if part_rows:
-        c = delivery_parts.c
-        touched = sorted({row["delivery_id"] for row in part_rows})
-        for chunk in _chunks(touched):
-            tx.execute(delete(delivery_parts).where(c.delivery_id.in_(chunk), c.part >= 0))
-        for delivery in changed:
-            if delivery.mistaken is not None:
-                mine = (c.delivery_id == delivery.id, c.part == delivery.mistaken)
-                tx.execute(delete(delivery_parts).where(*mine))
-        tx.execute(insert(delivery_parts), part_rows)
-        for happened in history:
-            if happened.code == states.TRIED_AGAIN:
-                set_parts_aside(tx, happened.delivery_id)
+    for happened in history:
+        if happened.code == states.TRIED_AGAIN:
+            set_parts_aside(tx, happened.delivery_id)
     note(tx, ids, history)
     return moved
 
 
-def _moved(delivery: _Delivery, state: str) -> Moved:
+def _write_parts(tx: Connection, heard: Sequence[Delivery], now: datetime) -> None:
+    """All parts anew, of those that something was said of."""
+    c = delivery_parts.c
+    part_rows = [
+        {
+            "delivery_id": delivery.id,
+            "part": number,
+            "account": delivery.account,
+            "external_id": external_id,
+            "state": state,
+            "at": now,
+        }
+        for delivery in heard
+        for number, (external_id, state) in delivery.parts.items()
+    ]
+    if not part_rows:
+        return
+    for chunk in chunks(sorted({delivery.id for delivery in heard if delivery.parts})):
+        tx.execute(delete(delivery_parts).where(c.delivery_id.in_(chunk), c.part >= 0))
+    for delivery in heard:
+        if delivery.mistaken is not None:
+            mine = (c.delivery_id == delivery.id, c.part == delivery.mistaken)
+            tx.execute(delete(delivery_parts).where(*mine))
+    tx.execute(insert(delivery_parts), part_rows)
+
+
+def _moved(delivery: Delivery, state: str) -> Moved:
     return Moved(delivery_id=delivery.id, conversation_id=delivery.conversation_id, state=state)
 
 
@@ -377,7 +229,7 @@ def _times(tx: Connection, delivery_id: int) -> int:
 
 
 def _once_more(
-    tx: Connection, delivery: _Delivery, told: DeliveryReported, at: datetime, now: datetime
+    tx: Connection, delivery: Delivery, told: DeliveryReported, at: datetime, now: datetime
 ) -> Happened:
     detail = f"{told.detail}; tried again at {at:%H:%M} UTC"
     values: dict[str, Any] = {
@@ -396,7 +248,7 @@ def _once_more(
     )
 
 
-def _rest(tx: Connection, delivery: _Delivery, told: DeliveryReported, now: datetime) -> None:
+def _rest(tx: Connection, delivery: Delivery, told: DeliveryReported, now: datetime) -> None:
     """What failed by the account's trouble would fail for everybody: it rests, as after a send that was refused so. A
     report that comes late says nothing of now."""
     until = told.received_at + timedelta(seconds=told.rest_s)
@@ -414,7 +266,7 @@ def set_parts_aside(tx: Connection, delivery_id: int) -> None:
     )
 
 
-def _addresses(tx: Connection, ids: Ids, changed: Sequence[_Delivery], now: datetime) -> None:
+def _addresses(tx: Connection, ids: Ids, changed: Sequence[Delivery], now: datetime) -> None:
     """What failures say of the addresses themselves; and copies that did not arrive, which fail no delivery."""
     marks: dict[tuple[int, str], str] = {}
     for delivery in changed:
@@ -437,7 +289,7 @@ def _addresses(tx: Connection, ids: Ids, changed: Sequence[_Delivery], now: date
         mark(tx, select(c.brand_id).where(c.id == conversation_id).scalar_subquery(), urn, trouble)
 
 
-def _opted_out(tx: Connection, ids: Ids, delivery: _Delivery, told: DeliveryReported, now: datetime) -> None:
+def _opted_out(tx: Connection, ids: Ids, delivery: Delivery, told: DeliveryReported, now: datetime) -> None:
     """The provider says that the recipient has stopped us: as good as their own word, and kept like it. Who has blocked
     this account alone has said nothing of the others."""
     c = conversations.c
@@ -460,80 +312,3 @@ def mark(tx: Connection, brand: Any, urn: str, trouble: str) -> None:
     i = identities.c
     wanted = i.urn.in_((urn, urns.unproved(urn)))
     tx.execute(update(identities).where(i.brand_id == brand, wanted).values(trouble=trouble))
-
-
-# ------------------------------------------------------------------------------------------------------ parking
-
-
-def _park(tx: Connection, ids: Ids, reports: Sequence[DeliveryReported]) -> None:
-    if not reports:
-        return
-    tx.execute(
-        insert(parked_reports),
-        [
-            {
-                "id": row_id,
-                "account": report.account,
-                "external_id": name.external_id,
-                "event": _encode(report),
-                "at": report.received_at,
-            }
-            for row_id, report in zip(ids.take(len(reports)), reports, strict=True)
-            for name in _names(report)[-1:]
-        ],
-    )
-
-
-def _parked(tx: Connection, names: Sequence[Name]) -> list[Any]:
-    p = parked_reports.c
-    rows: list[Any] = []
-    for chunk in _chunks(names):
-        rows += tx.execute(
-            select(p.id, p.account, p.external_id, p.event)
-            .where(tuple_(p.account, p.external_id).in_([(n.account, n.external_id) for n in chunk]))
-            .order_by(p.id)
-        ).all()
-    return [row for row in rows if json.loads(row.event).get("kind") == KIND]
-
-
-def _encode(report: DeliveryReported) -> str:
-    return json.dumps(
-        {
-            "kind": KIND,
-            "event_key": report.event_key,
-            "received_at": to_us(report.received_at),
-            "status": report.status.value,
-            "external_id": report.external_id,
-            "delivery_id": report.delivery_id,
-            "code": report.code,
-            "detail": report.detail,
-            "recipient": report.recipient,
-            "again": report.again,
-            "again_s": report.again_s,
-            "rest_s": report.rest_s,
-            "here_alone": report.here_alone,
-            "reported_at": None if report.reported_at is None else to_us(report.reported_at),
-        }
-    )
-
-
-def _decode(row: Any) -> DeliveryReported:
-    kept = json.loads(row.event)
-    report = DeliveryReported(
-        account=row.account,
-        event_key=kept["event_key"],
-        received_at=from_us(kept["received_at"]),
-        status=DeliveryStatus(kept["status"]),
-        external_id=kept["external_id"],
-        delivery_id=kept["delivery_id"],
-        code=kept["code"],
-        detail=kept["detail"],
-        recipient=kept.get("recipient"),
-        again=kept.get("again", 0),
-        again_s=kept.get("again_s", 60.0),
-        rest_s=kept.get("rest_s", 0.0),
-        here_alone=kept.get("here_alone", False),
-    )
-    return (
-        report if kept["reported_at"] is None else replace(report, reported_at=from_us(kept["reported_at"]))
-    )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, or_, select, update
 
-from crm_store import autoreplies, configs, doubts, media, receipts
+from crm_store import autoreplies, configs, doubts, media, parked, receipts
 from crm_store import delivery_states as states
 from crm_store.db import Store
 from crm_store.delivery_states import Happened, Moved, note
@@ -124,7 +124,7 @@ def forget(store: Store, now: datetime) -> dict[str, int]:
 
     def work(tx: Connection) -> dict[str, int]:
         return {
-            "parked reports": receipts.forget_parked(tx, now - PARKED_FOR),
+            "parked reports": parked.forget(tx, now - PARKED_FOR),
             "automatic answers": autoreplies.forget(tx, now),
             "tries": tx.execute(
                 delete(intake_tries).where(intake_tries.c.last_at < now - TRIES_FOR)

@@ -9,8 +9,19 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from crm_store import carried, consents, deliveries, doubts, outbox, outcomes, pauses, receipts, schema
+from crm_store import (
+    carried,
+    consents,
+    deliveries,
+    doubts,
+    outbox,
+    outcomes,
+    pauses,
+    receipts,
+    schema,
+)
 from crm_store.db import Store
+from crm_store.parked import forget
 from crm_store.schema import identities, parked_reports
 from hub.errors import NotFound
 from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus, Template
@@ -208,7 +219,7 @@ def test_a_report_of_what_never_comes_is_forgotten_in_time(office: Office) -> No
     assert parked(office) == 1
     office.store.run(lambda tx: receipts.take_late(tx, office.store.ids, office.now))
     assert parked(office) == 1
-    assert office.store.run(lambda tx: receipts.forget_parked(tx, office.now + timedelta(days=8))) == 1
+    assert office.store.run(lambda tx: forget(tx, office.now + timedelta(days=8))) == 1
 
 
 def test_the_sweeper_applies_what_was_parked_too_late(office: Office) -> None:
