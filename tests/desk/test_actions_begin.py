@@ -251,6 +251,41 @@ def test_free_text_is_a_way_again_while_their_window_is_open(talks: Messaging) -
     assert talks.actions.ways("bo", "main", ["instagram:178414"]) == ()
 
 
+async def test_the_customers_page_sends_the_approved_text(talks: Messaging) -> None:
+    number = talks.claimed(TEL, "hello", "whatsapp/main")
+    talks.actions.close(talks.id_of(number), "bo")
+    talks.later(days=2)
+    replies = talks.config.replies
+    only = replace(replies["shipped"], key="only", title="Only there", queues=("billing", "support"))
+    talks.config = replace(talks.config, replies={**replies, "only": only})
+    page = f"/customers/{talks.customer_of(number)}"
+    form = {
+        "way": f"whatsapp/main {TEL}",
+        "queue": "general",
+        "ready": "shipped",
+        "place": ["7", "Monday"],
+        "key": "a" * 32,
+    }
+    async with talks.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get(page)
+        assert "by WhatsApp (approved texts only)" in bo.text
+        for wrong, why in (
+            ({"place": ["7"]}, "has 2 places to fill"),
+            ({"text": "and more"}, "Only the approved text can go by WhatsApp"),
+            ({"ready": "only"}, "is not offered in the queue General"),
+            ({"ready": "rate", "place": []}, "has no approved text"),
+            ({"way": f"instagram/shop {TEL}"}, "not open any more"),
+        ):
+            answer = await bo.post(f"{page}/begin", {**form, **wrong})
+            assert answer.status == 403, wrong
+            assert why in bo.text
+        await bo.post(f"{page}/begin", form)
+        assert "goes out in a moment" in bo.text
+    made = talks.delivery_of(number + 1)
+    assert (made.account, unpack(made.carries).template) == ("whatsapp/main", SHIPPED)
+
+
 @pytest.fixture
 def room(store: Any, tmp_path: Path) -> Room:
     return make(store, tmp_path)
