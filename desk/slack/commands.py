@@ -20,7 +20,7 @@ from desk.slack import blocks, conversation, home_actions, modals, names, readin
 from desk.slack.blocks import Block
 from desk.slack.context import SlackDesk
 from desk.slack.press import DEADLINE_S, Press, agent_of, in_time, paragraph, sentence
-from desk.slack.text import escape, line, span, unescape, when
+from desk.slack.text import escape, line, unescape, when
 from desk.web.forms import may_see
 from hub import log
 from hub.errors import MainstemError, NotFound, Refused
@@ -198,7 +198,9 @@ async def queue(press: Press, rest: str) -> Answer:
 def _queue_line(row: QueueRow) -> str:
     waiting = row.waiting + row.offered
     late = f", :warning: {row.late} late" if row.late else ""
-    waits = f"{waiting} waiting, longest {span(row.longest_wait_s)}{late}" if waiting else "nobody waiting"
+    waits = (
+        f"{waiting} waiting, longest {words.span(row.longest_wait_s)}{late}" if waiting else "nobody waiting"
+    )
     return f"*{escape(line(row.title, 60))}*: {waits} · {row.open} open · {row.agents_here} here"
 
 

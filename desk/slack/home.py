@@ -32,7 +32,7 @@ from desk.slack.blocks import (
 from desk.slack.blocks import words as say
 from desk.slack.look import AtHome
 from desk.slack.reading import row
-from desk.slack.text import escape, line, span, when
+from desk.slack.text import escape, line, when
 from hub.config import Config
 
 UNTIL = {
@@ -155,7 +155,11 @@ def _queue(one: QueueRow) -> Block:
     busy = f"{one.open} open · {one.pending} customer's turn · {one.snoozed} snoozed · {here}"
     waiting = one.waiting + one.offered
     late = f" · :warning: *{one.late} late*" if one.late else ""
-    waits = f"*{waiting} waiting* · longest {span(one.longest_wait_s)}{late}" if waiting else "nobody waiting"
+    waits = (
+        f"*{waiting} waiting* · longest {words.span(one.longest_wait_s)}{late}"
+        if waiting
+        else "nobody waiting"
+    )
     return context(f"*{escape(line(one.title, 60))}*", f"{waits} · {busy}")
 
 

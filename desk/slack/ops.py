@@ -8,7 +8,7 @@ from desk import words
 from desk.health import Health, Unread
 from desk.slack import home
 from desk.slack.blocks import Block, Post, context, cut, plain, section
-from desk.slack.text import escape, line, span, when
+from desk.slack.text import escape, line, when
 from desk.slack.thread import fallback
 from hub.config import Config
 
@@ -50,7 +50,7 @@ def unread(one: Health, trouble: Unread) -> Post:
 
 def read_again(one: Health, lasted_s: float) -> Post:
     """It is read again. lasted_s: how long it was not."""
-    told = f":large_green_circle: *{escape(one.title)}* is read again, after {span(lasted_s)}."
+    told = f":large_green_circle: *{escape(one.title)}* is read again, after {words.span(lasted_s)}."
     return Post(fallback(one.title, "is read again"), (section(f"{told} What waited there comes in now."),))
 
 

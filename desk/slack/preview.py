@@ -13,10 +13,11 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from desk import words
 from desk.slack import sample, sample_views
 from desk.slack.blocks import Block, Post, View
 from desk.slack.sample import Shot
-from desk.slack.text import emoji, span, unescape
+from desk.slack.text import emoji, unescape
 
 CSS = (Path(__file__).parent / "preview.css").read_text(encoding="utf-8")
 
@@ -241,7 +242,7 @@ def _date(stamp: int, form: str, now: datetime) -> str:
     days = (at.date() - now.date()) / timedelta(days=1)
     day = {0: "today", -1: "yesterday", 1: "tomorrow"}.get(int(days), f"{at:%b %d, %Y}")
     away = (now - at).total_seconds()
-    relative = f"{span(away)} ago" if away >= 0 else f"in {span(-away)}"
+    relative = f"{words.span(away)} ago" if away >= 0 else f"in {words.span(-away)}"
     tokens = {"date_short_pretty": day, "time": f"{at:%H:%M}", "time_secs": f"{at:%H:%M:%S}", "ago": relative}
     for token, value in tokens.items():
         form = form.replace("{" + token + "}", value)

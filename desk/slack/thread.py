@@ -36,7 +36,7 @@ from desk.slack.blocks import (
     section,
 )
 from desk.slack.blocks import words as say
-from desk.slack.text import escape, line, shown, size, when
+from desk.slack.text import escape, line, shown, when
 from desk.web.safe import filename
 from hub.config import Config
 from hub.errors import SendCode
@@ -192,7 +192,7 @@ def files(entry: Entry) -> list[Block]:
     ]
     if not attached:
         return missing
-    names_ = [f"{filename(one.name)} ({size(one.size_bytes)})" for one in attached[:8]]
+    names_ = [f"{filename(one.name)} ({words.size(one.size_bytes)})" for one in attached[:8]]
     more = f" and {len(attached) - 8} more" if len(attached) > 8 else ""
     return [context(":paperclip:", plain(", ".join(names_) + more, 1200)), *missing]
 

@@ -40,25 +40,10 @@ def _when(at: datetime, *, day: bool = True) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), text)
 
 
-def span(seconds: float) -> str:
-    """A length of time in two words at most: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    minutes = whole // 60
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
-
-
 def _since(at: datetime, now: datetime) -> Markup:
     """How long ago `at` was; the page's script keeps counting."""
     return Markup('<time class="since" datetime="{}">{}</time>').format(
-        at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), span((now - at) / timedelta(seconds=1))
+        at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), words.span((now - at) / timedelta(seconds=1))
     )
 
 
@@ -67,14 +52,8 @@ def _until(at: datetime, now: datetime) -> Markup:
     return Markup('{} (in <time class="until" datetime="{}">{}</time>)').format(
         _when(at, day=(at - now) >= timedelta(hours=12)),
         at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        span((at - now) / timedelta(seconds=1)),
+        words.span((at - now) / timedelta(seconds=1)),
     )
-
-
-def _bytes(count: int) -> str:
-    if count < 1000:
-        return f"{count} bytes"
-    return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
 def _shown(content_type: str) -> str:
@@ -100,8 +79,8 @@ def _environment() -> jinja2.Environment:
         when=_when,
         since=_since,
         until=_until,
-        span=span,
-        bytes=_bytes,
+        span=words.span,
+        bytes=words.size,
         shown=_shown,
         urn=lambda value: safe.plain(urn.display(value)),
     )
