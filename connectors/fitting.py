@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,11 +26,16 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as first:
-        value = fitted(msgspec.json.decode(body), inspect.type_info(decoder.type))
+        value = fitted(msgspec.json.decode(body), _types(decoder.type))
         try:
             return decoder.decode(msgspec.json.encode(value))
         except (msgspec.DecodeError, OverflowError):
             raise first from None
+
+
+@lru_cache(maxsize=64)
+def _types(kind: Any) -> inspect.Type:
+    return inspect.type_info(kind)
 
 
 def fitted(value: Any, kind: inspect.Type) -> Any:
