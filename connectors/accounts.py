@@ -64,6 +64,18 @@ def _with_siblings(good: dict[str, Account]) -> dict[str, Account]:
     return found
 
 
+def misnamed(account: Account, connector: Connector) -> list[str]:
+    """What is wrong with an account's secrets as the file names them, whatever the environment holds."""
+    optional = connector.optional if isinstance(connector, MayHave) else ()
+    wrong = [
+        f"it needs the secret {purpose!r}, and the file names no variable for it"
+        for purpose in connector.secrets
+        if not account.secret_names.get(purpose) and purpose not in optional and not connector.derives
+    ]
+    unknown = sorted(set(account.secret_names) - {*connector.secrets, *optional})
+    return wrong + [f"{connector.name} has no secret {purpose!r}" for purpose in unknown]
+
+
 def derived(account_key: str, purpose: str, key: bytes) -> str:
     """The secret of one of our own protocols, where YAML names none: 64 hex characters, the same for ever."""
     return derive(key, "account", account_key, purpose)
@@ -73,7 +85,7 @@ def _secrets(
     account: Account, connector: Connector, environ: Mapping[str, str], key: bytes
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     secrets: dict[str, tuple[str, ...]] = {}
-    wrong: list[str] = []
+    wrong = misnamed(account, connector)
     optional = connector.optional if isinstance(connector, MayHave) else ()
     for purpose in (*connector.secrets, *optional):
         names = account.secret_names.get(purpose, ())
@@ -82,16 +94,12 @@ def _secrets(
         if not names and connector.derives:
             secrets[purpose] = (derived(account.key, purpose, key),)
             continue
-        if not names:
-            wrong.append(f"it needs the secret {purpose!r}, and the file names no variable for it")
         for name in names:
             if name not in environ:
                 wrong.append(f"the secret {purpose!r}: the variable {name} is not set")
             elif not environ[name].strip():
                 wrong.append(f"the secret {purpose!r}: the variable {name} is empty")
         secrets[purpose] = tuple(environ.get(name, "").strip() for name in names)
-    unknown = sorted(set(account.secret_names) - {*connector.secrets, *optional})
-    wrong += [f"{connector.name} has no secret {purpose!r}" for purpose in unknown]
     return secrets, wrong
 
 

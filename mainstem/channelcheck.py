@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from connectors import CONNECTORS, accounts
 from connectors.base import Examines, Hooks, Polls
 from hub import clock
-from hub.errors import NotFound, SendError
+from hub.errors import NotFound, Refused, SendError
 from hub.settings import Settings
 from mainstem.doctor import Finding, Level
 
@@ -119,22 +119,26 @@ def wire_of(settings: Settings, http: aiohttp.ClientSession) -> Wire:
 
 
 def hook(settings: Settings, config: Config, key: str) -> str:
-    """Tell the provider of this account where to send what comes in. Raises NotFound, SendError."""
+    """Tell the provider of this account where to send what comes in. Raises NotFound, Refused."""
     from hub.secrets import load_key
 
     good, troubles = accounts.resolve(config, os.environ, load_key(settings))
     if key not in good:
         able = [name for name, account in good.items() if isinstance(CONNECTORS[account.connector], Hooks)]
-        why = f"{key} does not work: {troubles[key]}" if key in troubles else f"there is no account {key}"
-        raise NotFound(
-            why if key in troubles else f"{why}; there are {', '.join(sorted(able)) or 'none to hook'}"
-        )
+        if key in troubles:
+            raise NotFound(f"{key} does not work: {troubles[key]}")
+        if key in config.accounts:
+            raise NotFound(f"{key} is switched off (enabled: false)")
+        raise NotFound(f"there is no account {key}; there are {', '.join(sorted(able)) or 'none to hook'}")
     connector: object = CONNECTORS[good[key].connector]
     if not isinstance(connector, Hooks):
         raise NotFound(
-            f"{key} is set up at its provider by hand: docs/channels/{good[key].connector}.md says where"
+            f"{key} needs no such call, or is set up by hand: docs/channels/{good[key].connector}.md says how"
         )
-    return asyncio.run(_hook(settings, connector, good[key]))
+    try:
+        return asyncio.run(_hook(settings, connector, good[key]))
+    except SendError as error:
+        raise Refused(f"{key}: {error.detail}") from None
 
 
 async def _hook(settings: Settings, connector: Hooks, account: Account) -> str:

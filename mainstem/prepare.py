@@ -66,7 +66,7 @@ def checks() -> tuple[Callable[[Config], object], ...]:
 
 def check_accounts(config: Config) -> None:
     """Raises ConfigError with every complaint of an account's connector; accounts that are switched off wait."""
-    from connectors import CONNECTORS
+    from connectors import CONNECTORS, accounts
     from hub.errors import Fault
 
     faults: list[Fault] = []
@@ -77,7 +77,7 @@ def check_accounts(config: Config) -> None:
         if connector is None:
             said = [f"there is no connector {account.connector!r}; there are {', '.join(sorted(CONNECTORS))}"]
         else:
-            said = connector.check(account)
+            said = [*accounts.misnamed(account, connector), *connector.check(account)]
         faults += [Fault(account.file, account.line, f"{account.key}: {words}") for words in said]
     if faults:
         raise ConfigError(faults)

@@ -205,6 +205,21 @@ def test_a_faulty_folder_is_told_with_every_line(run: Run, hub: dict[str, str], 
     assert "routing.yaml:" in told
 
 
+def test_secrets_that_are_named_wrongly_are_told_before_they_are_applied(
+    run: Run, hub: dict[str, str], tmp_path: Path
+) -> None:
+    """Applied, the account would be put aside, and its channel silent."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    account = "accounts:\n  telegram/main:\n    title: Telegram\n    secrets: {tokn: BOT_TOKEN, webhook: BOT_HOOK}\n"
+    for name, text in read_folder(ROOT / "config").items():
+        (folder / name).write_text(text.replace("accounts:\n", account, 1))
+    code, _, told = run("config", "check", **(hub | {"MAINSTEM_CONFIG": str(folder)}))
+    assert code == 1
+    assert "telegram/main: it needs the secret 'token', and the file names no variable for it" in told
+    assert "telegram/main: telegram has no secret 'tokn'" in told
+
+
 def test_apply_history_and_rollback(run: Run, hub: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "config"
     folder.mkdir()
