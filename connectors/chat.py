@@ -1,4 +1,4 @@
-"""The web chat's own edge: its page, its script, its WebSocket and its files. Meaning is webchat.py's matter.
+"""The web chat's open connections. Its page, script and files are chat_pages.py's, meaning is webchat.py's matter.
 
 Resuming: the browser says how far it came (a position in the visitor's stream, and the newest message of the store's),
 and gets what follows; what overlaps is told by its sealed id and shown once. Where the stream was lost, all is read
@@ -8,46 +8,26 @@ again from the store.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import html
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from aiohttp import WSMsgType, web
 
-from connectors import chat_feed, media, visitor, webchat
+from connectors import chat_feed, chat_pages, webchat
 from connectors.base import Raw
-from connectors.edge import Buckets, Edge, Limit, NotTaken, bucket_key, client_address, read_body, same_place
+from connectors.edge import Buckets, Edge, Limit, bucket_key, client_address
 from hub import log
 from hub.config import Account
 from hub.errors import Forged, MainstemError, Malformed, Unavailable
 from hub.model import MessageReceived
 
 HELLO_S = 10.0  # a browser says hello at once; whoever does not is no browser
-UPLOAD_S = 120.0  # 10 MB over a phone's slow link
 RECEIPTS = Limit(per_s=5, burst=200)
 _log = log.get("chat")
-_STATIC = Path(__file__).parent / "static"
-
-# Pages and files of the chat, whatever they are.
-_SAFE = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-_PAGE = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {ws}; "
-    "img-src 'self' data: blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Frame-Options": "DENY",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Cache-Control": "no-cache",
-}
 
 
 class Hello(msgspec.Struct, gc=False):
@@ -87,96 +67,16 @@ class Chat:
         self._by_address: Counter[str] = Counter()
         self._new = Buckets(edge.limits.visitor_new)
         self._messages = Buckets(edge.limits.visitor_message)
-        self._files = Buckets(edge.limits.visitor_file)
-        self._address_files = Buckets(edge.limits.address_file)
         self._receipts = Buckets(RECEIPTS)
-        script = (_STATIC / "widget.js").read_bytes()
-        self._assets = {
-            "widget.js": (script, "text/javascript"),
-            "page.css": ((_STATIC / "chat.css").read_bytes(), "text/css"),
-        }
-        self._page = (_STATIC / "chat.html").read_text("utf-8")
 
     def __len__(self) -> int:
         return sum(map(len, self._sessions.values()))
 
-    # ------------------------------------------------------------------------------------------------------ pages
-
-    async def page(self, request: web.Request) -> web.StreamResponse:
-        account = self._account(request)
-        title = str(account.settings.get("title") or account.title)
-        page = self._page.replace("{title}", html.escape(title))
-        page = page.replace("{account}", html.escape(quote(account.name)))
-        ws = "ws" + self._edge.public_url.removeprefix("http")
-        headers = _SAFE | _PAGE
-        headers["Content-Security-Policy"] = headers["Content-Security-Policy"].replace("{ws}", ws)
-        return web.Response(text=page, content_type="text/html", headers=headers)
-
-    async def asset(self, request: web.Request) -> web.StreamResponse:
-        self._account(request)
-        data, content_type = self._assets[request.path.rpartition("/")[2]]
-        headers = _SAFE | {
-            "Cache-Control": "public, max-age=300",
-            "Cross-Origin-Resource-Policy": "cross-origin",
-            "ETag": f'"{hashlib.sha256(data).hexdigest()[:16]}"',
-        }
-        if request.headers.get("If-None-Match") == headers["ETag"]:
-            return web.Response(status=304, headers=headers)
-        return web.Response(body=data, content_type=content_type, charset="utf-8", headers=headers)
-
-    # ------------------------------------------------------------------------------------------------------ files
-
-    async def preflight(self, request: web.Request) -> web.StreamResponse:
-        origin = self._origin(request, self._account(request))
-        return web.Response(status=204, headers=_cors(origin) | {"Access-Control-Max-Age": "600"})
-
-    async def upload(self, request: web.Request) -> web.StreamResponse:
-        account = self._account(request)
-        origin = self._origin(request, account)
-        who, secret = self._holder(request, account)
-        if account.settings.get("files") is False:
-            return _error(403, "files are not taken here", origin)
-        remote = bucket_key(client_address(request, self._edge.trusted_proxies))
-        if not (self._address_files.take(remote) and self._files.take(f"{account.key} {who}")):
-            return _error(429, "too many files at once; try again in a minute", origin)
-        try:
-            data = await read_body(request, webchat.FILE_BYTES, UPLOAD_S)
-        except NotTaken as refused:
-            return _error(refused.status, refused.why, origin)
-        verdict = media.inspect(request.query.get("name", ""), data)
-        if not data or verdict.refused:
-            return _error(415, verdict.refused or "the file is empty", origin)
-        try:
-            sha = await self._edge.blobs.aput(data)
-        except (OSError, Unavailable):
-            return _error(503, "the file cannot be kept just now", origin)
-        file = visitor.File(sha, verdict.name, len(data), verdict.content_type)
-        said = {"file": webchat.file_ref(secret, who, file), "name": file.name, "size": file.size_bytes}
-        return web.json_response(said, headers=_cors(origin))
-
-    async def download(self, request: web.Request) -> web.StreamResponse:
-        account = self._account(request)
-        origin = self._origin(request, account, needed=False)
-        who, secret = self._holder(request, account)
-        file = webchat.file_of(secret, who, request.match_info["ref"])
-        try:
-            data = await self._edge.blobs.read(file.sha256) if file else None
-        except (OSError, MainstemError):
-            data = None
-        if file is None or data is None:
-            return _error(404, "there is no such file", origin)
-        headers = _SAFE | {
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "Cache-Control": "private, no-store",
-        }
-        return web.Response(body=data, content_type=file.content_type, headers=headers | _cors(origin))
-
     # -------------------------------------------------------------------------------------------------- the socket
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
-        account = self._account(request)
-        self._origin(request, account)
+        account = chat_pages.account_of(request, self._edge)
+        chat_pages.check_origin(request, self._edge, account)
         remote = bucket_key(client_address(request, self._edge.trusted_proxies))
         if len(self) >= self._edge.limits.sockets:
             raise web.HTTPServiceUnavailable(text="too many open chats")
@@ -362,32 +262,6 @@ class Chat:
             except (ConnectionError, OSError, TimeoutError, MainstemError):
                 continue  # figures are a courtesy
 
-    # ----------------------------------------------------------------------------------------------------- checks
-
-    def _account(self, request: web.Request) -> Account:
-        account = self._edge.accounts().get(f"webchat/{request.match_info['account']}")
-        if account is None:
-            raise web.HTTPNotFound(text="There is no such chat.")
-        return account
-
-    def _origin(self, request: web.Request, account: Account, *, needed: bool = True) -> str:
-        """The page's origin, if it may hold our chat. A browser always says it where another site could be behind."""
-        origin = request.headers.get("Origin", "")
-        if origin and (
-            same_place(origin, self._edge.public_url) or origin in account.settings.get("origins", ())
-        ):
-            return origin
-        if not origin and not needed:
-            return ""
-        _log.info("origin refused", account=account.key, origin=origin[:200])
-        raise web.HTTPForbidden(text="This page's address is not among the chat's origins.")
-
-    def _holder(self, request: web.Request, account: Account) -> tuple[str, str]:
-        try:
-            return webchat.holder(request.headers.get("Authorization"), account)
-        except Forged:
-            raise web.HTTPUnauthorized(text="The visitor's token does not hold.") from None
-
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Cancel until they have ended: redis-py 8 loses a cancellation that comes while it connects."""
@@ -414,32 +288,17 @@ def _peek(data: str) -> _Peek:
     return _Peek(type=peek.type[:20], id=peek.id[:64], ids=peek.ids, status=peek.status[:20])
 
 
-def _cors(origin: str) -> dict[str, str]:
-    if not origin:
-        return {}
-    return {
-        "Access-Control-Allow-Origin": origin,
-        "Access-Control-Allow-Headers": "Authorization, Content-Type",
-        "Access-Control-Allow-Methods": "GET, POST",
-        "Vary": "Origin",
-    }
-
-
-def _error(status: int, why: str, origin: str) -> web.Response:
-    return web.json_response({"error": why}, status=status, headers=_cors(origin))
-
-
 def add(app: web.Application, edge: Edge) -> Chat:
     """Give `app` the chat's addresses. Returns what holds its open connections."""
-    held = Chat(edge)
-    app.router.add_get("/chat/{account}", held.page)
-    app.router.add_get("/chat/{account}/widget.js", held.asset)
-    app.router.add_get("/chat/{account}/page.css", held.asset)
+    held, pages = Chat(edge), chat_pages.Pages(edge)
+    app.router.add_get("/chat/{account}", pages.page)
+    app.router.add_get("/chat/{account}/widget.js", pages.asset)
+    app.router.add_get("/chat/{account}/page.css", pages.asset)
     app.router.add_get("/chat/{account}/ws", held.socket)
-    app.router.add_post("/chat/{account}/files", held.upload)
-    app.router.add_get("/chat/{account}/files/{ref}", held.download)
-    app.router.add_route("OPTIONS", "/chat/{account}/files", held.preflight)
-    app.router.add_route("OPTIONS", "/chat/{account}/files/{ref}", held.preflight)
+    app.router.add_post("/chat/{account}/files", pages.upload)
+    app.router.add_get("/chat/{account}/files/{ref}", pages.download)
+    app.router.add_route("OPTIONS", "/chat/{account}/files", pages.preflight)
+    app.router.add_route("OPTIONS", "/chat/{account}/files/{ref}", pages.preflight)
     app.cleanup_ctx.append(held.running)
     app.on_shutdown.append(held.close)
     return held
