@@ -14,7 +14,7 @@ from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import interactions as interactions_table
-from desk import replying
+from desk import contents, replying
 from desk.base import Base, Changed
 from desk.choosing import addresses
 from desk.replying import Order, ReplyResult, Terms, Then
@@ -60,14 +60,14 @@ class Answering(Base):
         rights = self._rights(agent)
         order = Order(
             conversation_id=conversation_id,
-            text=replying.checked_text(text, TEXT_CHARS),
+            text=contents.checked_text(text, TEXT_CHARS),
             idem_key=idem_key,
             account=account,
             to=to,
             attachments=tuple(attachments),
             seen_inbound=seen_inbound,
             then=then,
-            disposition=replying.checked_disposition(disposition),
+            disposition=contents.checked_disposition(disposition),
             carries=carries,
         )
         terms = Terms(limits=self._limits, schemes=self._schemes, undo_s=self._undo_s, now=self._clock())

@@ -14,7 +14,7 @@ from crm_store.beginning import Place
 from crm_store.carried import NOTHING, Carried, heard
 from crm_store.schema import identities
 from crm_store.threads import MAIL
-from desk import replying, ways
+from desk import contents, replying, ways
 from desk.base import Base, Changed
 from desk.replying import Order, ReplyResult, Terms, Then
 from desk.rights import Rights
@@ -85,7 +85,7 @@ class Beginning(Base):
         urn = written_as(to_urn)
         order = Order(
             conversation_id=0,
-            text=replying.checked_text(text, _TEXT_CHARS),
+            text=contents.checked_text(text, _TEXT_CHARS),
             idem_key=idem_key,
             account=from_account.key,
             to=urn,
@@ -252,4 +252,4 @@ def _before(tx: Connection, home: str, rights: Rights, terms: Terms, order: Orde
 
 
 def _clean(text: str, at_most: int) -> str:
-    return " ".join(replying.checked_text(text[: 4 * at_most], 4 * at_most).split())[:at_most]
+    return " ".join(contents.checked_text(text[: 4 * at_most], 4 * at_most).split())[:at_most]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from crm_store import assignments, conversations, interactions, notes
-from desk import replying
+from desk import contents, replying
 from desk.base import Base, Changed, short
 from desk.choosing import ASKED, UNASKED, addresses, nobody_live
 from desk.rights import Rights
@@ -169,7 +169,7 @@ class Conversing(Base):
         self, conversation_id: int, agent: str, disposition: str | None = None, tags: Iterable[str] = ()
     ) -> None:
         """The matter is done; `disposition` says how it ended, in at most 80 characters."""
-        added, ended = replying.checked_tags(tags), replying.checked_disposition(disposition)
+        added, ended = contents.checked_tags(tags), contents.checked_disposition(disposition)
 
         def step(tx: Connection, rights: Rights, now: datetime) -> None:
             conversations.close(
@@ -236,7 +236,7 @@ class Conversing(Base):
         self, conversation_id: int, agent: str, add: Iterable[str] = (), remove: Iterable[str] = ()
     ) -> tuple[str, ...]:
         """Add and remove tags; what it has then."""
-        added, removed = replying.checked_tags(add), replying.checked_tags(remove)
+        added, removed = contents.checked_tags(add), contents.checked_tags(remove)
 
         def step(tx: Connection, rights: Rights, now: datetime) -> tuple[str, ...]:
             return conversations.tag(
@@ -281,7 +281,7 @@ class Conversing(Base):
         The same `idem_key` again gives the first note's id, and nothing is written.
         """
         rights, now = self._rights(agent), self._clock()
-        clean = replying.checked_text(text, NOTE_CHARS)
+        clean = contents.checked_text(text, NOTE_CHARS)
         if not clean.strip() and not attachments:
             raise Refused("The note is empty.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -17,7 +17,7 @@ from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import identities
 from crm_store.schema import interactions as interactions_table
-from desk import quiet, windows
+from desk import contents, quiet, windows
 from desk.rights import Rights
 from desk.windows import Standing
 from hub import urn as urns
@@ -31,8 +31,6 @@ from hub.model import Attachment
 Then = Literal["leave", "wait", "close"]
 _THEN = ("leave", "wait", "close")
 _FOR_EVER = timedelta(days=3650)  # a reply that asks is not sent by time
-_TAGS = 20
-_DISPOSITION_CHARS = 80
 _KEY_CHARS = 120
 TROUBLES = {
     "dead": "that address does not exist any more",
@@ -111,11 +109,7 @@ def write(tx: Connection, ids: Ids, rights: Rights, terms: Terms, order: Order) 
     carries = _with_copies(tx, row, target, order.carries)
     if row.state in ("waiting", "offered"):
         conversations.claim(tx, ids, row.id, rights.agent.key, now=terms.now, name=rights.name)
-    wrote = (
-        order.seen_inbound is not None
-        and row.last_inbound_id is not None
-        and order.seen_inbound < row.last_inbound_id
-    )
+    wrote = _wrote_meanwhile(row, order)
     interaction_id = interactions.add_outbound(
         tx,
         ids,
@@ -146,20 +140,10 @@ def write(tx: Connection, ids: Ids, rights: Rights, terms: Terms, order: Order) 
         carries=carries,
     )
     if wrote:
-        conversations.touch(tx, [row.id])
-        data = {"delivery": delivery_id, "code": CUSTOMER_WROTE}
-        conversations.log(tx, ids, row.id, "reply_held", rights.by, terms.now, data=data)
+        _hold(tx, ids, row, rights, terms.now, delivery_id)
     else:
-        settle(
-            tx,
-            ids,
-            row.id,
-            rights,
-            terms.now,
-            then=order.then,
-            disposition=order.disposition,
-            delivery_id=delivery_id,
-        )
+        then, ending = order.then, order.disposition
+        settle(tx, ids, row.id, rights, terms.now, then=then, disposition=ending, delivery_id=delivery_id)
     return ReplyResult(
         delivery_id=delivery_id,
         interaction_id=interaction_id,
@@ -169,6 +153,19 @@ def write(tx: Connection, ids: Ids, rights: Rights, terms: Terms, order: Order) 
 
 
 HELD_WORDS = "The customer wrote while you were writing. Read it, then send the reply or take it back."
+
+
+def _wrote_meanwhile(row: Row[Any], order: Order) -> bool:
+    """Did the customer say something that the agent had not seen?"""
+    newest, seen = row.last_inbound_id, order.seen_inbound
+    return seen is not None and newest is not None and seen < newest
+
+
+def _hold(tx: Connection, ids: Ids, row: Row[Any], rights: Rights, now: datetime, delivery_id: int) -> None:
+    """It waits for the agent's word, and until then does nothing to its conversation."""
+    conversations.touch(tx, [row.id])
+    data = {"delivery": delivery_id, "code": CUSTOMER_WROTE}
+    conversations.log(tx, ids, row.id, "reply_held", rights.by, now, data=data)
 
 
 def settle(
@@ -268,9 +265,9 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
     if (urn, account.key) in consents.blocks(tx, row.brand_id, [urn]):
         raise Refused(f"{urns.display(identity.urn)} has blocked {account.title}.")
     _check_quiet(tx, terms, account, identity)
-    _check_carried(order.carries, limits, account)
+    contents.check_carried(order.carries, limits, account)
     _check_window(tx, terms, row, account, identity, order.carries)
-    check_message(order.text, order.attachments, limits, account)
+    contents.check_message(order.text, order.attachments, limits, account)
     if order.carries.template is not None and order.attachments:
         raise Refused("No file goes with an approved text; take it out.")
     return Target(account=account.key, identity_id=identity.id, urn=urn)
@@ -378,48 +375,6 @@ def _last_external_id(tx: Connection, row: Row[Any], target: Target) -> str | No
     ).scalar_one_or_none()
 
 
-# ----------------------------------------------------------------------------------------------------- what it may hold
-
-
-def check_message(
-    text: str, attachments: Sequence[Attachment], limits: Limits | None, account: Account
-) -> None:
-    """Raises Refused for what the channel does not take; splitting into parts is the channel's own business."""
-    if not text.strip() and not attachments:
-        raise Refused("The reply is empty.")
-    if limits is None:
-        raise Refused(f"{account.title} cannot send.")
-    if len(text) > limits.text_chars:
-        raise Refused(
-            f"The reply has {len(text):,} characters; {account.title} takes {limits.text_chars:,} at most."
-        )
-    if len(attachments) > limits.attachments and not limits.links:
-        takes = f"takes {limits.attachments} at most" if limits.attachments else "takes none"
-        raise Refused(f"The reply has {len(attachments)} attachments; {account.title} {takes}.")
-    for file in attachments:
-        if len(file.sha256) != 64 or not file.content_type or len(file.content_type) > 120:
-            raise Refused(f"The attachment {file.name[:80]!r} cannot be sent.")
-        if file.size_bytes <= 0 or (file.size_bytes > limits.attachment_bytes and not limits.links):
-            megabytes = limits.attachment_bytes / 1_000_000
-            raise Refused(
-                f"{file.name[:80]!r} is empty or larger than the {megabytes:g} MB {account.title} takes."
-            )
-
-
-def _check_carried(carries: Carried, limits: Limits | None, account: Account) -> None:
-    """Raises Refused for what this channel has not: templates, answers to tap, a public place."""
-    if limits is None or carries == NOTHING:
-        return
-    if carries.template is not None and not limits.templates:
-        raise Refused(f"{account.title} has no templates.")
-    if carries.public and not limits.public:
-        raise Refused(f"{account.title} has no public place to answer in.")
-    if any(not choice.strip() for choice in carries.choices):
-        raise Refused("An answer to tap needs words.")
-    if len(set(carries.choices)) != len(carries.choices):
-        raise Refused("Two of the answers to tap are the same.")
-
-
 def _with_copies(tx: Connection, row: Row[Any], target: Target, carries: Carried) -> Carried:
     """Copies are a mail's, and for those who take part. Raises Refused for anybody else."""
     if carries.cc is None:
@@ -431,25 +386,3 @@ def _with_copies(tx: Connection, row: Row[Any], target: Target, carries: Carried
         if urn not in part:
             raise Refused(f"{urns.display(urn)[:80]} takes no part in this conversation.")
     return carries
-
-
-def checked_text(text: str, at_most: int) -> str:
-    """Text that both databases can keep. Raises Refused for what is no text, or too much of it."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise Refused("The text holds half a character; write it again.") from None
-    if len(text) > at_most:
-        raise Refused(f"The text has {len(text):,} characters; {at_most:,} is the most.")
-    return text.replace("\x00", "")
-
-
-def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    clean = sorted({checked_text(tag, 80).strip() for tag in tags} - {""})
-    if len(clean) > _TAGS:
-        raise Refused(f"At most {_TAGS} tags at once.")
-    return tuple(clean)
-
-
-def checked_disposition(disposition: str | None) -> str | None:
-    return checked_text(disposition, _DISPOSITION_CHARS).strip() or None if disposition else None

@@ -13,7 +13,7 @@ from crm_store import conversations, notes, revisions, timeline
 from crm_store import delivery_states as states
 from crm_store.notes import Note
 from crm_store.schema import interaction_attachments
-from desk import replying
+from desk import contents, replying
 from desk.answering import TEXT_CHARS, Answering
 from desk.base import Changed
 from desk.conversing import NOTE_CHARS
@@ -75,7 +75,7 @@ class Revising(Answering):
         Raises StillSeen (a Refused) where the channel cannot: the customer still sees the first text, and a correction
         can be sent. Raises Refused (not theirs, too long, never sent) and Conflict (undone, taken back).
         """
-        clean = replying.checked_text(text, TEXT_CHARS)
+        clean = contents.checked_text(text, TEXT_CHARS)
         done: list[Revised] = []
 
         def step(tx: Connection, rights: Rights, row: Row[Any], reply: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ class Revising(Answering):
         if account is None:
             raise Refused(f"There is no account {row.account[:80]!r} any more.")
         limits = self._limits.get(account.connector)
-        replying.check_message(text, _files(tx, row), limits, account)
+        contents.check_message(text, _files(tx, row), limits, account)
         if text == timeline.to_be(entry):
             return Revised(delivery_id=row.id, how="nothing", new=False)
         until = now + timedelta(seconds=self._undo_s) if row.state == states.HELD and not row.code else None
@@ -208,7 +208,7 @@ class Revising(Answering):
     def edit_note(self, note_id: int, agent: str, text: str) -> None:
         """Other words for a note, by who wrote it or a lead; the first stay in its history. The same words again change
         nothing. Raises Refused for a note that was removed or has become a reply."""
-        clean = replying.checked_text(text, NOTE_CHARS)
+        clean = contents.checked_text(text, NOTE_CHARS)
         if not clean.strip():
             raise Refused("The note is empty.")
 

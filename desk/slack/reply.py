@@ -22,7 +22,7 @@ from crm_store.carried import NOTHING, Carried
 from crm_store.schema import interactions
 from crm_store.timeline import Entry
 from crm_store.views import Card
-from desk import replying, ways, words
+from desk import contents, replying, ways, words
 from desk.replying import ReplyResult, Then, WindowClosed
 from desk.rights import rights
 from desk.slack import blocks, composing, extras, files, look, modals, names
@@ -401,7 +401,7 @@ def _check(press: Press, way: Option | None, listed: list[Mapping[str, Any]], ke
         for one in listed
     ]
     try:
-        replying.check_message("-", [*declared, *declared[:1] * kept], limits, account)
+        contents.check_message("-", [*declared, *declared[:1] * kept], limits, account)
     except Refused as error:
         raise Wrong(names.FILES, str(error)) from error
 
