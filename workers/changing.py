@@ -7,7 +7,6 @@ A message is never sent twice in silence; an edit or a deletion may be asked for
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +33,7 @@ from hub.ids import Ids
 from hub.limits import Limits
 from hub.model import Change, Revision
 from workers import sending, turn
+from workers.flight import Flight
 from workers.rates import Rates, Want
 from workers.sending import Pause
 
@@ -41,7 +41,6 @@ _log = log.get("change")
 
 AT_ONCE = 10  # of one account; changes are few
 POLL_S = 0.5  # how soon one that nobody announced is seen while the drain goes on
-BATCH_S = 0.01
 _LEASE_MORE_S = 5.0  # a lease outlasts the longest call by so much
 _SURE_S = 4.0  # after the claim, that the lease will still outlast the call
 
@@ -79,9 +78,7 @@ class Changing:
         self._stopping, self._lasts_s, self._poll_s, self._send_s = stopping, lasts_s, poll_s, send_s
         self._owner = f"{owner}:{time.monotonic_ns():x}"
         self._flying: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ended: list[tuple[Ended, Pause | None]] = []
-        self._woken = asyncio.Event()
+        self._flight: Flight[tuple[Ended, Pause | None]] = Flight()
         self._tried = 0
 
     async def run(self, others: Callable[[], bool] = lambda: False) -> Changed:
@@ -102,31 +99,20 @@ class Changing:
                     continue
                 for one in todo:
                     self._start(one, asked)
-                idle = not (self._tasks or self._ended)
+                idle = not self._flight
                 if idle and (closing or not (others() or (due is not None and due <= self._now()))):
                     break
-                await self._rest()
+                await self._flight.rest(self._poll_s)
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._flight.close()
         return Changed(tried=self._tried, next_due=due)
-
-    async def _rest(self) -> None:
-        self._woken.clear()
-        if not self._ended:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s):
-                    await self._woken.wait()
-        if self._ended:
-            await asyncio.sleep(BATCH_S)  # for others to end as well
 
     # ------------------------------------------------------------------------------------------------- at the store
 
     def _turn(self, closing: bool) -> tuple[list[ToDo], datetime | None]:
         """Note what ended, and claim what is due. Looks without writing while there is nothing to do."""
         ids, now, accounts = self._store.ids, self._now(), self._accounts()
-        ended = list(self._ended)
+        ended = list(self._flight.ended)
         with self._store.read() as tx:
             waiting = {} if closing else revision_work.waiting(tx, now)
             stopped = pauses.paused(tx, now) if waiting else {}
@@ -160,7 +146,7 @@ class Changing:
             return [one for one in claimed if one.id not in out], moved
 
         todo, moved = self._store.run(work)
-        del self._ended[: len(ended)]
+        del self._flight.ended[: len(ended)]
         for _, pause in ended:
             if pause is not None and pause.tells and pause.to_urn is None:
                 self._warn(pause)
@@ -176,9 +162,7 @@ class Changing:
             failpoints.here("change.after_claim")
         self._tried += 1
         self._flying[todo.delivery.account] += 1
-        task = asyncio.create_task(self._carry_out(todo, asked))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._flight.start(self._carry_out(todo, asked))
 
     async def _carry_out(self, todo: ToDo, since: float) -> None:
         account = self._accounts().get(todo.delivery.account)
@@ -188,15 +172,15 @@ class Changing:
                 return  # frozen meanwhile: others may have made it, and a later one; the lease tells them
             if account is None or connector is None:
                 gone = SendError(SendCode.REJECTED, "this channel cannot change what was sent")
-                self._ended.append(judge(todo, gone, self._now()))
+                self._flight.ended.append(judge(todo, gone, self._now()))
             else:
-                self._ended.append(
+                self._flight.ended.append(
                     await attempt(connector, todo, account, self._wire(), self._now, send_s=self._send_s)
                 )
                 failpoints.here("change.after_call")
         finally:
             self._flying[todo.delivery.account] -= 1
-            self._woken.set()
+            self._flight.woken.set()
 
 
 def _changes(connector: object) -> Changes | None:

@@ -8,7 +8,6 @@ row that falls due again and at most a blob that nobody names; fetching twice ch
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import Counter
@@ -29,6 +28,7 @@ from hub import clock, failpoints, log
 from hub.config import Account
 from hub.errors import SendError, Unavailable
 from hub.model import Attachment
+from workers.flight import Flight
 
 _log = log.get("fetch")
 
@@ -38,7 +38,6 @@ AT_ONCE = 40
 POLL_S = 0.5  # how soon a file that nobody announced is seen while others are at work
 FETCH_S = 75.0  # one try, with whatever the connector must ask first
 ROOM_S = 30.0  # how long a claimed file may wait for memory
-BATCH_S = 0.01
 MEMORY_BYTES = 256 * 1024 * 1024  # of files in flight, by what their providers say of their size
 UNSAID_BYTES = 16 * 1024 * 1024  # what a file counts whose provider says nothing
 _LEASE = timedelta(seconds=FETCH_S + ROOM_S + 15.0)
@@ -85,9 +84,7 @@ class Fetching:
         self._stopping, self._poll_s, self._fetch_s = stopping, poll_s, fetch_s
         self._owner = f"{owner}:{time.monotonic_ns():x}"[-80:]
         self._flying: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ended: list[Ended] = []
-        self._woken = asyncio.Event()
+        self._flight: Flight[Ended] = Flight()
         self._room = _Room(MEMORY_BYTES)
         self._tried = 0
 
@@ -105,39 +102,28 @@ class Fetching:
                     failures += 1
                     if failures == 1:
                         _log.warning("store away", error=str(error))
-                    if closing or (failures > 3 and not (self._tasks or others())):
+                    if closing or (failures > 3 and not (self._flight.tasks or others())):
                         break
                     await asyncio.sleep(min(self._poll_s * 2**failures, 5.0))
                     continue
                 for one in claimed:
                     self._start(one)
-                if closing and not self._ended:
+                if closing and not self._flight.ended:
                     break
-                idle = not (self._tasks or self._ended or claimed)
+                idle = not (self._flight or claimed)
                 if idle and not (others() or (due is not None and due <= self._now())):
                     break
-                await self._rest()
+                await self._flight.rest(self._poll_s)
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._flight.close()
         return Done(tried=self._tried, next_due=due)
-
-    async def _rest(self) -> None:
-        self._woken.clear()
-        if not self._ended:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s):
-                    await self._woken.wait()
-        if self._ended:
-            await asyncio.sleep(BATCH_S)  # for others to end as well
 
     # ------------------------------------------------------------------------------------------------- at the store
 
     def _turn(self, closing: bool) -> tuple[list[Due], datetime | None]:
         """Note what ended, and claim what is due. Looks without writing while there is nothing to do."""
         ids, now, accounts = self._store.ids, self._now(), self._accounts()
-        ended = list(self._ended)
+        ended = list(self._flight.ended)
         with self._store.read() as tx:
             waiting = {} if closing else media.waiting(tx, now)
         left = AT_ONCE - sum(self._flying.values())
@@ -155,7 +141,7 @@ class Fetching:
                 return told, media.claim(tx, rooms, owner=self._owner, now=now, lease=_LEASE)
 
             told, claimed = self._store.run(work)
-            del self._ended[: len(ended)]
+            del self._flight.ended[: len(ended)]
             if told:
                 failpoints.here("fetch.after_note")
                 self._tell(told)
@@ -169,9 +155,7 @@ class Fetching:
             failpoints.here("fetch.after_claim")
         self._tried += 1
         self._flying[due.account] += 1
-        task = asyncio.create_task(self._bring(due))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._flight.start(self._bring(due))
 
     async def _bring(self, due: Due) -> None:
         size = due.media.size_bytes or UNSAID_BYTES
@@ -187,9 +171,9 @@ class Fetching:
             self._room.leave(size)
 
     def _end(self, due: Due, ended: Ended) -> None:
-        self._ended.append(ended)
+        self._flight.ended.append(ended)
         self._flying[due.account] -= 1
-        self._woken.set()
+        self._flight.woken.set()
 
     async def _try(self, due: Due) -> Ended:
         """One try. Raises nothing but cancellation: whatever goes wrong has an outcome."""
