@@ -26,7 +26,8 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as first:
-        value = fitted(msgspec.json.decode(body), _types(decoder.type))
+        wanted: Any = decoder.type
+        value = fitted(msgspec.json.decode(body), _types(wanted))
         try:
             return decoder.decode(msgspec.json.encode(value))
         except (msgspec.DecodeError, OverflowError):

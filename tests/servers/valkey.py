@@ -63,7 +63,10 @@ class Valkey(Server):
         if self._wiper is None:  # kept: every second test wants it
             self._wiper = self.client()
         with self._wiper.pipeline(transaction=False) as all_of_it:
-            all_of_it.flushall().script_flush().function_flush().execute()
+            all_of_it.flushall()
+            all_of_it.script_flush()
+            all_of_it.function_flush()
+            all_of_it.execute()
 
     def close(self) -> None:
         if self._wiper is not None:
