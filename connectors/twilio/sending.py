@@ -28,6 +28,7 @@ BODY_CHARS = 1600  # error 21617
 CLOCKS = timedelta(seconds=5)  # their clock may be that much behind ours
 _PAGES = 5  # of 50 messages to one person: more since a send began is no person
 _PAGE = 50
+_TRIAL = "Sent from your Twilio trial account - "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,18 +226,22 @@ async def find(message: Outgoing, account: Account, wire: Wire, way: Way) -> Sen
     if ids:
         words = f"only {len(ids)} of {len(wanted)} parts are at Twilio"
         raise SendError(SendCode.UNKNOWN, words, sent_ids=tuple(ids))
-    if message.template is not None or not any(part.text for part in wanted):
+    ends = [part.text for part in wanted if part.text]
+    if any(str(row.get("body") or "").endswith(text) for row in listed for text in ends):
+        raise SendError(SendCode.UNKNOWN, "Twilio's list has a message that only ends like this one")
+    if message.template is not None or not ends:
         raise SendError(SendCode.UNKNOWN, "Twilio's list cannot be compared with this message")
     return None
 
 
 def _is(row: api.Json, part: Part, may_go_on: bool) -> bool:
-    """A trial account's texts have a sentence before them; links, which differ with each try, stand at the end."""
-    body = str(row.get("body") or "")
+    """A trial account's texts have a sentence before them; links, which differ with each try, stand at the end. Nothing
+    else may stand there: another message that only ends like this one is no proof of it."""
+    body = str(row.get("body") or "").removeprefix(_TRIAL)
     files = str(row.get("num_media") or "0")
     if not part.text:
         return not body and files == str(len(part.files))
-    return body.endswith(part.text) or (may_go_on and body.startswith(part.text))
+    return body == part.text or (may_go_on and body.startswith(part.text))
 
 
 async def _listed(account: Account, wire: Wire, to: str, since: datetime) -> list[api.Json]:

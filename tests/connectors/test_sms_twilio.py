@@ -205,6 +205,18 @@ async def test_a_send_that_is_only_half_there_stays_in_doubt(twilio: Twilio, way
     assert found.external_ids == tuple(one.sid for one in twilio.sent)
 
 
+async def test_another_message_that_ends_alike_proves_nothing(twilio: Twilio, way: Wire) -> None:
+    """A trial account's texts have a sentence before them; what is before other texts is somebody's words."""
+    await CONNECTOR.send(message("No, it is on its way."), at(twilio), way)
+    with pytest.raises(SendError) as caught:
+        await CONNECTOR.find(message("it is on its way."), at(twilio), way)
+    assert (caught.value.code, caught.value.retry) == (SendCode.UNKNOWN, False)
+    await CONNECTOR.send(message("Sent from your Twilio trial account - it is on its way."), at(twilio), way)
+    found = await CONNECTOR.find(message("it is on its way."), at(twilio), way)
+    assert found is not None
+    assert found.external_ids == (twilio.sent[-1].sid,)
+
+
 async def test_a_search_that_fails_says_unknown(twilio: Twilio, way: Wire) -> None:
     twilio.fail("messages.list", status=500)
     with pytest.raises(SendError) as caught:
