@@ -12,7 +12,20 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as AnyHandler
 from sqlalchemy import Connection, text
 
-from desk.web import auth, conversation, files, lists, live, mail, oversight, people, raw, render, why
+from desk.web import (
+    auth,
+    conversation,
+    files,
+    lists,
+    live,
+    mail,
+    mending,
+    oversight,
+    people,
+    raw,
+    render,
+    why,
+)
 from desk.web.context import DESK, FRAMED, LIVE, REQUEST_ID, Need, Route, WebDesk
 from hub import log
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable
@@ -72,6 +85,7 @@ ROUTES: tuple[Route, ...] = (
     *auth.ROUTES,
     *lists.ROUTES,
     *conversation.ROUTES,
+    *mending.ROUTES,
     *why.ROUTES,
     *people.ROUTES,
     *oversight.ROUTES,
