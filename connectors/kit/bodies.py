@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,11 +103,11 @@ def at(value: Any, path: Path) -> Any:
 
 
 def put(whole: Any, path: Path, value: Any) -> Any:
-    """A copy of `whole` with `value` at `path`."""
+    """A copy of `whole` with `value` at `path`; what does not hold that place is shared, and not to be changed."""
     if not path:
         return value
-    changed = copy.deepcopy(whole)
-    at(changed, path[:-1])[path[-1]] = value
+    changed = whole.copy()
+    changed[path[0]] = put(whole[path[0]], path[1:], value)
     return changed
 
 
@@ -116,27 +117,25 @@ def spelled(path: Path) -> str:
     return text.removeprefix(".") or "the outermost level"
 
 
+RUBBISH = (
+    b"", b"null", b"[]", b"{}", b"\x00", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 50_000, b"=" * 1000, b"&" * 10_000,
+    b"%ZZ%00%FF=%ED%A0%80", b"--\r\n" * 1000,
+)  # fmt: skip
 ODD: tuple[Any, ...] = (
     None, "", 0, -1, 1e400, True, [], {}, "\x00", "a" * 10_000, 10**400, "٣", ["x"] * 300, {"a": {"b": []}},
     "\u202e\u0000\ufeff", -(1 << 63), 1e300, [[]], [None],
 )  # fmt: skip
 
 
-def nearly(good: bytes) -> list[bytes]:
-    """Bodies that a parser is likely to trip over, made from one that it takes."""
+def nearly(good: bytes, tried: set[object] | None = None) -> list[bytes]:
+    """Bodies that a parser is likely to trip over, made from one that it takes.
+
+    tried: what was tried with others of the same `kind`, which is left out and added to. A place stands for another
+    where all that holds it has the same keys and the same words (`type`, `status` and whatever else is spelled in
+    lower case): there a parser goes the same way.
+    """
+    tried = set() if tried is None else tried
     out = [
-        b"",
-        b"null",
-        b"[]",
-        b"{}",
-        b"\x00",
-        b"\xff\xfe",
-        b"[" * 100_000,
-        b'{"a":' * 50_000,
-        b"=" * 1000,
-        b"&" * 10_000,
-        b"%ZZ%00%FF=%ED%A0%80",
-        b"--\r\n" * 1000,
         good[:-1],
         good[: len(good) // 2],
         good[1:],
@@ -145,19 +144,52 @@ def nearly(good: bytes) -> list[bytes]:
         good.replace(b"&", b"&&", 3),
         good.replace(b"\r\n", b"\n"),
     ]
+    if _first("rubbish", tried):
+        out += RUBBISH
     try:
         whole = msgspec.json.decode(good)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return out + _odd_parameters(good)
+        return out + _odd_parameters(good, tried)
+    held_by: dict[Path, object] = {(): None}  # place -> what holds it, by keys and words
     for path, found in walk(whole):
         keys = list(found) if isinstance(found, dict) else range(min(len(found), 2))
+        around: tuple[object, ...] = (held_by[path[:-1]], path)
+        if isinstance(found, dict):
+            around = (*around, frozenset((k, _word(v)) for k, v in found.items()))
+        held_by[path] = hash(around)
         for key in keys:
-            out += _odd(whole, (*path, key), good)
+            if _first((held_by[path], key), tried):
+                out += _odd(whole, (*path, key), good)
     out.append(good.replace(b'"', b'"\\ud800', 3))
     return out
 
 
-def _odd_parameters(good: bytes) -> list[bytes]:
+def kind(raw: Raw) -> object:
+    """Alike for requests that differ in their bodies and proofs alone, and in nothing that says what they are."""
+    said = ((name, value) for name, values in raw.headers.items() for value in values if not _varies(value))
+    return raw.method, raw.url.partition("?")[0], frozenset(said)
+
+
+def _varies(value: str) -> bool:
+    """A number, a signature, a time."""
+    return len(value) > 60 or any(char.isdigit() for char in value)
+
+
+def _first(what: object, tried: set[object]) -> bool:
+    if what in tried:
+        return False
+    tried.add(what)
+    return True
+
+
+def _word(value: object) -> object:
+    """What may decide how the rest is read: a word of a provider's own, or of which type a value is."""
+    if isinstance(value, str) and re.fullmatch(r"[a-z_]{1,40}", value):
+        return value
+    return value if isinstance(value, bool) else type(value).__name__
+
+
+def _odd_parameters(good: bytes, tried: set[object]) -> list[bytes]:
     """Of a form: each parameter left out, given twice, and with values that nobody expects."""
     pairs = [pair.partition(b"=")[::2] for pair in good.split(b"&") if b"=" in pair]
     odd = (
@@ -172,8 +204,11 @@ def _odd_parameters(good: bytes) -> list[bytes]:
         b"https://127.0.0.1/",
         b"[]",
     )
-    out = []
+    out: list[bytes] = []
+    around = frozenset((name, _word(value.decode("latin-1"))) for name, value in pairs)
     for place, (name, value) in enumerate(pairs[:60]):
+        if not _first((around, name), tried):
+            continue
         rest = [*pairs[:place], *pairs[place + 1 :]]
         changed = (rest, [*pairs, (name, value)], *([*rest, (name, other)] for other in odd))
         out += [b"&".join(b"=".join(pair) for pair in one) for one in changed]
