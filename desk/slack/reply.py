@@ -22,28 +22,24 @@ from crm_store.carried import NOTHING, Carried
 from crm_store.schema import interactions
 from crm_store.timeline import Entry
 from crm_store.views import Card
-from desk import contents, replying, ways, words
+from desk import replying, ways, words
 from desk.replying import ReplyResult, Then, WindowClosed
 from desk.rights import rights
-from desk.slack import blocks, composing, extras, files, look, modals, names
+from desk.slack import blocks, composing, enclosing, extras, look, modals, names
 from desk.slack.blocks import View
 from desk.slack.context import SlackDesk
-from desk.slack.press import About, Press, Wrong, about, in_time, said
+from desk.slack.press import About, Press, Wrong, about, said
 from desk.slack.text import emoji
 from desk.ways import Written
-from hub import urn as urns
 from hub.config import CannedReply
-from hub.errors import Conflict, Refused, Unavailable
-from hub.limits import Limits
+from hub.errors import Conflict, Refused
 from hub.model import Attachment
 from router.choose import Choice, Option
 
 _MENTION = re.compile(r"<[@!#][^<>\s]{1,80}>")
 _EMOJI = re.compile(r"(?<![\w:/]):([a-z0-9_+'-]{1,60}):(?![\w:])")
-_FETCH_S = 1.6  # of the time there is; the rest is the store's
 _PAUSE_S = 0.25
 _KEYS = 5
-_FETCHES = 200
 _THEN: dict[str, Then] = {"leave": "leave", "wait": "wait", "close": "close"}
 
 _n = interactions.c
@@ -200,7 +196,7 @@ async def sent(press: Press) -> dict[str, Any] | None:
     meta, says = about(press.view), modals.values(press.view)
     way = await _way(press, meta.conversation, says.get(names.CHANNEL))
     text, carries = composed(press, meta.queue, way)
-    attached = await _files(press, way, list(says.get(names.FILES) or ()), meta)
+    attached = await enclosing.files_of(press, way, list(says.get(names.FILES) or ()), meta)
     sending = press.do(
         _send,
         press.desk,
@@ -358,78 +354,3 @@ async def _way(press: Press, conversation: int, value: str | None) -> Option | N
     if way is None:
         raise Wrong(names.CHANNEL, "That way is not open any more. Close this window and begin again.")
     return way
-
-
-# ------------------------------------------------------------------------------------------------------------- files
-
-
-async def _files(
-    press: Press, way: Option | None, listed: list[Mapping[str, Any]], meta: About
-) -> tuple[Attachment, ...]:
-    """The files that go with the reply, looked at before they are fetched. Large ones take longer than Slack waits: the
-    modal stays, and its next press finds them here."""
-    kept = await press.look(lambda tx: _kept(tx, meta.files_of)) if meta.files_of else ()
-    if not listed:
-        return kept
-    _check(press, way, listed, len(kept))
-    fetching = [_fetching(press.desk, str(one.get("id") or "")) for one in listed]
-    try:
-        found = await in_time(asyncio.gather(*(asyncio.shield(one) for one in fetching)), _FETCH_S)
-    except Unavailable as error:
-        late = not all(one.done() for one in fetching)
-        text = "The files are still on their way to us. Nothing is sent yet: press again in a few seconds."
-        raise Wrong(names.FILES, text if late else str(error)) from error
-    except Refused as error:
-        raise Wrong(names.FILES, str(error)) from error
-    return (*kept, *found)
-
-
-def _check(press: Press, way: Option | None, listed: list[Mapping[str, Any]], kept: int) -> None:
-    """By what Slack says of them, so that nobody waits for a file that the channel does not take."""
-    config = press.desk.config()
-    account = config.accounts.get(way.account or "") if way else None
-    limits: Limits | None = press.desk.limits.get(urns.channel_of(account.key)) if account else None
-    if account is None or limits is None:
-        return
-    declared = [
-        Attachment(
-            sha256="0" * 64,
-            content_type="application/octet-stream",
-            size_bytes=int(one.get("size") or 1),
-            name=str(one.get("name") or "file"),
-        )
-        for one in listed
-    ]
-    try:
-        contents.check_message("-", [*declared, *declared[:1] * kept], limits, account)
-    except Refused as error:
-        raise Wrong(names.FILES, str(error)) from error
-
-
-_Fetches = dict[str, asyncio.Task[Attachment]]
-_fetches: weakref.WeakKeyDictionary[AsyncWebClient, _Fetches] = weakref.WeakKeyDictionary()
-
-
-def _fetching(desk: SlackDesk, file_id: str) -> asyncio.Task[Attachment]:
-    """The fetch of a file, begun once however often its modal is submitted. A failed one is begun anew."""
-    ours = _fetches.setdefault(desk.client, {})
-    known = ours.get(file_id)
-    if known is not None and not (known.done() and (known.cancelled() or known.exception())):
-        return known
-    if len(ours) > _FETCHES:
-        for old in [key for key, one in ours.items() if one.done()]:
-            del ours[old]
-    ours[file_id] = task = asyncio.ensure_future(files.fetch(desk, file_id))
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # somebody may look, or nobody
-    return task
-
-
-def _kept(tx: Connection, interaction: int | None) -> tuple[Attachment, ...]:
-    """The files of a reply that is written anew."""
-    if interaction is None:
-        return ()
-    return tuple(
-        Attachment(sha256=one.sha256, content_type=one.content_type, size_bytes=one.size_bytes, name=one.name)
-        for entry in timeline.entries(tx, [interaction])
-        for one in entry.attachments
-    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from desk.slack import files, modals, names, press, reply
+from desk.slack import enclosing, files, modals, names, press
 from hub.errors import Unavailable
 from hub.model import ConsentChanged
 from tests.desk.room import PNG
@@ -275,12 +275,12 @@ async def test_files_that_take_long_keep_the_modal_and_are_there_at_the_next_pre
         return await fetch(desk, file_id)
 
     monkeypatch.setattr(files, "fetch", slowly)
-    monkeypatch.setattr(reply, "_FETCH_S", 0.1)
+    monkeypatch.setattr(enclosing, "_FETCH_S", 0.1)
     answer = await bo.submits({names.TEXT: "see", names.FILES: [("plan.png", PNG)]})
     assert "press again" in answer["errors"][names.FILES]
     assert world.replies(talk) == []
     held.set()
-    await asyncio.gather(*reply._fetches[world.desk.client].values())
+    await asyncio.gather(*enclosing._fetches[world.desk.client].values())
     assert await bo.presses_submit() is None
     assert len(world.replies(talk)[0].attachments) == 1
     assert len(fetched) == 1
