@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 from sqlalchemy import select
 
 from crm_store import logins
@@ -24,6 +25,16 @@ def _quick_argon2(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     monkeypatch.setattr(logins, "_hasher", quick)
     monkeypatch.setattr(logins, "_NOBODY", quick.hash("nobody's"))
+
+
+def test_nobodys_password_costs_what_anybodys_costs_and_is_nobodys() -> None:
+    """Drawn, not reckoned; as far as argon2 can tell it is a hash like another."""
+    usual = PasswordHasher()
+    nobodys = logins._nobodys(usual)
+    assert not usual.check_needs_rehash(nobodys)
+    assert len(nobodys) == len(usual.hash(PASSWORD))
+    with pytest.raises(VerifyMismatchError):
+        usual.verify(nobodys, PASSWORD)
 
 
 def test_a_link_logs_in_once(store: Store) -> None:
