@@ -39,6 +39,13 @@ def sources() -> list[tuple[str, ast.Module]]:
     return [(str(path.relative_to(ROOT)), ast.parse(path.read_text())) for path in paths]
 
 
+@cache
+def spoken() -> list[tuple[str, ast.Import | ast.ImportFrom | ast.Call]]:
+    """Every import and every call of ours, with its file: one walk for all tests."""
+    kinds = (ast.Import, ast.ImportFrom, ast.Call)
+    return [(path, node) for path, tree in sources() for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
 def name_of(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return f"{name_of(node.value)}.{node.attr}"
@@ -47,43 +54,39 @@ def name_of(node: ast.expr) -> str:
 
 def test_nothing_of_ours_makes_code_or_objects_of_bytes() -> None:
     found = []
-    for path, tree in sources():
-        for node in ast.walk(tree):
-            modules: list[str] = []
-            if isinstance(node, ast.Import):
-                modules = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                modules = [node.module]
-            found += [
-                f"{path}:{node.lineno} {m}" for m in modules if m.partition(".")[0] in FORBIDDEN_MODULES
-            ]
-            found += [f"{path}:{node.lineno} {m}" for m in modules if m == "yaml" and path not in YAML]
-            if isinstance(node, ast.Call):
-                if name_of(node.func) in FORBIDDEN_CALLS:
-                    found.append(f"{path}:{node.lineno} {name_of(node.func)}()")
-                if any(word.arg == "shell" for word in node.keywords):
-                    found.append(f"{path}:{node.lineno} shell=")
+    for path, node in spoken():
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules = [node.module]
+        found += [f"{path}:{node.lineno} {m}" for m in modules if m.partition(".")[0] in FORBIDDEN_MODULES]
+        found += [f"{path}:{node.lineno} {m}" for m in modules if m == "yaml" and path not in YAML]
+        if isinstance(node, ast.Call):
+            if name_of(node.func) in FORBIDDEN_CALLS:
+                found.append(f"{path}:{node.lineno} {name_of(node.func)}()")
+            if any(word.arg == "shell" for word in node.keywords):
+                found.append(f"{path}:{node.lineno} shell=")
     assert not found
 
 
 def test_jobs_are_json_everywhere_and_carry_no_arguments() -> None:
     """Every Queue and Worker names the JSON serializer: rq's own choice is pickle."""
     seen = 0
-    for path, tree in sources():
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Call):
-                continue
-            name = name_of(node.func)
-            given = {word.arg: word.value for word in node.keywords}
-            if name in ("Queue", "rq.Queue", "SimpleWorker", "Worker", "_Worker") and (
-                "connection" in given or "serializer" in given
-            ):
-                seen += 1
-                assert name_of(given["serializer"]) == "JSONSerializer", f"{path}:{node.lineno}"
-            if name.endswith(".enqueue") and path == "hub/jobs.py":
-                seen += 1
-                assert len(node.args) == 1, "a job is a wake-up: it carries nothing"
-                assert not set(given) & {"args", "kwargs"}
+    for path, node in spoken():
+        if not isinstance(node, ast.Call):
+            continue
+        name = name_of(node.func)
+        given = {word.arg: word.value for word in node.keywords}
+        if name in ("Queue", "rq.Queue", "SimpleWorker", "Worker", "_Worker") and (
+            "connection" in given or "serializer" in given
+        ):
+            seen += 1
+            assert name_of(given["serializer"]) == "JSONSerializer", f"{path}:{node.lineno}"
+        if name.endswith(".enqueue") and path == "hub/jobs.py":
+            seen += 1
+            assert len(node.args) == 1, "a job is a wake-up: it carries nothing"
+            assert not set(given) & {"args", "kwargs"}
     assert seen == 3
 
 
