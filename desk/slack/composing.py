@@ -137,7 +137,7 @@ def reply(
 
     It reports every character, every change of the channel and of `then`: `changed` makes the new view of those.
     """
-    usable = [one for one in choice.options if one.usable or one.template][:OPTIONS]
+    usable = [one for one in choice.options if one.usable or one.template or one.only_public][:OPTIONS]
     picked = chosen(choice, channel) or next(iter(usable), None)
     blocks = [*above(notice), about(shown)]
     if shown.said is not None and shown.said.text:
@@ -206,7 +206,7 @@ def _channel(choice: Choice, usable: Sequence[Option], picked: Option | None) ->
             option(
                 f"{one.title} · {address(one.urn)}",
                 way(one),
-                "approved texts only" if one.template else _speaks(one),
+                _speaks(one),
             )
             for one in usable
         ]
@@ -231,12 +231,15 @@ def address(urn: str) -> str:
 
 def _suggested(choice: Choice) -> str:
     if choice.winner is None:
-        return "Free text goes no way at the moment; an approved text can."
+        approved = any(one.template for one in choice.options)
+        return "Free text goes no way at the moment; an approved text can." if approved else choice.reasons[0]
     return f"Suggested: {choice.reasons[0]}"
 
 
 def _speaks(one: Option) -> str:
-    return "approved texts only" if one.template else ", ".join(one.speaks_for) or "open"
+    if one.template or one.only_public:
+        return "approved texts only" if one.template else "in public only"
+    return ", ".join(one.speaks_for) or "open"
 
 
 def copy_value(urn: str) -> str:

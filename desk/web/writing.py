@@ -77,7 +77,7 @@ def form(desk: WebDesk, card: Card, choice: Choice | None, typed: dict[str, str]
         )
         for one in choice.options
     )
-    can = [way for way in menu if way.option.usable or way.option.template]
+    can = [way for way in menu if way.option.usable or way.option.template or way.option.only_public]
     offered = tuple(ways.ready(desk.config(), card.queue))
     picked = next((one for one in offered if one.key == typed.get("ready")), None)
     chosen = next((way for way in can if way.value == typed.get("channel")), None)

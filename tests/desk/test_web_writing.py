@@ -254,6 +254,20 @@ def test_a_comment_is_answered_in_private_unless_somebody_says_so(
     shot(page, "public-sent")
 
 
+def test_an_old_comment_is_answered_in_public_only(room: Messaging, address: str, page: Any) -> None:
+    number = room.claimed(INSTA, "is it in green?", "instagram/shop", form="comment", external_id="c9")
+    room.later(days=8)
+    enter(page, room, address, "bo")
+    page.goto(f"{address}/conversations/{number}")
+    assert "in public only" in page.locator("#channel option:checked").inner_text()
+    assert page.locator("input[name=public][value=yes]").is_checked()
+    assert page.locator("input[name=public][value='']").is_disabled()
+    page.fill("#reply-text", "It is.")
+    page.click("#send")
+    page.wait_for_url("**/conversations/*")
+    assert unpack(room.delivery_of(number).carries).public
+
+
 def test_where_they_asked_to_be_answered(room: Messaging, address: str, page: Any) -> None:
     number = room.claimed(TEL, "please text me", "whatsapp/main")
     enter(page, room, address, "bo")

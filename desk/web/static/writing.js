@@ -76,7 +76,9 @@ function segments(text, gsm, two) {
     if (menu && queue) menu.required = only();  // a first message has nothing else to send
     if (where) {
       where.hidden = where.disabled = way()?.dataset.public === undefined;
-      if (where.hidden) $("input[value='']", where).checked = true;
+      const alone = way()?.dataset.onlyPublic !== undefined;
+      $("input[value='']", where).disabled = alone;
+      if (where.hidden || alone) $(`input[value='${alone ? "yes" : ""}']`, where).checked = true;
     }
     for (const set of $$("fieldset.ready")) {
       $(".insert", set).hidden = only();
