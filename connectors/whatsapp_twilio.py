@@ -12,10 +12,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import ClassVar
 
-from connectors import clean, said
+from connectors import checking, clean, said
 from connectors.base import Raw, Wire
-from connectors.twilio import inbound
+from connectors.twilio import contents, inbound, settings
 from connectors.twilio.connector import Twilio
 from connectors.twilio.sending import BODY_CHARS, Way
 from hub import urn
@@ -55,6 +56,8 @@ LIMITS = Limits(
     reads=True,
     window_s=WINDOW_S,
     templates=True,
+    choices=contents.ITEMS,
+    choice_chars=contents.ITEM_CHARS,
     source="docs/channels/whatsapp_twilio.md",
 )  # fmt: skip
 
@@ -63,9 +66,15 @@ class WhatsAppTwilio(Twilio):
     name = "whatsapp_twilio"
     title = "WhatsApp (Twilio)"
     limits = LIMITS
+    known: ClassVar[checking.Known] = settings.WHATSAPP
     # "Only one media per message"; beside sounds, cards and documents of WhatsApp's no text is shown for the first two.
     way = Way(
-        limits=LIMITS, prefix=PREFIX, files=1, files_bytes=16 * 1024 * 1024, bare=("audio/", "text/vcard")
+        limits=LIMITS,
+        prefix=PREFIX,
+        files=1,
+        files_bytes=16 * 1024 * 1024,
+        bare=("audio/", "text/vcard"),
+        taps=contents.Contents(),
     )
 
     def message(

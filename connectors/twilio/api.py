@@ -22,6 +22,7 @@ from hub.errors import SendCode, SendError
 
 API = "https://api.twilio.com"
 SERVICES = "https://messaging.twilio.com"  # messaging services and WhatsApp senders live at another host
+CONTENTS = "https://content.twilio.com"  # and Contents at a third
 VERSION = "2010-04-01"
 # Connection overrides, which Twilio reads and never sends: three tries more, on failures of ours too, all within the
 # 15 seconds that it gives a webhook. https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
@@ -36,6 +37,10 @@ def base_url(account: Account) -> str:
 
 def services_url(account: Account) -> str:
     return str(account.settings.get("api") or SERVICES).rstrip("/")
+
+
+def contents_url(account: Account) -> str:
+    return str(account.settings.get("api") or CONTENTS).rstrip("/")
 
 
 def url(account: Account, path: str = "") -> str:

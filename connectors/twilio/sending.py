@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from connectors.base import Wire
-from connectors.twilio import api, errors, settings
+from connectors.twilio import api, contents, errors, settings
 from connectors.twilio.split import split
 from hub.config import Account
 from hub.errors import SendCode, SendError
@@ -28,7 +28,10 @@ BODY_CHARS = 1600  # error 21617
 CLOCKS = timedelta(seconds=5)  # their clock may be that much behind ours
 _PAGES = 5  # of 50 messages to one person: more since a send began is no person
 _PAGE = 50
+_NO_CONTENT = 21655
 _TRIAL = "Sent from your Twilio trial account - "
+
+Fields = list[tuple[str, str]]  # of a form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,8 @@ class Way:
     """How a channel goes through Twilio.
 
     prefix: before every number. files: media a message. files_bytes: of one message together. bare: types (or their
-    beginnings) of media beside which no text is shown, so that the text goes by itself.
+    beginnings) of media beside which no text is shown, so that the text goes by itself. taps: where answers to tap are
+    made, if the channel has any; without, they are a numbered list.
     """
 
     limits: Limits
@@ -44,6 +48,7 @@ class Way:
     files: int = 1
     files_bytes: int
     bare: tuple[str, ...] = ()
+    taps: contents.Contents | None = None
 
     def address(self, urn: str) -> str:
         """`tel:+1…` as Twilio wants it. Raises SendError for an address of another kind."""
@@ -55,25 +60,50 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Part:
+    """asked: the text without the choices below it, where they may stand on buttons instead."""
+
     text: str
     files: tuple[Attachment, ...] = ()
+    asked: str = ""
 
 
 async def send(message: Outgoing, account: Account, wire: Wire, way: Way) -> Sent:
     """Every part, one after the other. Raises SendError with the ids of those that went out before it."""
     to = way.address(message.to)
     sender = _from(message, account, way)
-    forms = [
-        [("To", to), *sender, *content, ("StatusCallback", _callback(message, account, wire))]
-        for content in _contents(message, account, wire, way)
-    ]
+    around = [("To", to), *sender, ("StatusCallback", _callback(message, account, wire))]
+    said = _contents(message, account, wire, way)
+    content = ""
+    if way.taps is not None and tappable(message, account, way):
+        content = await way.taps.sid(message.text, message.choices, account, wire) or ""
     ids: list[str] = []
-    for form in forms:
+    for place, fields in enumerate(said, 1):
         try:
-            ids.append(_id(await api.post(wire, account, api.url(account, "/Messages.json"), form)))
+            if content and place == len(said):
+                ids.append(await _tapped(content, fields, around, account, wire, way))
+            else:
+                ids.append(await _one([*around, *fields], account, wire))
         except SendError as error:
             raise replace(error, sent_ids=tuple(ids)) from None
     return Sent(external_ids=tuple(ids))
+
+
+async def _one(form: Fields, account: Account, wire: Wire) -> str:
+    return _id(await api.post(wire, account, api.url(account, "/Messages.json"), form))
+
+
+async def _tapped(
+    content: str, numbered: Fields, around: Fields, account: Account, wire: Wire, way: Way
+) -> str:
+    """The question with its buttons. A Content that is gone is the one refusal after which the numbered text goes: it
+    is certain then that nothing went out, and that nothing but the Content was wrong."""
+    try:
+        return await _one([*around, ("ContentSid", content)], account, wire)
+    except SendError as error:
+        if error.provider_code != str(_NO_CONTENT) or error.code is SendCode.UNKNOWN or way.taps is None:
+            raise
+        way.taps.forget(content)
+    return await _one([*around, *numbered], account, wire)
 
 
 def _callback(message: Outgoing, account: Account, wire: Wire) -> str:
@@ -142,11 +172,20 @@ def unfit(message: Outgoing, account: Account, way: Way) -> list[Attachment]:
     return [a for a in message.attachments if not way.limits.takes(a.content_type, a.size_bytes)]
 
 
+def tappable(message: Outgoing, account: Account, way: Way) -> bool:
+    """May its choices stand on buttons? A link differs with each try, and would be a new Content each time."""
+    taken = way.taps is not None and message.template is None and not unfit(message, account, way)
+    return taken and contents.fits(message.text, message.choices)
+
+
 def parts(message: Outgoing, account: Account, way: Way, links: Sequence[str] = ()) -> list[Part]:
     """The messages that it takes, in order: the text, then the files; the first files with the last of the text, where
-    the channel shows both."""
+    the channel shows both. Answers to tap stand under a text alone, which comes last, so that they are in sight."""
     choices = [f"{place}. {choice}" for place, choice in enumerate(message.choices, 1)]
     text = "\n".join(line for line in (message.text, *choices, *links) if line)
+    if tappable(message, account, way):
+        shown = [Part("", together) for together in _together(message.attachments, way)]
+        return [*shown, Part(text, asked=message.text)]
     texts = split(text, BODY_CHARS)
     not_as_files = unfit(message, account, way)
     found = [Part(text) for text in texts]
@@ -226,7 +265,10 @@ async def find(message: Outgoing, account: Account, wire: Wire, way: Way) -> Sen
     if ids:
         words = f"only {len(ids)} of {len(wanted)} parts are at Twilio"
         raise SendError(SendCode.UNKNOWN, words, sent_ids=tuple(ids))
-    ends = [part.text for part in wanted if part.text]
+    ends = [text for part in wanted for text in (part.text, part.asked) if text]
+    mute = any(not row.get("body") and str(row.get("num_media") or "0") == "0" for row in listed)
+    if mute and any(part.asked for part in wanted):
+        raise SendError(SendCode.UNKNOWN, "Twilio's list has a message without words, which may be this one")
     if any(str(row.get("body") or "").endswith(text) for row in listed for text in ends):
         raise SendError(SendCode.UNKNOWN, "Twilio's list has a message that only ends like this one")
     if message.template is not None or not ends:
@@ -241,7 +283,7 @@ def _is(row: api.Json, part: Part, may_go_on: bool) -> bool:
     files = str(row.get("num_media") or "0")
     if not part.text:
         return not body and files == str(len(part.files))
-    return body == part.text or (may_go_on and body.startswith(part.text))
+    return body in (part.text, part.asked or part.text) or (may_go_on and body.startswith(part.text))
 
 
 async def _listed(account: Account, wire: Wire, to: str, since: datetime) -> list[api.Json]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from connectors import checking, http
+from connectors.twilio import contents
 from hub import urn
 from hub.config import Account
 
@@ -60,6 +61,15 @@ def _api(value: Any) -> str:
     return http.complaint(value, allow_private=True) or ""
 
 
+def _choose(value: Any) -> str:
+    fine = isinstance(value, str) and 0 < len(value.strip()) <= contents.CHOOSE_CHARS
+    return (
+        ""
+        if fine
+        else f"must be text of at most {contents.CHOOSE_CHARS} characters: it opens a list of answers"
+    )
+
+
 KNOWN: checking.Known = {
     "account_sid": _matches(_ACCOUNT, "must be the Account SID: AC and 32 hexadecimal digits"),
     "messaging_service_sid": _matches(
@@ -72,6 +82,7 @@ KNOWN: checking.Known = {
     "api": _api,
 }
 SMS: checking.Known = {**KNOWN, "mms": checking.flag}
+WHATSAPP: checking.Known = {**KNOWN, "choose": _choose}
 
 
 def complaints(account: Account, known: checking.Known) -> list[str]:

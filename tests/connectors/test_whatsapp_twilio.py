@@ -124,11 +124,6 @@ async def test_who_hides_the_number_is_answered_by_id(twilio: Twilio, way: Wire)
     assert twilio.sent[0].to == f"whatsapp:{USER}"
 
 
-async def test_choices_are_a_numbered_list(twilio: Twilio, way: Wire) -> None:
-    await CONNECTOR.send(out("When?", choices=("Morning", "Evening")), at(twilio, KEY, SENDER), way)
-    assert twilio.sent[0].body == "When?\n1. Morning\n2. Evening"
-
-
 async def test_everything_that_people_do_comes_in(twilio: Twilio, tmp_path: Path, valkey: str) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
