@@ -9,7 +9,7 @@ import pytest
 
 from crm_store.carried import Carried
 from crm_store.db import Store
-from tests.messaginglines import SocialLine
+from tests.metalines import SocialLine
 from tests.messagingworld import MessagingWorld, messaging_world
 
 MESSENGER, INSTAGRAM = "messenger", "instagram"
