@@ -9,8 +9,8 @@ import pytest
 
 from crm_store.carried import Carried
 from crm_store.db import Store
-from tests.metalines import SocialLine
 from tests.messagingworld import MessagingWorld, messaging_world
+from tests.metalines import SocialLine
 
 MESSENGER, INSTAGRAM = "messenger", "instagram"
 
