@@ -31,7 +31,7 @@ run: setup-run ## set up, then start everything (mainstem up) on PORT, 8080 unle
 setup: setup-dev ## only set up: .venv with all that running and testing needs
 
 test: setup-dev ## all tests but the slow ones, with PostgreSQL and Chromium where they are
-	@$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadfile -m "not slow" $(ARGS)
 
 test-faults: setup-dev ## real processes killed, frozen and starved; takes minutes
 	@$(PY) -m pytest tests/faults $(ARGS)

@@ -269,13 +269,3 @@ def page(browser: Any) -> Iterator[Any]:
     context = browser.new_context()
     yield context.new_page()
     context.close()
-
-
-# Few tests that take long: begun first, or the last of them runs alone while the other workers have nothing to do.
-_LONG = ("test_world", "test_up", "test_processes", "test_slack", "test_canaries", "test_router", "test_way_in",
-         "test_post", "browser", "test_edge", "test_deliver", "test_code", "test_messaging")  # fmt: skip
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `--no-loadscope-reorder`: what takes long stands first, everything else as it was."""
-    items.sort(key=lambda item: not any(name in item.path.name for name in _LONG))
