@@ -115,6 +115,7 @@ class Writer:
                 try:
                     if not self._epoch:
                         await self._join()
+                        stop_if_cancelled()  # before what may wait for ever
                     self._in_hand = self._in_hand or await self._take()
                     if self._in_hand:
                         started = time.monotonic()

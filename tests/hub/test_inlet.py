@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -304,6 +304,30 @@ async def test_a_journal_that_cannot_be_written_is_unavailable(
                 await inlet.accept([message(0)])
         await inlet.accept([message(1)])
         assert journal.pending_seqs() == [1]
+
+
+async def test_it_ends_when_asked_however_early(
+    tmp_path: Path, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancellation that redis-py swallows (asyncio.wait_for on Python 3.11 does) while the streams are looked at."""
+    join = writers.Writer._join
+
+    async def swallowing(self: writers.Writer) -> None:
+        with suppress(asyncio.CancelledError):
+            joining.set()
+            await asyncio.sleep(60)
+        await join(self)
+
+    joining = asyncio.Event()
+    monkeypatch.setattr(writers.Writer, "_join", swallowing)
+    journal, client = Journal.open(tmp_path), connect_writer(valkey)
+    pump = asyncio.create_task(Inlet(journal, client, Receipts(), every_s=3600).run())
+    await joining.wait()
+    pump.cancel()
+    await asyncio.wait({pump}, timeout=5)
+    assert pump.cancelled()
+    journal.close()
+    await client.aclose()
 
 
 ACCEPT = """
