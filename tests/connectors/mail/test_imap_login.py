@@ -196,7 +196,7 @@ async def test_two_mailboxes_by_oauth_and_one_whose_permission_is_taken_back(
 
             oauth.revoke(SUPPORT)
             dovecot.kick()
-            await one.until(lambda: hubs[SUPPORT].health[-1].why)
+            await one.until(lambda: hubs[SUPPORT].health and hubs[SUPPORT].health[-1].why)
             put(dovecot, SALES, mail(3))
             await two.until(lambda: hubs[SALES].subjects()[-1:] == ["mail 3"])
     assert oauth.faults == []
