@@ -188,6 +188,7 @@ async def test_6_typing_in_the_thread_is_internal_until_it_is_sent(office: Slack
     await office.bo.reacts(office.support, two, names.SEND_REACTION)
     await office.settle()
     await office.passes(seconds=11)
+    await office.passes(seconds=2)  # whoever looked while it was on its way looks again a second later
     assert office.hub.company.got == ["A new one is on its way."]
     assert names.SENT_MARK in office.slack.reactions(office.support, two)
     texts = [(one.direction, one.text) for one in office.hub.bo.sees(office.conversation()).history.entries]
@@ -205,6 +206,7 @@ async def test_6_the_question_below_what_was_typed_sends_it_or_keeps_it(office: 
     await office.bo.clicks(office.support, second["ts"], names.SEND_TYPED)
     await office.slack.until(lambda: not office.bo.ephemerals)  # both questions go
     await office.passes(seconds=11)
+    await office.passes(seconds=2)  # whoever looked while it was on its way looks again a second later
     assert office.hub.company.got == ["A new one is on its way."]
     assert list(office.slack.reactions(office.support, kept)) == [names.INTERNAL_MARK]
     assert list(office.slack.reactions(office.support, sent)) == [names.SENT_MARK]
