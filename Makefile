@@ -12,6 +12,8 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 # uv trusts what the machine trusts, as other programs do (a firm's proxy signs with the firm's own certificate).
 export UV_SYSTEM_CERTS ?= 1
+# Compiled modules are kept: tests start many processes, and each would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 ARGS ?=
 OUR_CODE := hub connectors crm_store router desk workers mainstem $(wildcard benchmarks)
 

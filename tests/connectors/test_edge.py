@@ -1,6 +1,7 @@
 """The edge over real sockets: what is taken, what is refused and in which words, and what a flood may cost."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 import os
@@ -171,23 +172,33 @@ async def test_compressed_bodies_are_refused_unopened(tmp_path: Path, valkey: st
 async def _raw(
     port: int, request: bytes, *, more: bytes = b"", every_s: float = 0.02, limit: int = 500
 ) -> bytes:
-    """Write `request`, then `more` byte by byte; what came back until the other side hung up."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(request)
-        answer = asyncio.create_task(reader.read())
+    """Write `request`, then `more` byte by byte; what came back until the other side hung up.
+
+    A bare socket: what was answered can still be read after the other side refused to hear more.
+    """
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        await loop.sock_sendall(client, request)
+        answer = asyncio.create_task(_until_hung_up(client))
         for byte in more[:limit]:
             if answer.done():
                 break
-            writer.write(bytes([byte]))
+            with contextlib.suppress(ConnectionError):
+                await loop.sock_sendall(client, bytes([byte]))
             await asyncio.sleep(every_s)
         done, _ = await asyncio.wait({answer}, timeout=10)
         assert done, "the connection was left open"
         return answer.result()
-    except ConnectionError:
-        return b""
-    finally:
-        writer.close()
+
+
+async def _until_hung_up(client: socket.socket) -> bytes:
+    heard = b""
+    with contextlib.suppress(ConnectionError):
+        while got := await asyncio.get_running_loop().sock_recv(client, 65_536):
+            heard += got
+    return heard
 
 
 async def test_slow_clients_are_let_go_and_others_are_served_meanwhile(tmp_path: Path, valkey: str) -> None:
