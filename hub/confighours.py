@@ -8,6 +8,7 @@ from datetime import time
 from functools import lru_cache
 from zoneinfo import available_timezones
 
+from hub import daysoff
 from hub.config import Calendar, Quiet
 from hub.yamlfile import Scalar, Section, clip, near
 
@@ -25,14 +26,11 @@ def _zones() -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def _holiday_fault(code: str) -> str | None:
-    import holidays  # 0.2 s the first time it is asked what it knows: only for those who name holidays
-
     country, _, part = code.partition("-")
-    known = holidays.list_supported_countries()
-    if country not in known:
+    if country not in (known := daysoff.countries()):
         return f'no holidays are known for "{clip(code)}"{near(country, known)}'
-    if part and part not in known[country]:
-        return f'{country} has no part "{clip(part)}"{near(part, known[country])}'
+    if part and part not in (known := daysoff.parts(country)):
+        return f'{country} has no part "{clip(part)}"{near(part, known)}'
     return None
 
 

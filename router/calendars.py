@@ -9,31 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from hub import daysoff
 from hub.config import Calendar
 
 HORIZON_DAYS = 400  # beyond a year nothing new comes: a calendar that has not opened by then never does
 _DAY = timedelta(days=1)
 
 
-@lru_cache(maxsize=256)
-def _public_holidays(codes: str, year: int) -> frozenset[date]:
-    import holidays  # 65 ms: only for those whose calendars name some
-
-    days: set[date] = set()
-    for code in codes.split(","):
-        country, _, part = code.partition("-")
-        days.update(holidays.country_holidays(country, subdiv=part or None, years=year))
-    return frozenset(days)
-
-
 def is_closed_day(calendar: Calendar, day: date) -> bool:
     """A holiday or a listed day off."""
     if day in calendar.closed:
         return True
-    return calendar.holidays is not None and day in _public_holidays(calendar.holidays, day.year)
+    codes = calendar.holidays.split(",") if calendar.holidays else ()
+    return any(day in daysoff.days(code, day.year) for code in codes)
 
 
 def _spans(calendar: Calendar, day: date) -> Iterator[tuple[datetime, datetime]]:

@@ -72,6 +72,23 @@ def test_what_ships_is_right() -> None:
     assert served == set(config.queues)
 
 
+@pytest.mark.parametrize(
+    "code, said",
+    [
+        ("XX", 'no holidays are known for "XX"; there are AF, AFG, '),
+        ("UKR", '"UKR" is no code like GB, DE-BY or US-CA'),
+        ("DE-BX", 'DE has no part "BX"; there are BB, BE, BW, BY, '),
+        ("FR-ENG", 'FR has no part "ENG"'),
+    ],
+)
+def test_holidays_that_nobody_knows_are_told(code: str, said: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        configfiles.load(having(calendars=FILES["calendars.yaml"].replace("GB-ENG", code)))
+    (fault,) = told.value.faults
+    assert said in fault.text
+    assert FILES["calendars.yaml"].splitlines()[fault.line - 1] == "    holidays: [GB-ENG]"
+
+
 def test_files_that_may_be_missing() -> None:
     few = {name: FILES[name] for name in ("channels.yaml", "queues.yaml", "routing.yaml")}
     few["queues.yaml"] = "queues: {general: , billing: }\n"
