@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rapidfuzz import fuzz, utils
 from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -75,6 +74,8 @@ def weigh(one: Known, other: Known) -> Evidence:
     if one.urns & other.claims or other.urns & one.claims or one.claims & other.claims:
         kinds.append("claimed")
     if one.name and other.name:
+        from rapidfuzz import fuzz, utils  # 4 MB, for those who compare people
+
         alike = fuzz.token_sort_ratio(one.name, other.name, processor=utils.default_process)
         if alike >= _NAME_FROM and len(one.name.split()) > 1:
             kinds.append("name")

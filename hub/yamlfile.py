@@ -11,10 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date
 from typing import Any, TypeVar
 
-from rapidfuzz import fuzz
-
 from hub.errors import Fault
-from hub.yamltree import Items, Keys, Node, Scalar, clip, near, parse
+from hub.yamltree import Items, Keys, Node, Scalar, clip, near, nearest, parse
 
 __all__ = ["KEY", "Items", "Keys", "Node", "Reader", "Scalar", "Section", "clip", "near", "parse", "seconds"]
 
@@ -112,7 +110,7 @@ class Section:
         if node is None and not self.broken:
             if key in self.node.entries:
                 self.fault(key, f'{self.what}: "{key}" has no value')
-            elif not any(fuzz.ratio(key, other) >= 60 for other in self.node.entries):
+            elif nearest(key, self.node.entries) is None:
                 self.reader.fault(self.line, f'{self.what} needs "{key}"')
             else:
                 self.reader.fault(self.line, f'{self.what} needs "{key}" (is it misspelt?)')

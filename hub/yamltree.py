@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from rapidfuzz import fuzz, process
 
 from hub.errors import Fault
 
@@ -67,10 +66,18 @@ class Keys:
 Node = Scalar | Items | Keys
 
 
+def nearest(word: str, among: Collection[str]) -> str | None:
+    """What may have been meant; None where nothing is like it."""
+    from rapidfuzz import fuzz, process  # 4 MB, for faulty text alone
+
+    found = process.extractOne(word, list(among), scorer=fuzz.ratio, score_cutoff=60)
+    return found[0] if found else None
+
+
 def near(word: str, among: Collection[str]) -> str:
     """`; did you mean "billing"?` where one is near, else the first few that there are."""
-    if found := process.extractOne(word, list(among), scorer=fuzz.ratio, score_cutoff=60):
-        return f'; did you mean "{clip(found[0])}"?'
+    if found := nearest(word, among):
+        return f'; did you mean "{clip(found)}"?'
     if not among:
         return "; there is none"
     some = [clip(name) for name in list(among)[:8]]

@@ -188,6 +188,23 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_good_configuration_costs_no_process_what_it_does_not_name() -> None:
+    """All countries' holidays are 11 MB, the words for faults 4: in each of five processes."""
+    code = (
+        "import sys; from datetime import UTC, datetime; from pathlib import Path;"
+        "from crm_store import configs, matching; from hub.configfiles import load, read_folder;"
+        "from router.calendars import open_now;"
+        "office = load(read_folder(Path('config'))).calendars['office'];"
+        "print(office.holidays, open_now(office, datetime(2026, 12, 25, 12, tzinfo=UTC)));"
+        "print(sorted(name for name in sys.modules"
+        " if name == 'rapidfuzz' or name.startswith('holidays.countries.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.stdout.splitlines() == ["GB-ENG False", "['holidays.countries.united_kingdom']"]
+
+
 # ------------------------------------------------------------------------------------------------- what goes right
 
 
