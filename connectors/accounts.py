@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from connectors import CONNECTORS
-from connectors.base import Connector, MayHave, Polls, Shared
+from connectors.base import Connector, MayHave, Polls, Separate, Shared
 from hub.config import Account, Config
 from hub.secrets import derive
 
@@ -31,11 +31,13 @@ def resolve(
             continue
         secrets, wrong = _secrets(account, connector, environ, key)
         wrong += connector.check(account)
-        wrong += _shared(account, secrets, connector, good)
+        account = dataclasses.replace(account, secrets=secrets)
+        if connector.derives:  # what was signed for one account must not fit another
+            wrong += shares(account, good.values(), lambda one: one.secrets)
         if wrong:
             troubles[account.key] = "; ".join(wrong)
         else:
-            good[account.key] = dataclasses.replace(account, secrets=secrets)
+            good[account.key] = account
     return _with_siblings(good), troubles
 
 
@@ -76,6 +78,26 @@ def misnamed(account: Account, connector: Connector) -> list[str]:
     return wrong + [f"{connector.name} has no secret {purpose!r}" for purpose in unknown]
 
 
+def shares(
+    account: Account, others: Iterable[Account], of: Callable[[Account], Mapping[str, tuple[str, ...]]]
+) -> list[str]:
+    """With which `others` it has a secret in common that should be one account's alone.
+
+    of: an account's secrets themselves, or the variables that the file names for them.
+    """
+    connector = CONNECTORS[account.connector]
+    own = connector.secrets if connector.derives else ()
+    if isinstance(connector, Separate):
+        own = connector.separate
+    return [
+        f"it shares its secret {purpose!r} with {other.key}; each needs its own"
+        for other in others
+        if other.connector == account.connector
+        for purpose in own
+        if set(of(account).get(purpose, ())) & set(of(other).get(purpose, ()))
+    ]
+
+
 def derived(account_key: str, purpose: str, key: bytes) -> str:
     """The secret of one of our own protocols, where YAML names none: 64 hex characters, the same for ever."""
     return derive(key, "account", account_key, purpose)
@@ -101,21 +123,3 @@ def _secrets(
                 wrong.append(f"the secret {purpose!r}: the variable {name} is empty")
         secrets[purpose] = tuple(environ.get(name, "").strip() for name in names)
     return secrets, wrong
-
-
-def _shared(
-    account: Account,
-    secrets: Mapping[str, tuple[str, ...]],
-    connector: Connector,
-    good: Mapping[str, Account],
-) -> list[str]:
-    """In our own protocols only the secret names the account: what was signed for one must not fit another."""
-    if not connector.derives:
-        return []
-    return [
-        f"it shares its secret {purpose!r} with {other.key}; each needs its own"
-        for other in good.values()
-        if other.connector == account.connector
-        for purpose in connector.secrets
-        if set(secrets[purpose]) & set(other.secrets.get(purpose, ()))
-    ]

@@ -185,6 +185,14 @@ class MayHave(Protocol):
 
 
 @runtime_checkable
+class Separate(Protocol):
+    """A connector of a provider's where some secrets are one account's alone (one bot's); our own protocols derive
+    theirs, and there it holds for all of them."""
+
+    separate: tuple[str, ...]
+
+
+@runtime_checkable
 class Changes(Protocol):
     """A connector whose channel can change what it has sent, or take it back: `limits.edits`, `limits.deletes`."""
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from hub.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from hub.config import Account
 
 LOW_DISK_BYTES = 1 << 30
 NO_DISK_BYTES = 100 << 20
@@ -258,6 +259,32 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         yield Finding("configuration", Level.YELLOW, f"{key} does not work: {trouble}")
     if resolved:
         yield Finding("configuration", Level.GREEN, f"accounts that work: {', '.join(sorted(resolved))}")
+    yield from shared_secrets(list(resolved.values()))
+    yield from file_links(settings, list(resolved.values()))
+
+
+def shared_secrets(found: Sequence[Account]) -> Iterator[Finding]:
+    """Two variables may hold one secret, which `config check` cannot see."""
+    from connectors import accounts
+
+    for place, account in enumerate(found):
+        for said in accounts.shares(account, found[:place], lambda one: one.secrets):
+            yield Finding("configuration", Level.YELLOW, f"{account.key}: {said}")
+
+
+def file_links(settings: Settings, found: Sequence[Account]) -> Iterator[Finding]:
+    """Files that go out as links need an address that providers and customers can reach."""
+    from connectors import CONNECTORS
+
+    linking = sorted(account.key for account in found if CONNECTORS[account.connector].limits.links)
+    if linking and settings.public_url is None:
+        yield Finding(
+            "configuration",
+            Level.YELLOW,
+            f"where a file goes out as a link ({', '.join(linking)}), nobody can open it: it begins with"
+            f" {settings.public_address}, this machine's own address; set MAINSTEM_PUBLIC_URL to the one by which the"
+            " world reaches the edge",
+        )
 
 
 def _mailboxes(settings: Settings) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crm_store.db import Store
-    from hub.config import Config
+    from hub.config import Account, Config
 
 
 def release(settings: Settings) -> None:
@@ -70,6 +70,7 @@ def check_accounts(config: Config) -> None:
     from hub.errors import Fault
 
     faults: list[Fault] = []
+    before: list[Account] = []
     for account in config.accounts.values():
         connector = CONNECTORS.get(account.connector)
         if not account.enabled:
@@ -78,6 +79,8 @@ def check_accounts(config: Config) -> None:
             said = [f"there is no connector {account.connector!r}; there are {', '.join(sorted(CONNECTORS))}"]
         else:
             said = [*accounts.misnamed(account, connector), *connector.check(account)]
+            said += accounts.shares(account, before, lambda one: one.secret_names)
+            before.append(account)
         faults += [Fault(account.file, account.line, f"{account.key}: {words}") for words in said]
     if faults:
         raise ConfigError(faults)

@@ -26,6 +26,7 @@ class Telegram:
     urn_scheme = "telegram"
     secrets: tuple[str, ...] = ("token",)
     optional: tuple[str, ...] = ("webhook",)
+    separate: tuple[str, ...] = ("token", "webhook")  # a bot each
     limits = Limits(
         text_chars=parts.MESSAGES * parts.TEXT_UNITS,
         attachments=parts.ALBUM,

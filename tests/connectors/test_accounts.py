@@ -3,8 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from connectors import CONNECTORS, accounts, signing
 from hub.config import Account, Brand, Config, Outcome
+from hub.errors import ConfigError
+from hub.settings import Settings
+from mainstem import doctor
+from mainstem.prepare import check_accounts
 from tests.connectors.samples import account
 
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -131,3 +137,37 @@ def test_two_mailboxes_never_sign_with_one_token() -> None:
     good, troubles = resolve(mailbox("mail/a", **names), mailbox("mail/b", **names), PW="pw", T="shared")
     assert list(good) == ["mail/a"]
     assert "shares its secret 'token' with mail/a" in troubles["mail/b"]
+
+
+def test_two_bots_that_share_a_secret_are_refused_by_the_file_and_told_by_the_value() -> None:
+    one, other = (
+        named("telegram/a", token=("A",), webhook=("W",)),
+        named("telegram/b", token=("B",), webhook=("W",)),
+    )
+    with pytest.raises(ConfigError) as told:
+        check_accounts(config(one, other))
+    assert "telegram/b: it shares its secret 'webhook' with telegram/a; each needs its own" in str(told.value)
+    check_accounts(config(one, replace(other, enabled=False)))
+
+    apart = replace(other, secret_names={"token": ("B",), "webhook": ("V",)})
+    check_accounts(config(one, apart))
+    good, troubles = resolve(one, apart, A="a", B="b", W="same", V="same")
+    assert (list(good), troubles) == (["telegram/a", "telegram/b"], {}), "they go on: a message is worth more"
+    assert [finding.said for finding in doctor.shared_secrets(list(good.values()))] == [
+        "telegram/b: it shares its secret 'webhook' with telegram/a; each needs its own"
+    ]
+
+
+def test_two_numbers_of_one_owner_may_share_theirs() -> None:
+    made = [named(f"sms_twilio/{name}", auth_token=("T",)) for name in "ab"]
+    assert not accounts.shares(made[1], made[:1], lambda one: one.secret_names)
+
+
+def test_links_to_files_need_an_address_of_the_world() -> None:
+    found = [account("webchat/main", {}), account("telegram/main", {}), account("sms_twilio/main", {})]
+    (warned,) = doctor.file_links(Settings(), found)
+    assert "(sms_twilio/main, telegram/main)" in warned.said
+    assert "http://127.0.0.1:8080" in warned.said
+    assert "set MAINSTEM_PUBLIC_URL" in warned.said
+    assert not list(doctor.file_links(Settings(), found[:1]))
+    assert not list(doctor.file_links(Settings(public_url="https://hub.example.com"), found))
