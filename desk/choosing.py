@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, select
 
-from crm_store import consents, conversations, customers
+from crm_store import carried, consents, conversations, customers
+from crm_store.carried import Used
 from crm_store.customers import Customer, Identity
-from crm_store.schema import account_states, conversation_events, interactions
+from crm_store.schema import account_states, conversation_events
 from desk import quiet, windows
 from desk.windows import Standing
 from hub import urn as urns
+from hub.clock import from_us
 from hub.config import Account, Config
 from hub.limits import Limits
 from router.choose import Address
@@ -22,16 +23,6 @@ from router.choose import Address
 ASKED, UNASKED = "asked_for", "not_asked_for"  # conversation_events.what
 
 Live = Callable[[Sequence[tuple[str, str]]], Iterable[tuple[str, str]]]
-
-_n = interactions.c
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Used:
-    """When an address wrote to an account last, and whether in this conversation."""
-
-    at: datetime
-    here: bool
 
 
 def nobody_live(_pairs: Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
@@ -55,9 +46,9 @@ def addresses(
     row = conversations.get(tx, conversation_id)
     customer = customers.of_identity(tx, row.identity_id)
     known = customers.identities_of(tx, customer.id)
-    used = _used(tx, [identity.id for identity in known], conversation_id)
+    used = carried.used(tx, conversation_id, [identity.id for identity in known])
     paused = _paused(tx, now)
-    answer = quiet.asked(max((one.at for one in used.values()), default=None), now)
+    answer = quiet.asked(_latest(used.values()), now)
     asked = _asked(tx, conversation_id)
     blocks = consents.blocks(tx, row.brand_id, [urns.bare(identity.urn) for identity in known])
     ours = [account for account in config.accounts.values() if account.brand == row.brand_id]
@@ -94,11 +85,16 @@ def addresses(
     return found
 
 
+def _latest(used: Iterable[Used]) -> datetime | None:
+    at_us = max((one.at_us for one in used), default=None)
+    return None if at_us is None else from_us(at_us)
+
+
 def _reaches(
     account: Account,
     identity: Identity,
     schemes: Mapping[str, str],
-    used: Mapping[tuple[int, str], _Used],
+    used: Mapping[tuple[int, str], Used],
 ) -> bool:
     scheme = urns.scheme(identity.urn)
     if scheme in urns.PUBLIC and schemes.get(account.connector) == scheme:
@@ -110,7 +106,7 @@ def _address(
     identity: Identity,
     account: Account,
     customer: Customer,
-    used: _Used | None,
+    used: Used | None,
     limits: Limits,
     *,
     live: bool,
@@ -127,7 +123,7 @@ def _address(
         asked_for=asked,
         preferred=customer.preferred_channel in (account.connector, account.key),
         in_conversation=used is not None and used.here,
-        last_used_at=used.at if used else None,
+        last_used_at=from_us(used.at_us) if used else None,
         live=live,
         verified=identity.verified,
         opted_out="all" in identity.opted_out,
@@ -142,20 +138,6 @@ def _address(
         lacks=limits.lacks(account.settings),
         public=standing.public,
     )
-
-
-def _used(tx: Connection, identity_ids: Sequence[int], conversation_id: int) -> dict[tuple[int, str], _Used]:
-    here = func.max(case((_n.conversation_id == conversation_id, 1), else_=0))
-    last = func.max(_n.received_at, type_=_n.received_at.type)
-    query = (
-        select(_n.identity_id, _n.account, last, here)
-        .where(_n.identity_id.in_(identity_ids), _n.direction == "in")
-        .group_by(_n.identity_id, _n.account)
-    )
-    return {
-        (identity_id, account): _Used(at=at, here=bool(in_it))
-        for identity_id, account, at, in_it in tx.execute(query)
-    }
 
 
 def _asked(tx: Connection, conversation_id: int) -> tuple[str, str] | None:

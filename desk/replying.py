@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import Connection, Row, select
 
-from crm_store import consents, conversations, deliveries, interactions, threads
+from crm_store import carried, consents, conversations, deliveries, interactions, threads
 from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
@@ -264,7 +264,7 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
         raise Refused(f"{urns.display(identity.urn)} has opted out of messages from us.")
     if (urn, account.key) in consents.blocks(tx, row.brand_id, [urn]):
         raise Refused(f"{urns.display(identity.urn)} has blocked {account.title}.")
-    _check_quiet(tx, terms, account, identity)
+    _check_quiet(tx, terms, row, account, identity)
     contents.check_carried(order.carries, limits, account)
     _check_window(tx, terms, row, account, identity, order.carries)
     contents.check_message(order.text, order.attachments, limits, account)
@@ -331,19 +331,15 @@ def _closed(stands: Standing, terms: Terms, account: Account) -> str:
     return f"{account.title} takes a reply only within {hours:g} hours of the customer's last message{after}"
 
 
-def _check_quiet(tx: Connection, terms: Terms, account: Account, identity: Row[Any]) -> None:
+def _check_quiet(tx: Connection, terms: Terms, row: Row[Any], account: Account, identity: Row[Any]) -> None:
     """At night nothing goes out that nobody asked for. Raises Refused."""
     until = quiet.until(account.quiet, terms.now)
     if until is None:
         return
     theirs = select(identities.c.id).where(identities.c.customer_id == identity.customer_id)
-    last = tx.execute(
-        select(_n.received_at)
-        .where(_n.identity_id.in_(theirs), _n.direction == "in")
-        .order_by(_n.id.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-    if not quiet.asked(last, terms.now):
+    used = carried.used(tx, row.id, tx.execute(theirs).scalars())
+    last = max((one.at_us for one in used.values()), default=None)
+    if not quiet.asked(None if last is None else from_us(last), terms.now):
         raise Refused(
             f"Not sent: {account.title} has quiet hours until {until:%H:%M} UTC, and they have not written since "
             "yesterday."

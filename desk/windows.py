@@ -59,6 +59,7 @@ def standings(
     return {
         (identity_id, account.key): _standing(
             tx,
+            conversation_id,
             identity_id,
             account,
             known,
@@ -71,6 +72,7 @@ def standings(
 
 def _standing(
     tx: Connection,
+    conversation_id: int,
     identity_id: int,
     account: Account,
     limits: Limits,
@@ -79,7 +81,9 @@ def _standing(
 ) -> Standing:
     said = answered or heard
     if limits.public and said is not None and said.form in PUBLIC_FORMS:
-        once = answered is not None and carried.in_private(tx, identity_id, account.key, answered)
+        once = answered is not None and carried.in_private(
+            tx, conversation_id, identity_id, account.key, answered
+        )
         until = None if once else _after(said.at_us, limits.private_s)
         return Standing(limited=limits.private_s is not None, until=until, public=True, once=once)
     window_s = limits.window(account.settings)

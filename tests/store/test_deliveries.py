@@ -399,6 +399,34 @@ def test_a_comment_opens_no_window_and_has_its_own(office: Office) -> None:
     assert (told[below].answers, told[below].heard_at) == ("comment", commented)
 
 
+def test_of_an_address_only_the_newest_words_are_looked_at(office: Office) -> None:
+    """However much they have written; every other address is looked at by itself."""
+    many, few = "tel:+15550001111", "tel:+15550002222"
+    first, other = office.conversation(many, "whatsapp/main"), office.conversation(few, "whatsapp/main")
+    office.inbound(first, "sms_twilio/main", external_id="s1")
+    office.inbound(other, "sms_twilio/main", external_id="s2")
+    office.inbound(other, "whatsapp/main", external_id="w2", form="comment")
+    with office.store.begin() as tx:
+        n = schema.interactions
+        row = tx.execute(sa.select(n).where(n.c.external_id == "s1")).one()._asdict()
+        new = [row | {"id": office.store.ids(), "account": "whatsapp/main"} for _ in range(carried.LATELY)]
+        tx.execute(sa.insert(n), new[:-1])
+        mine, theirs = row["identity_id"], identity_of(tx, few)
+        known = {(mine, "sms_twilio/main"), (mine, "whatsapp/main")}
+        others = {(theirs, "sms_twilio/main"), (theirs, "whatsapp/main")}
+        assert carried.heard(tx, [mine, theirs]).keys() == known | others
+        tx.execute(sa.insert(n), new[-1:])
+        found = carried.heard(tx, [mine, theirs])
+        assert found.keys() == {(mine, "whatsapp/main")} | others
+        assert carried.used(tx, other, [mine, theirs]).keys() == found.keys()
+        assert carried.used(tx, other, [mine])[mine, "whatsapp/main"].here is False
+        assert carried.answered(tx, other, [mine, theirs])[theirs, "sms_twilio/main"].external_id == "s2"
+
+
+def identity_of(tx: sa.Connection, urn: str) -> int:
+    return int(tx.execute(sa.select(identities.c.id).where(identities.c.urn == urn)).scalar_one())
+
+
 # ------------------------------------------------------------------------------ what did not arrive goes out anew
 
 
