@@ -21,12 +21,14 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """As in `hub.model.Outgoing`. In deliveries.carries as JSON; NULL where all are as they are without it.
 
     cc: of those who take part, who gets a copy, where the agent chose; None: everybody.
+    direct: what was said last may be a comment, and this is no answer to it: it goes as a message of its own.
     """
 
     template: Template | None = None
     choices: tuple[str, ...] = ()
     public: bool = False
     cc: tuple[str, ...] | None = None
+    direct: bool = False
 
     def packed(self) -> str | None:
         return None if self == NOTHING else msgspec.json.encode(self).decode()

@@ -262,26 +262,36 @@ def _copies(mail: Claimed, part: Sequence[str]) -> tuple[str, ...]:
 
 
 def _with_heard(tx: Connection, talks: Sequence[Claimed]) -> dict[int, Claimed]:
-    """Messages over a provider's channel with what the customer said last there, and the form of what they answer."""
+    """Messages over a provider's channel with what the customer said last there, and the form of what they answer: a
+    message of its own answers nothing by name, whatever stands last in its conversation."""
     last = carried.heard(tx, [talk.identity_id for talk in talks])
+    alone = {talk.id for talk in talks if talk.carries and carried.unpack(talk.carries).direct}
     others: dict[str, set[str]] = defaultdict(set)
     for talk in talks:
         heard = last.get((talk.identity_id, talk.account))
-        if talk.in_reply_to and not (heard and heard.external_id == talk.in_reply_to):
+        if (
+            talk.in_reply_to
+            and talk.id not in alone
+            and not (heard and heard.external_id == talk.in_reply_to)
+        ):
             others[talk.account].add(talk.in_reply_to)
     forms = carried.forms(tx, others)
     found = {}
     for talk in talks:
         heard = last.get((talk.identity_id, talk.account))
-        newest = (heard.form, heard.at_us) if heard else ("message", 0)
-        form, at_us = forms.get((talk.account, talk.in_reply_to or ""), newest)
+        if talk.id in alone:
+            form, at_us, answers = "message", 0, None
+        else:
+            answers = talk.in_reply_to
+            newest = (heard.form, heard.at_us) if heard else ("message", 0)
+            form, at_us = forms.get((talk.account, answers or ""), newest)
         if heard is not None and form in carried.PUBLIC_FORMS:  # its own time counts
             heard = msgspec.structs.replace(heard, at_us=at_us)
         elif (
             heard is not None and heard.form in carried.PUBLIC_FORMS
         ):  # a comment opens no window for messages
             heard = msgspec.structs.replace(heard, at_us=heard.direct_at_us or 0)
-        found[talk.id] = msgspec.structs.replace(talk, heard=heard, answers=form)
+        found[talk.id] = msgspec.structs.replace(talk, heard=heard, answers=form, in_reply_to=answers)
     return found
 
 

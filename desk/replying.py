@@ -106,7 +106,7 @@ def write(tx: Connection, ids: Ids, rights: Rights, terms: Terms, order: Order) 
     if order.then not in _THEN:
         raise Refused("After a reply a conversation is left, waits for the customer, or is closed.")
     target = _target(tx, rights, terms, row, order)
-    carries = _with_copies(tx, row, target, order.carries)
+    carries = msgspec.structs.replace(_with_copies(tx, row, target, order.carries), direct=target.direct)
     if row.state in ("waiting", "offered"):
         conversations.claim(tx, ids, row.id, rights.agent.key, now=terms.now, name=rights.name)
     wrote = _wrote_meanwhile(row, order)
@@ -120,7 +120,7 @@ def write(tx: Connection, ids: Ids, rights: Rights, terms: Terms, order: Order) 
         by=rights.by,
         now=terms.now,
         author_name=rights.agent.name,
-        in_reply_to=_last_external_id(tx, row, target),
+        in_reply_to=None if target.direct else _last_external_id(tx, row, target),
         attachments=order.attachments,
         extra={"reply": _before(row, order)},
     )
@@ -236,11 +236,13 @@ def waiting_since(reply: Mapping[str, Any]) -> datetime | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """From which account of ours to which address of the customer's."""
+    """From which account of ours to which address of the customer's. direct: as a message of its own, although what
+    they said last may be a comment."""
 
     account: str
     identity_id: int
     urn: str
+    direct: bool
 
 
 def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: Order) -> Target:
@@ -266,11 +268,11 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
         raise Refused(f"{urns.display(identity.urn)} has blocked {account.title}.")
     _check_quiet(tx, terms, row, account, identity)
     contents.check_carried(order.carries, limits, account)
-    _check_window(tx, terms, row, account, identity, order.carries)
+    direct = _check_window(tx, terms, row, account, identity, order.carries)
     contents.check_message(order.text, order.attachments, limits, account)
     if order.carries.template is not None and order.attachments:
         raise Refused("No file goes with an approved text; take it out.")
-    return Target(account=account.key, identity_id=identity.id, urn=urn)
+    return Target(account=account.key, identity_id=identity.id, urn=urn, direct=direct)
 
 
 def _identity(tx: Connection, row: Row[Any], to: str | None) -> Row[Any]:
@@ -299,17 +301,18 @@ def _check_reach(tx: Connection, terms: Terms, account: Account, identity: Row[A
 
 def _check_window(
     tx: Connection, terms: Terms, row: Row[Any], account: Account, identity: Row[Any], carries: Carried
-) -> None:
-    """Raises WindowClosed. In public there is no window, and for a template none either."""
+) -> bool:
+    """Does it go as a message of its own? Raises WindowClosed. In public there is no window, and for a template none
+    either."""
     stands = windows.standings(tx, row.id, [(identity.id, account)], terms.limits).get(
         (identity.id, account.key), windows.ALWAYS
     )
     if carries.public:
         if not stands.public:
             raise Refused("They wrote nothing there that could be answered in public.")
-        return
+        return False
     if carries.template is not None or stands.open(terms.now):
-        return
+        return stands.directly(terms.now)
     raise WindowClosed(f"Not sent: {_closed(stands, terms, account)}.", account.key, identity.urn)
 
 

@@ -2,7 +2,8 @@
 before a reply is written.
 
 A direct message needs a direct word of theirs that is young enough: a comment is none. A comment is answered in private
-once, and only for so long; in public at any time.
+once, and only for so long; in public at any time. Who has written to us alone since is answered as anybody who has, and
+so is who did before, once the comment takes no answer in private any more.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 
 from crm_store import carried
 from crm_store.carried import PUBLIC_FORMS, Answered, Heard
-from hub.clock import from_us
+from hub.clock import EPOCH, from_us
 from hub.config import Account
 from hub.limits import Limits
 from hub.urn import channel_of
@@ -25,15 +26,21 @@ from hub.urn import channel_of
 class Standing:
     """Of an address at an account. limited: is there a window at all? until: free text for them alone goes until then;
     None, where `limited`: not before they write. public: what is answered was said in public, so it can be answered
-    there. once: it was, and has had its one answer in private."""
+    there. once: it was, and has had its one answer in private. directly_from, directly_until: what is for them alone
+    goes as a message of its own then, and not as the answer to what they said in public."""
 
     limited: bool = False
     until: datetime | None = None
     public: bool = False
     once: bool = False
+    directly_from: datetime = EPOCH
+    directly_until: datetime | None = None
 
     def open(self, now: datetime) -> bool:
         return not self.limited or (self.until is not None and self.until >= now)
+
+    def directly(self, now: datetime) -> bool:
+        return self.directly_until is not None and self.directly_from <= now <= self.directly_until
 
 
 ALWAYS = Standing()
@@ -80,15 +87,24 @@ def _standing(
     answered: Answered | None,
 ) -> Standing:
     said = answered or heard
-    if limits.public and said is not None and said.form in PUBLIC_FORMS:
-        once = answered is not None and carried.in_private(
-            tx, conversation_id, identity_id, account.key, answered
-        )
-        until = None if once else _after(said.at_us, limits.private_s)
-        return Standing(limited=limits.private_s is not None, until=until, public=True, once=once)
     window_s = limits.window(account.settings)
     direct_at_us = heard.direct_at_us if heard is not None else None
-    return Standing(limited=window_s is not None, until=_after(direct_at_us, window_s))
+    message_until = _after(direct_at_us, window_s)
+    if not limits.public or said is None or said.form not in PUBLIC_FORMS:
+        return Standing(limited=window_s is not None, until=message_until)
+    once = answered is not None and carried.in_private(
+        tx, conversation_id, identity_id, account.key, answered
+    )
+    answer_until = None if once else _after(said.at_us, limits.private_s)
+    since = direct_at_us is not None and direct_at_us > said.at_us
+    return Standing(
+        limited=once or limits.private_s is not None,
+        until=max(filter(None, (answer_until, message_until)), default=None),
+        public=True,
+        once=once,
+        directly_from=EPOCH if since or answer_until is None else answer_until,
+        directly_until=message_until,
+    )
 
 
 def _after(at_us: int | None, window_s: float | None) -> datetime | None:

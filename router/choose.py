@@ -21,9 +21,9 @@ class Address:
     answered there (in this conversation). preferred: the record says so. last_used_at: the customer's newest message
     from it to this account, ever; in_conversation: in this conversation. live: a chat open at this moment.
     opted_out, window_until (None: they have not written), once (what they said in public has had its one private
-    answer), trouble ("dead", "full", "blocked"), paused, quiet (it is night, or a day off, where they are): as they
-    stand now. verified: the channel vouches that it is theirs; `needs_verified`: the
-    conversation is about things that only they may read.
+    answer, so that only a word to us alone opens the window), trouble ("dead", "full", "blocked"), paused, quiet (it is
+    night, or a day off, where they are): as they stand now. verified: the channel vouches that it is
+    theirs; `needs_verified`: the conversation is about things that only they may read.
     """
 
     account: str | None
@@ -139,10 +139,8 @@ def _blocks(address: Address, now: datetime) -> list[str]:
         blocks.append("they asked us not to write here")
     if address.trouble:
         blocks.append(_TROUBLES.get(address.trouble, f"this address has a problem ({address.trouble})"))
-    if address.once:
-        blocks.append(_ONCE)
-    elif address.has_window and (address.window_until is None or address.window_until <= now):
-        blocks.append(_OVER_BUT if address.templates else _OVER)
+    if address.has_window and (address.window_until is None or address.window_until <= now):
+        blocks.append(_ONCE if address.once else _OVER_BUT if address.templates else _OVER)
     if address.needs_verified and not address.verified:
         blocks.append("it is not certain that this address is theirs")
     if not address.enabled:

@@ -66,6 +66,13 @@ async def test_a_comment_is_answered_in_public_and_in_private(w: MessagingWorld,
     assert [one.text for one in w.entries(talk)][-1] == "Yes, please"
     await w.answers(talk, "Done.")
     assert w.graph.sent[-1].body["recipient"] == {"id": place.person("Ann").id}
+    await place.person("Ann").comments("And in red?")
+    await w.settle()
+    await w.answers(talk, "In red, too.")
+    assert w.graph.sent[-1].body["recipient"].keys() == {"comment_id"}
+    await w.answers(talk, "Shall I put that one aside as well?")
+    assert w.graph.sent[-1].body["recipient"] == {"id": place.person("Ann").id}
+    assert set(w.states()) == {"sent"}
 
 
 async def test_an_old_comment_is_still_answered_in_public(w: MessagingWorld) -> None:

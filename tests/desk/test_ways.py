@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from connectors import visitor
 from crm_store import views
-from crm_store.carried import NOTHING, Carried
+from crm_store.carried import NOTHING, Carried, unpack
 from crm_store.db import Store
+from crm_store.schema import interactions
 from desk import quiet, ways
 from desk.replying import WindowClosed
 from desk.ways import Written
@@ -202,6 +204,53 @@ def test_a_comment_opens_no_window_for_direct_messages(room: Messaging) -> None:
         answers(room, number, "1")
 
 
+def test_who_has_written_to_us_since_is_answered_as_anybody_who_has(room: Messaging) -> None:
+    """They answered our private answer, which is another conversation where each post is one."""
+    shop = replace(room.config.accounts["instagram/shop"], policy=ConversationPolicy.THREAD)
+    room.config = replace(room.config, accounts={**room.config.accounts, "instagram/shop": shop})
+    number = room.claimed(INSTA, "in blue?", "instagram/shop", form="comment", external_id="c1", thread="p1")
+    answers(room, number, "1")
+    assert sent(room, number) == (Carried(), "c1")
+    assert not options(room, number)["instagram/shop"].usable
+    room.later(hours=1)
+    assert room.claimed(INSTA, "Yes, please", "instagram/shop", external_id="m1") != number
+    way = options(room, number)["instagram/shop"]
+    assert (way.usable, way.public, way.window_until) == (True, True, room.now + timedelta(days=1))
+    answers(room, number, "2")
+    assert sent(room, number) == (Carried(direct=True), None)
+    answers(room, number, "3", public=True)
+    assert sent(room, number) == (Carried(public=True), "c1")
+    room.later(days=1, minutes=1)
+    assert options(room, number)["instagram/shop"].only_public
+    with pytest.raises(WindowClosed, match="one private answer"):
+        answers(room, number, "4")
+
+
+def test_a_comment_has_its_private_answer_before_an_open_window_is_used(room: Messaging) -> None:
+    """They wrote to us alone, and then commented: the answer stands below the comment; the next goes the other way."""
+    number = room.claimed(INSTA, "hello", "instagram/shop", external_id="m1")
+    day = room.now + timedelta(days=1)
+    room.later(hours=1)
+    room.writes(INSTA, "in blue?", account="instagram/shop", form="comment", external_id="c1")
+    week = room.now + timedelta(days=7)
+    assert options(room, number)["instagram/shop"].window_until == week
+    answers(room, number, "1")
+    assert sent(room, number) == (Carried(), "c1")
+    assert options(room, number)["instagram/shop"].window_until == day
+    answers(room, number, "2")
+    assert sent(room, number) == (Carried(direct=True), None)
+
+
+def test_who_presses_a_button_has_written_to_us(room: Messaging) -> None:
+    """What came of it has no id by which it could be answered; the comment before it is not answered again."""
+    number = room.claimed(INSTA, "in blue?", "instagram/shop", form="comment", external_id="c1")
+    answers(room, number, "1")
+    room.later(hours=1)
+    room.writes(INSTA, "(They came by a link.)", account="instagram/shop")
+    answers(room, number, "2")
+    assert sent(room, number) == (Carried(direct=True), None)
+
+
 def test_what_came_late_opens_no_window_anew(room: Messaging) -> None:
     """WhatsApp repeats what it could not hand over, and its window counts from when that was said."""
     said = room.now - timedelta(hours=20)
@@ -216,6 +265,15 @@ def unpacked(room: Messaging, number: int) -> Carried:
     with room.store.read() as tx:
         entries = views.conversation(tx, room.id_of(number)).history.entries
     return next((one.delivery.carries for one in reversed(entries) if one.delivery), NOTHING)
+
+
+def sent(room: Messaging, number: int) -> tuple[Carried, str | None]:
+    """How the last reply goes, and what it answers."""
+    reply = room.delivery_of(number)
+    with room.store.read() as tx:
+        n = interactions.c
+        answered = tx.execute(select(n.in_reply_to).where(n.id == reply.interaction_id)).scalar_one()
+    return unpack(reply.carries), answered
 
 
 # ------------------------------------------------------------------------------- where they asked to be answered

@@ -399,6 +399,20 @@ def test_a_comment_opens_no_window_and_has_its_own(office: Office) -> None:
     assert (told[below].answers, told[below].heard_at) == ("comment", commented)
 
 
+def test_a_message_of_its_own_answers_no_comment(office: Office) -> None:
+    account, person = "messenger/main", "messenger:77"
+    talk = office.conversation(person, account)
+    office.inbound(talk, account, external_id="m1")
+    written = office.now
+    office.later(hours=1)
+    office.inbound(talk, account, external_id="c1", form="comment")
+    alone = office.reply(talk, account=account, to=person, carries=carried.Carried(direct=True))
+    with office.store.read() as tx:
+        [claimed] = outbox.load(tx, [alone])
+    sent = outgoing(claimed, tries=1)
+    assert (sent.answers, sent.in_reply_to, sent.heard_at) == ("message", None, written)
+
+
 def test_of_an_address_only_the_newest_words_are_looked_at(office: Office) -> None:
     """However much they have written; every other address is looked at by itself."""
     many, few = "tel:+15550001111", "tel:+15550002222"
