@@ -97,12 +97,12 @@ class Leases:
                 elif part in self._until:  # or it was let go meanwhile
                     self._until[part] = until
 
-    def take(self) -> list[int]:
-        """Take free parts up to our share; those that are ours now and were not. Raises RedisError."""
-        taken: list[int] = []
+    def take(self) -> None:
+        """Take free parts up to our share. Raises RedisError; those taken by then are held."""
         held = self.held
+        taken = 0
         for part in range(PARTS):
-            if len(held) + len(taken) >= self.fair:
+            if len(held) + taken >= self.fair:
                 break
             if part in held:
                 continue
@@ -110,8 +110,7 @@ class Leases:
             if self._redis.set(lease_key(part), self.name, nx=True, px=int(self.lease_s * 1000)):
                 with self._lock:
                     self._until[part] = until
-                taken.append(part)
-        return taken
+                taken += 1
 
     def release(self, parts: Iterable[int]) -> None:
         """Let go of these. Raises RedisError; they end by themselves then."""

@@ -210,7 +210,9 @@ class Reader:
         if surplus > 0:
             idle = [part for part in sorted(held, reverse=True) if self._in_hand[part] <= 0]
             self._let_go(idle[:surplus])
-        for part in self.leases.take():
+        self.leases.take()
+        # What an earlier look took before Redis went away in its middle is held, too, and read by nobody else.
+        for part in sorted(self.leases.held - self._inherited.keys()):
             self._inherit(part)
         for part in self.leases.held:
             self._trim_script(keys=(key(part),), args=(GROUP,))

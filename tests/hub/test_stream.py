@@ -198,6 +198,28 @@ def test_a_batch_given_up_comes_again_in_order(made: redis_py.Redis, valkey: str
         assert drain(a, 3) == list(range(10))
 
 
+def test_parts_taken_while_redis_goes_away_are_read(
+    made: redis_py.Redis, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their leases stand and are renewed, so nobody else can take them: whoever holds them looks at them again."""
+    for number in range(64):
+        put(made, number)
+    with reader(valkey, "r1") as one:
+        claim, calls = one._redis.xautoclaim, []
+
+        def breaking(*args: object, **options: object) -> object:
+            calls.append(args)
+            if len(calls) == 3:
+                raise redis_py.ConnectionError("it went away")
+            return claim(*args, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(one._redis, "xautoclaim", breaking)
+        with pytest.raises(Unavailable):
+            one.read(wait=False)
+        balance(one)
+        assert sorted(drain(one)) == list(range(64))
+
+
 def test_two_routers_at_work_with_one_leaving(made: redis_py.Redis, valkey: str) -> None:
     """Every entry is handled, and in each part in order: nobody sees a later one before an earlier one was done."""
     total = 3000
