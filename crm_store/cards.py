@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,9 +22,11 @@ from sqlalchemy import (
     union_all,
 )
 
-from crm_store import presence, schema
+from crm_store import media, presence, schema
 from crm_store.conversations import HELD, LIVE, find
+from crm_store.media import Expected
 from crm_store.schema import conversations, customers, deliveries, identities, interactions
+from crm_store.timeline import Attached, files_of
 from hub.clock import to_us
 from hub.config import Config, Queue
 from hub.errors import NotFound
@@ -56,7 +58,10 @@ class QueueRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
-    """A conversation in a list. `failed`: deliveries of it that need somebody; `preview`: the customer's last words."""
+    """A conversation in a list. `failed`: deliveries of it that need somebody; `preview`: the customer's last words.
+
+    files, expected: where there are no words and no subject, what the customer sent instead, as in timeline.Entry.
+    """
 
     conversation_id: int
     number: int
@@ -87,6 +92,8 @@ class Card:
     last_inbound_id: int | None
     version: int
     failed: int = 0
+    files: tuple[Attached, ...] = ()
+    expected: tuple[Expected, ...] = ()
 
 
 def queue_list(tx: Connection, config: Config, now: datetime) -> list[QueueRow]:
@@ -218,7 +225,18 @@ def _cards() -> Select[Any]:
 
 
 def _listed(tx: Connection, query: Select[Any]) -> list[Card]:
-    return [_card(row) for row in tx.execute(query)]
+    cards = [_card(row) for row in tx.execute(query)]
+    silent = [one.last_inbound_id for one in cards if not (one.preview or one.subject)]
+    ids = [message for message in silent if message is not None]
+    if not ids:
+        return cards
+    files, coming = files_of(tx, ids), media.expected(tx, ids)
+    return [
+        replace(one, files=tuple(files.get(last, ())), expected=coming.get(last, ()))
+        if (last := one.last_inbound_id) in ids
+        else one
+        for one in cards
+    ]
 
 
 def _card(row: Row[Any]) -> Card:

@@ -170,7 +170,7 @@ def entries(tx: Connection, interaction_ids: Sequence[int]) -> tuple[Entry, ...]
         .where(_n.id.in_(interaction_ids))
         .order_by(_n.at, _n.id)
     ).all()
-    files = _attachments(tx, [row.id for row in rows if row.attachments])
+    files = files_of(tx, [row.id for row in rows if row.attachments])
     coming = media.expected(tx, [row.id for row in rows if row.direction == "in"])
     changes = _changes(tx, interaction_ids)
     sends = _deliveries(tx, [row.id for row in rows if row.direction == "out"])
@@ -243,7 +243,8 @@ def _pairs(fields: Any) -> list[tuple[Any, Any]]:
     return [(pair[0], pair[1]) for pair in fields or ()]
 
 
-def _attachments(tx: Connection, wanted: Sequence[int]) -> defaultdict[int, list[Attached]]:
+def files_of(tx: Connection, wanted: Sequence[int]) -> defaultdict[int, list[Attached]]:
+    """The files of these interactions, in their order."""
     found: defaultdict[int, list[Attached]] = defaultdict(list)
     if wanted:
         a = interaction_attachments.c

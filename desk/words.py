@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crm_store.cards import Card
 from crm_store.media import Expected
 from crm_store.revisions import Revision
+from crm_store.timeline import Attached
 from hub.config import Config
 from hub.urn import channel_of, display
 
@@ -294,6 +296,22 @@ _FILES = {
     "voice": "A voice message",
     "sticker": "A sticker",
 }
+
+
+def preview(card: Card) -> str:
+    """A conversation in one line: their last words, else the subject, else what they sent instead."""
+    return card.preview or card.subject or files(card.files, card.expected) or "No text"
+
+
+def files(attached: Sequence[Attached], expected: Sequence[Expected]) -> str:
+    """A message that is only files, in words; "" where there are none."""
+    sent = [(file.content_type.partition("/")[0], file.name) for file in attached]
+    sent += [(file.kind, file.name) for file in expected]
+    if not sent:
+        return ""
+    what = _FILES.get(sent[0][0], "A file") if len(sent) == 1 else f"{len(sent)} files"
+    names = ", ".join(name for _, name in sent if name)
+    return f"{what}: {names}" if names else what
 
 
 def missing(file: Expected) -> str:

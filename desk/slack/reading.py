@@ -191,7 +191,8 @@ def _said(entry: Entry, config: Config) -> list[Block]:
     small += ["deleted"] if entry.deleted else []
     style = ("strike",) if entry.deleted or entry.withdrawn else ()
     leaves = [leaf(f"{line(entry.subject, 200)}\n", "bold")] if entry.subject else []
-    leaves.append(leaf(cut(shown(entry.text), ENTRY_BYTES) if seen(entry.text) else "No text.", *style))
+    silent = "A file." if entry.attachments or entry.expected else "No text."
+    leaves.append(leaf(cut(shown(entry.text), ENTRY_BYTES) if seen(entry.text) else silent, *style))
     return [
         context(plain(line(who, 80)), " · ".join(small)),
         *([cites(entry.cites)] if entry.cites is not None else []),
@@ -234,8 +235,7 @@ def row(one: Card, config: Config, link: str | None = None) -> list[Block]:
     leaves.append({"type": "link", "url": link, "text": number} if link else leaf(number))
     if one.customer_tier:
         leaves += [leaf("  "), leaf(line(one.customer_tier, 20), "code")]
-    if preview := line(one.preview or one.subject, 140):
-        leaves.append(leaf(f"\n{preview}"))
+    leaves.append(leaf(f"\n{line(words.preview(one), 140)}"))
     state = [] if one.state == "waiting" else [words.STATES[one.state]]
     small = [
         *state,

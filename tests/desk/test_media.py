@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from crm_store import media, timeline
+from crm_store import cards, media, timeline
 from crm_store.db import Store
 from crm_store.media import Ended
+from desk.slack import reading
 from hub.model import Attachment, Media
 from tests.desk.room import PNG, Room, make
+from tests.desk.slack.limits import texts
 from tests.desk.slack.test_look import below, card, says
 
 MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(range(256)) * 8
@@ -135,6 +137,34 @@ def test_slack_says_it_too_and_tells_nobody_twice(room: Room) -> None:
     told = says(after)
     for words in ("roof.png", "has not come yet", "never came", "was kept out"):
         assert words in told
+
+
+PDF = ("invoice.pdf", "application/pdf", b"%PDF")
+SILENT: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("A picture: roof.png", {"media": SENT[:1]}),
+    ("A voice message", {"media": SENT[1:2]}),
+    ("4 files: roof.png, fix.exe", {"media": SENT}),
+    ("A picture", {"files": (("", "image/jpeg", PNG),)}),
+    ("2 files: invoice.pdf", {"files": (PDF, ("", "video/mp4", MP4))}),
+    ("A file: ann⟦RLO⟧fdp.exe", {"files": (("ann\u202efdp.exe", "application/pdf", b"%PDF"),)}),
+    ("The bill", {"subject": "The bill", "files": (PDF,)}),
+    ("No text", {}),
+)
+
+
+async def test_a_row_says_what_was_sent_where_there_is_no_text(room: Room) -> None:
+    for place, (_, sent) in enumerate(SILENT):
+        room.writes(f"webchat:ann{place}", "", **sent)
+    room.writes("webchat:bob", "Look", files=(PDF,))
+    with room.store.read() as tx:
+        waiting = {one.urn: one for one in cards.waiting(tx, "general")}
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        await bo.get("/queues/general")
+    for place, told in enumerate([*(told for told, _ in SILENT), "Look"]):
+        urn = f"webchat:ann{place}" if place < len(SILENT) else "webchat:bob"
+        assert f"\n{told}" in texts(reading.row(waiting[urn], room.config))
+        assert f'<bdi dir="auto">{told}</bdi>' in bo.text
 
 
 def test_an_album_that_grows_is_the_same_post(room: Room) -> None:
