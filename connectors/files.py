@@ -15,6 +15,7 @@ from hub.errors import NotFound, Unavailable
 
 AT_ONCE = 4  # files being read and checked
 MOST = 64  # answers on their way, each with a file in memory
+READ_S = 120.0  # of waiting for those and for the disk or the bucket
 SEND_S = 300.0  # a slow reader has so long
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -52,15 +53,16 @@ class Files:
             return _no(503, "Too many files are read just now; come again later.", {"Retry-After": "10"})
         self._sending += 1
         try:
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(READ_S):
                 async with self._room:
                     data = await edge.blobs.read(linked.sha256)
-                return await self._send(request, linked, data)
         except NotFound:
             return _gone()
         except (Unavailable, OSError) as error:
             _log.error("file not there", why=str(error) or type(error).__name__)
             return _no(503, "The file cannot be read now; come again later.", {"Retry-After": "30"})
+        else:
+            return await self._send(request, linked, data)
         finally:
             self._sending -= 1
 
@@ -83,8 +85,17 @@ class Files:
             headers["Content-Range"] = f"bytes {first}-{behind - 1}/{len(data)}"
             data = data[first:behind]
         response = web.Response(status=200 if part is None else 206, body=data, headers=headers)
-        await response.prepare(request)
-        await response.write_eof()
+        try:
+            async with asyncio.timeout(SEND_S):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            if (
+                request.transport is not None
+            ):  # or what they did not read would stay in memory as long as they like
+                request.transport.abort()
+        except ConnectionError:
+            pass  # they have seen enough, as players of films often have
         return response
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
-from connectors.edge import Limit, Limits
+from connectors import files
+from connectors.edge import Edge, Limit, Limits
 from hub import showing
 from hub.errors import Unavailable
 from hub.links import Links
@@ -250,3 +254,36 @@ async def test_an_edge_without_links_and_one_whose_files_are_away(tmp_path: Path
         status, headers, body = await shelf.get(shelf.link(PNG))
         assert (status, headers["Retry-After"]) == (503, "30")
         assert b"bucket" not in body
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_who_reads_no_further_is_let_go(
+    leaves: bool, tmp_path: Path, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A player that has seen enough is no fault of ours; and what nobody reads does not stay in memory."""
+    doors = []
+
+    class Door(files.Files):
+        def __init__(self, edge: Edge) -> None:
+            super().__init__(edge)
+            doors.append(self)
+
+    monkeypatch.setattr(files, "Files", Door)
+    monkeypatch.setattr(files, "SEND_S", 60.0 if leaves else 0.05)
+    clock = Later()
+    async with gate(tmp_path, valkey, clock=clock, links=Links(KEY, "http://hub.example", 7)) as g:
+        film = MP4 * 16_000  # 32 MB: more than the system takes for a reader who does not read
+        path = urlsplit(Shelf(g, clock).link(film, "film.mp4", "video/mp4")).path
+        with capture_logs() as logs:
+            reader, writer = await asyncio.open_connection("127.0.0.1", g.port, limit=1024)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: hub.example\r\n\r\n".encode())
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            if leaves:
+                writer.transport.abort()
+            async with asyncio.timeout(10):
+                while doors[0]._sending:
+                    await asyncio.sleep(0.01)
+        got = b"" if leaves else await reader.read()
+        writer.close()
+        assert len(got) < len(film)
+        assert [line for line in logs if line["log_level"] == "error"] == []
