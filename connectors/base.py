@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import aiohttp
 
 from connectors.kept import Kept
-from hub.config import Account
+from hub.config import Account, ApprovedText
 from hub.errors import MainstemError, SendCode, SendError
 from hub.limits import Limits
 from hub.model import Attachment, Event, Media, Outgoing, Revision, Sent
@@ -304,4 +304,23 @@ class Hooks(Protocol):
 
     async def hook(self, account: Account, wire: Wire) -> str:
         """Set it; what was done, in a sentence. Twice is harmless. Raises SendError."""
+        ...
+
+
+@runtime_checkable
+class Names(Protocol):
+    """A connector whose messages bear no names, and whose provider says them when asked."""
+
+    async def called(self, urn: str, account: Account, wire: Wire) -> str:
+        """What somebody who wrote to this account calls themselves; empty where the provider does not say. Raises
+        SendError; asked again only where that says `retry`, or that the account must not ask at all."""
+        ...
+
+
+@runtime_checkable
+class Approves(Protocol):
+    """A connector whose provider approves texts, and that knows what an entry of replies.yaml must look like."""
+
+    def check_template(self, text: ApprovedText) -> list[str]:
+        """Complaints as sentences, each naming the cure; for `mainstem config check`. Pure."""
         ...

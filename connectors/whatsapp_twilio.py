@@ -18,9 +18,9 @@ from connectors import checking, clean, said
 from connectors.base import Raw, Wire
 from connectors.twilio import contents, inbound, settings
 from connectors.twilio.connector import Twilio
-from connectors.twilio.sending import BODY_CHARS, Way
+from connectors.twilio.sending import BODY_CHARS, ONE_MAP, Way
 from hub import urn
-from hub.config import Account
+from hub.config import Account, ApprovedText
 from hub.errors import Malformed, SendCode, SendError
 from hub.limits import Limits
 from hub.model import Change, Event, IdentityLearned, MessageChanged, MessageReceived, Outgoing, Sent
@@ -28,6 +28,8 @@ from hub.model import Change, Event, IdentityLearned, MessageChanged, MessageRec
 PREFIX = "whatsapp:"
 WINDOW_S = 24 * 3600.0  # "lasts for 24 hours after the last inbound message you receive from a user"
 MESSAGES = 10
+_CONTENT = re.compile(r"HX[0-9a-fA-F]{32}")
+VARIABLE_CHARS = 16  # https://www.twilio.com/docs/content/using-variables-with-content-api
 # Two letters of a country, a full stop, up to 128 letters and digits; ENT where businesses share one.
 _USER_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[0-9A-Za-z]{1,128}")
 # Everything that WhatsApp records itself is Ogg Opus; a sticker is WebP.
@@ -76,6 +78,20 @@ class WhatsAppTwilio(Twilio):
         bare=("audio/", "text/vcard"),
         taps=contents.Contents(),
     )
+
+    def check_template(self, text: ApprovedText) -> list[str]:
+        found = []
+        if not _CONTENT.fullmatch(text.name):
+            found.append(
+                f"Twilio names a template by its ContentSid, HX and 32 hex digits, not {text.name[:60]!r}"
+            )
+        if text.header is not None or text.buttons:
+            found.append(ONE_MAP)
+        if long := [name for name in text.names if len(name) > VARIABLE_CHARS]:
+            found.append(
+                f"Twilio names a variable with at most {VARIABLE_CHARS} characters, unlike {long[0]!r}"
+            )
+        return found
 
     def message(
         self, form: inbound.Form, account: Account, received_at: datetime, sent_at: datetime | None = None

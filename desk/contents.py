@@ -8,8 +8,13 @@ from crm_store.carried import NOTHING, Carried
 from hub.config import Account
 from hub.errors import Refused
 from hub.limits import Limits
-from hub.model import Attachment
+from hub.model import Attachment, HeaderKind, Template
 
+_HEADS = {
+    HeaderKind.IMAGE: ("an image", ("image/",)),
+    HeaderKind.VIDEO: ("a video", ("video/",)),
+    HeaderKind.DOCUMENT: ("a document", ("application/", "text/")),
+}
 _TAGS = 20
 _DISPOSITION_CHARS = 80
 
@@ -51,6 +56,26 @@ def check_carried(carries: Carried, limits: Limits | None, account: Account) -> 
         raise Refused("An answer to tap needs words.")
     if len(set(carries.choices)) != len(carries.choices):
         raise Refused("Two of the answers to tap are the same.")
+
+
+def check_template(
+    template: Template, attachments: Sequence[Attachment], limits: Limits | None, account: Account
+) -> None:
+    """Raises Refused unless just that file goes along which the template wants at its head: mostly none."""
+    head = template.header
+    if head is None or not head.attached:
+        if attachments:
+            raise Refused("No file goes with an approved text; take it out.")
+        return
+    wanted, types = _HEADS[head.kind]
+    if len(attachments) != 1:
+        raise Refused(f"This approved text has {wanted} at its head: attach it, and nothing else.")
+    file = attachments[0]
+    taken = limits is None or limits.takes(file.content_type, file.size_bytes)
+    if not file.content_type.startswith(types) or not taken:
+        raise Refused(
+            f"{file.name[:80]!r} cannot stand at the head of this approved text: {account.title} wants {wanted} there."
+        )
 
 
 def checked_text(text: str, at_most: int) -> str:

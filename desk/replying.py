@@ -270,8 +270,8 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
     contents.check_carried(order.carries, limits, account)
     direct = _check_window(tx, terms, row, account, identity, order.carries)
     contents.check_message(order.text, order.attachments, limits, account)
-    if order.carries.template is not None and order.attachments:
-        raise Refused("No file goes with an approved text; take it out.")
+    if order.carries.template is not None:
+        contents.check_template(order.carries.template, order.attachments, limits, account)
     return Target(account=account.key, identity_id=identity.id, urn=urn, direct=direct)
 
 

@@ -61,7 +61,7 @@ def ready(config: Config, queue: str) -> list[CannedReply]:
 
 def approved_for(reply: CannedReply, account: str | None) -> bool:
     """Has the provider of this account approved it?"""
-    return account is not None and (account in reply.approved or channel_of(account) in reply.approved)
+    return account is not None and prepared.approved_text(reply, account) is not None
 
 
 def offered(replies: Iterable[CannedReply], option: Option | None) -> list[CannedReply]:

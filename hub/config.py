@@ -11,6 +11,8 @@ from datetime import date, time
 from enum import StrEnum
 from typing import Any
 
+from hub.model import TemplateButton, TemplateHeader
+
 
 class ConversationPolicy(StrEnum):
     """Which open conversation a message continues."""
@@ -148,10 +150,20 @@ class Auto:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApprovedText:
-    """A text that a provider has approved for us. name: its name or id there; language: as the provider writes it."""
+    """A text that a provider has approved for us. name: its name or id there; language: as the provider writes it.
+
+    body, header, buttons: as `hub.model.Template` has them, with the reply's places ({1}, {2}, ...) still to be filled;
+    names are the body's. body None: the reply's places, in order.
+    """
 
     name: str
     language: str = ""
+    body: tuple[str, ...] | None = None
+    names: tuple[str, ...] = ()
+    header: TemplateHeader | None = None
+    buttons: tuple[TemplateButton, ...] = ()
+    file: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

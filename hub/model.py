@@ -253,16 +253,58 @@ class Entry:
     raw: bytes = field(default=b"", repr=False)
 
 
+class HeaderKind(StrEnum):
+    TEXT = "text"
+    IMAGE = "image"
+    VIDEO = "video"
+    DOCUMENT = "document"
+
+
+class ButtonKind(StrEnum):
+    """What a template's button wants: the end of its link, what comes back when it is tapped, the code it copies."""
+
+    URL = "url"
+    REPLY = "reply"
+    CODE = "code"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateHeader:
+    """What fills a template's head. value: the words of its one place; of a file a link, or the provider's id of it, or
+    nothing where it is the message's own attachment. name: that place's, where the provider's places have names."""
+
+    kind: HeaderKind
+    value: str
+    name: str = ""
+
+    @property
+    def attached(self) -> bool:
+        return self.kind is not HeaderKind.TEXT and not self.value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateButton:
+    """What fills one of a template's buttons. number: 1 is the first of all its buttons."""
+
+    number: int
+    kind: ButtonKind
+    value: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Template:
     """A text that the provider has approved, for where free text is not allowed. `name`: its name or id there.
 
-    language: as the provider writes it ("en", "pt_BR"). parameters: what fills its places, in order.
+    language: as the provider writes it ("en", "pt_BR"). parameters: what fills its body's places, in order; names:
+    theirs, one for each, where the provider's places have names. header, buttons: only what is to be filled there.
     """
 
     name: str
     language: str = ""
     parameters: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    header: TemplateHeader | None = None
+    buttons: tuple[TemplateButton, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

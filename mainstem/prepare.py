@@ -58,10 +58,10 @@ def apply(settings: Settings, store: Store, by: str) -> str:
 
 
 def checks() -> tuple[Callable[[Config], object], ...]:
-    """What hub/configfiles.py cannot know: rules that compile, and settings that their connectors accept."""
+    """What hub/configfiles.py cannot know: rules that compile, settings and templates that connectors accept."""
     from router.rules import compile_rules
 
-    return compile_rules, check_accounts
+    return compile_rules, check_accounts, check_templates
 
 
 def check_accounts(config: Config) -> None:
@@ -82,6 +82,24 @@ def check_accounts(config: Config) -> None:
             said += accounts.shares(account, before, lambda one: one.secret_names)
             before.append(account)
         faults += [Fault(account.file, account.line, f"{account.key}: {words}") for words in said]
+    if faults:
+        raise ConfigError(faults)
+
+
+def check_templates(config: Config) -> None:
+    """Raises ConfigError with every complaint of a connector about what its provider is said to have approved."""
+    from connectors import CONNECTORS
+    from connectors.base import Approves
+    from hub.errors import Fault
+    from hub.urn import channel_of
+
+    faults: list[Fault] = []
+    for reply in config.replies.values():
+        for where, text in reply.approved.items():
+            connector: object = CONNECTORS.get(channel_of(where))
+            said = connector.check_template(text) if isinstance(connector, Approves) else []
+            what = f'reply "{reply.key}": templates: {where}'
+            faults += [Fault(text.file, text.line, f"{what}: {words}") for words in said]
     if faults:
         raise ConfigError(faults)
 

@@ -29,6 +29,7 @@ CLOCKS = timedelta(seconds=5)  # their clock may be that much behind ours
 _PAGES = 5  # of 50 messages to one person: more since a send began is no person
 _PAGE = 50
 _NO_CONTENT = 21655
+ONE_MAP = "a Content has one list of variables for its header, body and buttons: name all of them as its body"
 _TRIAL = "Sent from your Twilio trial account - "
 
 Fields = list[tuple[str, str]]  # of a form
@@ -156,11 +157,14 @@ def _template(message: Outgoing) -> list[tuple[str, str]]:
         raise SendError(SendCode.MESSAGE_INVALID, "a template's name here is its ContentSid, HX…")
     if message.attachments:
         raise SendError(SendCode.MESSAGE_INVALID, "no file can go out with a template")
+    if template.header is not None or template.buttons:
+        raise SendError(SendCode.MESSAGE_INVALID, ONE_MAP)
     fields = [("ContentSid", template.name)]
     if template.parameters:
         if not all(template.parameters) or any("\n" in one for one in template.parameters):
             raise SendError(SendCode.MESSAGE_INVALID, errors.CODES[21656].words)
-        given = {str(place): value for place, value in enumerate(template.parameters, 1)}
+        names = template.names or [str(place) for place, _ in enumerate(template.parameters, 1)]
+        given = dict(zip(names, template.parameters, strict=True))
         fields.append(("ContentVariables", msgspec.json.encode(given).decode()))
     return fields
 

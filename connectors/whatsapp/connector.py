@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from connectors import checking
 from connectors.base import Answer, Fetched, Finding, Parsed, Raw, Wire
 from connectors.graph import api, signature
-from connectors.whatsapp import parts, updates
-from hub.config import Account
+from connectors.whatsapp import parts, templates, updates
+from hub.config import Account, ApprovedText
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
 from hub.model import Media, Outgoing, Sent
@@ -47,6 +47,9 @@ class WhatsApp:
         if "phone_number_id" not in account.settings:
             found.append("phone_number_id is missing: the number's id, from the app's dashboard")
         return found
+
+    def check_template(self, text: ApprovedText) -> list[str]:
+        return templates.complaints(text)
 
     def verify(self, raw: Raw, account: Account) -> None:
         if signature.is_handshake(raw):

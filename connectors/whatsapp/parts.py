@@ -2,7 +2,7 @@
 
 https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/* (text 4,096 characters; captions
 1,024; reply buttons 3 of 20; lists 10 rows of 24, body 4,096) and .../business-phone-numbers/media ("Supported media
-types"), https://developers.facebook.com/documentation/business-messaging/whatsapp/templates.
+types"); templates.py has what is said of templates.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from connectors import media
 from connectors.base import Wire
 from connectors.twilio.split import split, units
+from connectors.whatsapp import templates
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
 from hub.model import Attachment, Outgoing, Template
@@ -78,7 +79,7 @@ def measure(message: Outgoing) -> None:
     """Raises SendError(MESSAGE_INVALID) for what cannot go out, before anything has left."""
     wrong = ""
     if message.template is not None:
-        wrong = "no file can go out with a template" if message.attachments else _misfit(message.template)
+        wrong = _template_misfit(message, message.template)
     elif len(message.text) > LIMITS.text_chars:
         wrong = f"the text has {len(message.text)} characters, and {LIMITS.text_chars} are sent"
     elif len(message.attachments) > LIMITS.attachments:
@@ -89,24 +90,14 @@ def measure(message: Outgoing) -> None:
         raise SendError(SendCode.MESSAGE_INVALID, wrong)
 
 
-def _misfit(template: Template) -> str:
-    for place, value in enumerate(template.parameters, 1):
-        if not value.strip():
-            return f"the template's parameter {place} is empty"
-        if "\n" in value or "\t" in value or "     " in value:
-            return (
-                f"the template's parameter {place} has a line break, a tab or more than four spaces in a row"
-            )
-    return "" if template.name.strip() else "the template has no name"
-
-
-def template(given: Template) -> Json:
-    """By position: {{1}}, {{2}} … of its body."""
-    said: Json = {"name": given.name, "language": {"code": given.language or "en"}}
-    if given.parameters:
-        values = [{"type": "text", "text": value} for value in given.parameters]
-        said["components"] = [{"type": "body", "parameters": values}]
-    return {"type": "template", "template": said}
+def _template_misfit(message: Outgoing, template: Template) -> str:
+    head, files = template.header, message.attachments
+    if head is None or not head.attached:
+        return "no file can go out with this template" if files else templates.misfit(template)
+    sent_as, _ = TYPES.get(plain_type(files[0].content_type), ("", 0)) if len(files) == 1 else ("", 0)
+    if sent_as != head.kind or not takes(files[0]):
+        return f"the template has one {head.kind} at its head, and WhatsApp must take it as such"
+    return templates.misfit(template)
 
 
 def messages(
@@ -117,7 +108,7 @@ def messages(
     uploaded: the files that go as themselves, with the ids that WhatsApp gave them.
     """
     if message.template is not None:
-        return [template(message.template)]
+        return [templates.template(message.template, *(_media(file, at) for file, at in uploaded))]
     sent = [file for file, _ in uploaded]
     links = [
         f"{file.name or 'File'}: {_link(file, wire)}" for file in message.attachments if file not in sent
@@ -171,12 +162,15 @@ def _captions(file: Attachment) -> bool:
 
 def _file(file: Attachment, media_id: str, caption: str) -> Json:
     kind, _ = TYPES[plain_type(file.content_type)]
-    said: Json = {"id": media_id}
+    said = _media(file, media_id)
     if caption:
         said["caption"] = caption
-    if kind == "document":
-        said["filename"] = file_name(file)
     return {"type": kind, kind: said}
+
+
+def _media(file: Attachment, media_id: str) -> Json:
+    named = TYPES[plain_type(file.content_type)][0] == "document"
+    return {"id": media_id} | ({"filename": file_name(file)} if named else {})
 
 
 def _link(file: Attachment, wire: Wire) -> str:

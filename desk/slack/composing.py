@@ -151,7 +151,7 @@ def reply(
     if copies and any(words.is_mail(one.account or "") for one in usable):
         blocks.append(_copies(copies))
     if any(_of(one, limits).attachments for one in usable):
-        blocks.append(_files())
+        blocks.append(file_box())
     blocks.append(
         field_of(
             "Then",
@@ -274,7 +274,7 @@ def _copies(urns_of: Sequence[str]) -> Block:
     )
 
 
-def _files() -> Block:
+def file_box() -> Block:
     element = {"type": "file_input", "action_id": names.FILES, "max_files": 10}
     return field_of("Files", element, optional=True)
 

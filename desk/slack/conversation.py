@@ -12,7 +12,7 @@ from crm_store import presence, views
 from crm_store.views import Card
 from desk import words
 from desk.rights import rights
-from desk.slack import blocks, extras, look, modals, names, reply, thread
+from desk.slack import blocks, enclosing, extras, look, modals, names, reply, thread
 from desk.slack.blocks import Block, View
 from desk.slack.context import SlackDesk
 from desk.slack.look import Shown
@@ -317,6 +317,7 @@ async def began(press: Press) -> None:
         template=sender.template,
     )
     text, carries = reply.composed(press, queue, way)
+    attached = await enclosing.files_of(press, way, list(says.get(names.FILES) or ()), meta)
     await press.do(
         press.desk.actions.begin,
         press.agent.key,
@@ -326,6 +327,7 @@ async def began(press: Press) -> None:
         text,
         idem_key=f"slack:{meta.key}",
         name=str(says.get(modals.NAME) or ""),
+        attachments=attached,
         carries=carries,
     )
 

@@ -176,6 +176,8 @@ def _ready(way: Chosen, says: Mapping[str, Any], reply: CannedReply | None) -> l
         head = (
             f"*{escape(line(reply.title, 80))}* goes out as the approved text; what stands below is not sent:"
         )
+        if file := prepared.encloses(reply, way.account):
+            head += f" Attach {file}: it stands at its head."
         if not ways.approved_for(reply, way.account):
             head = f":warning: *{escape(line(reply.title, 80))}* is not approved for {channel}."
     fields = [_place(reply, number) for number in range(1, reply.places + 1)]

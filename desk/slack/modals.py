@@ -41,6 +41,7 @@ from desk.slack.composing import (
     count_for,
     ended,
     external,
+    file_box,
     ready_made,
     reply,
     text_box,
@@ -262,6 +263,8 @@ def new(
     message = text_box(said.get(names.TEXT, ""), "Your message", live=False)
     message["element"]["focus_on_load"] = False  # the address comes first
     blocks += [ready_made(), message] if templates else [message]
+    if any(limits[one.connector].attachments for one in able):
+        blocks.append(file_box())
     if templates:
         first = by.get("initial_option") or {}
         blocks = refit(blocks, {names.CHANNEL: first.get("value")}, limits, None)

@@ -12,7 +12,7 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
-from desk import kinds, words
+from desk import kinds, prepared, words
 from desk.web import safe
 from desk.web.context import AGENT, DESK, SESSION, leads
 from hub import showing, urn
@@ -89,6 +89,7 @@ def _environment() -> jinja2.Environment:
         asset=lambda name: ASSETS[name][0],
         new_key=lambda: secrets.token_hex(16),
         kind_of=kinds.kind_of,
+        enclosures=prepared.enclosures,
     )
     return env
 

@@ -9,6 +9,8 @@ import yaml
 from hub import configfiles
 from hub.config import ConversationPolicy, Role
 from hub.configfiles import FILES as NAMES
+from hub.configtemplates import ATTACHED
+from hub.model import ButtonKind, HeaderKind
 from router.conditions import ALL_WORDS, CUSTOMER_WORDS, HOURS, TEXT_WORDS
 from router.rules import compile_rules
 from tests.config.samples import FILES, having
@@ -21,9 +23,8 @@ EXAMPLES = re.findall(r"^\| `(\w+)` \|.*\| `(\w+: .*)` \|$", DOC, re.MULTILINE)
 def keys_read() -> set[str]:
     """Every key that the readers ask for, as their code names them."""
     here = Path(configfiles.__file__).parent
-    sources = [
-        here / f"{name}.py" for name in ("configfiles", "configrouting", "confighours", "configreplies")
-    ]
+    names = ("configfiles", "configrouting", "confighours", "configreplies", "configtemplates")
+    sources = [here / f"{name}.py" for name in names]
     getters = "text|flag|whole|number|duration|days|items|words|one_of|refers?|section|entries|get|need"
     asked = rf"\.(?:{getters})\(\s*\"(\w+)\""
     return {key for source in sources for key in re.findall(asked, source.read_text())}
@@ -39,6 +40,9 @@ def test_the_doc_names_every_word() -> None:
         *ConversationPolicy,
         *Role,
         *keys_read(),
+        *(set(HeaderKind) - {HeaderKind.TEXT} | {"header"}),
+        *ButtonKind,
+        ATTACHED,
         "tags",
     }
     assert len(keys_read()) > 40

@@ -7,45 +7,17 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Wire
 from connectors.whatsapp import CONNECTOR, parts
 from hub.config import Account
 from hub.errors import SendCode, SendError
-from hub.model import Outgoing, Sent, Template
-from tests.connectors.graph_world import Files, at, link, message, wire
-from tests.servers.graph import Graph, Number
+from tests.connectors.graph_world import link, message
+from tests.connectors.whatsapp_out import Shop, opened
 from workers import sending as rules
-
-
-class Shop:
-    """Our number at Meta, and Ann, who has just written to it."""
-
-    def __init__(self, graph: Graph, number: Number, files: Files, way: Wire) -> None:
-        self.graph, self.number, self.files, self.way = graph, number, files, way
-        self.ann = number.customer("Ann", "16505551234")
-
-    def account(self, **more: Any) -> Account:
-        return at(self.graph, self.number, **more)
-
-    async def send(self, said: Outgoing, **more: Any) -> Sent:
-        return await CONNECTOR.send(said, self.account(**more), self.way)
-
-    async def fails(self, said: Outgoing, **more: Any) -> SendError:
-        with pytest.raises(SendError) as caught:
-            await self.send(said, **more)
-        return caught.value
-
-    @property
-    def sent(self) -> list[dict[str, Any]]:
-        return [one.body for one in self.graph.sent]
 
 
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
-    files = Files()
-    async with Graph() as graph, wire(files) as way:
-        shop = Shop(graph, graph.number(), files, way)
-        await shop.ann.says("Where is my parcel?")
+    async with opened() as shop:
         yield shop
 
 
@@ -137,35 +109,6 @@ async def test_a_window_that_meta_finds_closed_is_one_too(shop: Shop) -> None:
     await shop.graph.passes(86_500)
     error = await shop.fails(message())
     assert (error.code, error.provider_code) == (SendCode.WINDOW_CLOSED, "131047")
-
-
-async def test_a_template_goes_out_at_any_time(shop: Shop) -> None:
-    shop.number.template("order_on_its_way", "Dear {{1}}, {{2}} is on its way.", language="en_US")
-    said = Template(name="order_on_its_way", language="en_US", parameters=("Ann", "your parcel"))
-    await shop.send(message("Dear Ann, …", heard_at=None, template=said, in_reply_to="wamid.older"))
-    (taken,) = shop.graph.sent
-    assert (taken.kind, taken.text) == ("template", "Dear Ann, your parcel is on its way.")
-    assert "context" not in taken.body
-
-
-async def test_templates_that_do_not_fit(shop: Shop) -> None:
-    shop.number.template("hello", "Hello {{1}}", language="en")
-    for template, files in (
-        (Template(name="hello", parameters=("",)), ()),
-        (Template(name="hello", parameters=("a\nb",)), ()),
-        (Template(name="hello", parameters=("a     b",)), ()),
-        (Template(name=" "), ()),
-        (Template(name="hello", parameters=("Ann",)), (shop.files.put("a.pdf", "application/pdf"),)),
-    ):
-        said = message(template=template, attachments=files)
-        assert (await shop.fails(said)).code is SendCode.MESSAGE_INVALID
-    assert shop.graph.requests == []
-    for template, code in (
-        (Template(name="hello"), "132000"),
-        (Template(name="hello", language="sv", parameters=("Ann",)), "132001"),
-    ):
-        error = await shop.fails(message(template=template))
-        assert (error.code, error.provider_code) == (SendCode.MESSAGE_INVALID, code)
 
 
 # ------------------------------------------------------------------------------------------------------------ taps
@@ -328,18 +271,6 @@ async def test_what_may_have_been_sent_is_unknown(shop: Shop, how: str) -> None:
     with pytest.raises(SendError) as caught:
         await CONNECTOR.find(message(), shop.account(), shop.way)
     assert caught.value.code is SendCode.UNKNOWN
-
-
-async def test_what_a_template_waits_for_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = shop.number._said
-
-    def held(*given: Any) -> dict[str, Any]:
-        answer = said(*given)
-        answer["messages"][0]["message_status"] = "held_for_quality_assessment"
-        return answer
-
-    monkeypatch.setattr(shop.number, "_said", held)
-    assert "holds it back" in (await shop.send(message())).detail
 
 
 # ----------------------------------------------------------------------------------------------------------- settings

@@ -12,6 +12,7 @@ from crm_store.db import Store
 from crm_store.schema import deliveries, delivery_parts
 from hub import configfiles
 from hub.limits import Limits
+from hub.model import ButtonKind, HeaderKind, Template, TemplateButton, TemplateHeader
 from router.rules import compile_rules
 from tests.desk.room import FILES, LIMITS, SCHEMES, Room
 
@@ -35,7 +36,12 @@ replies:
     title: Your order is on its way
     text: Your order {1} is on its way and should reach you on {2}.
     templates:
-      whatsapp: {name: order_shipped, language: en}
+      whatsapp:
+        name: order_shipped
+        language: en
+        header: {order: "{1}"}
+        body: {order: "{1}", day: "{2}"}
+        buttons: {2: {url: "{1}"}}
     choices: [Thanks, It has not come]
   rate:
     title: Did that help?
@@ -72,6 +78,18 @@ MORE_LIMITS = {
     ),
 }
 MORE_SCHEMES = {"whatsapp": "tel", "sms_twilio": "tel", "instagram": "instagram", "telegram": "telegram"}
+
+
+def shipped(order: str, day: str) -> Template:
+    """The reply of that name with these words in its places, as WhatsApp is given it."""
+    return Template(
+        name="order_shipped",
+        language="en",
+        parameters=(order, day),
+        names=("order", "day"),
+        header=TemplateHeader(kind=HeaderKind.TEXT, value=order, name="order"),
+        buttons=(TemplateButton(number=2, kind=ButtonKind.URL, value=order),),
+    )
 
 
 class Messaging(Room):

@@ -17,7 +17,7 @@ from crm_store.schema import conversations as conversations_table
 from desk.replying import WindowClosed
 from hub.config import ConversationPolicy, Quiet
 from hub.errors import Conflict, Refused
-from hub.model import Attachment, ConsentChanged, Template
+from hub.model import Attachment, ConsentChanged
 from tests.desk import messaging
 from tests.desk.messaging import TEL, Messaging
 from tests.desk.room import Room, make
@@ -167,7 +167,7 @@ def test_nobody_waits_for_our_first_answer(office: Office, act: Any) -> None:
 # ------------------------------------------------------------------------- where a window lets nothing else through
 
 MORNING = Quiet(start=time(9), to=time(12), timezone="UTC")
-SHIPPED = Template(name="order_shipped", language="en", parameters=("7", "Monday"))
+SHIPPED = messaging.shipped("7", "Monday")
 READS = "Your order 7 is on its way and should reach you on Monday."
 
 

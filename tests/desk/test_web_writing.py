@@ -12,9 +12,8 @@ import pytest
 
 from crm_store.carried import unpack
 from crm_store.db import Store
-from hub.model import Template
 from hub.text import segments
-from tests.desk.messaging import INSTA, TEL, Messaging, make
+from tests.desk.messaging import INSTA, TEL, Messaging, make, shipped
 from tests.desk.test_web_browser import address, enter
 
 __all__ = ["address"]
@@ -125,9 +124,7 @@ def test_the_window_is_shown_and_a_template_goes_when_it_is_closed(
     page.click("#send")
     page.wait_for_url("**/conversations/*")
     sent = room.delivery_of(number)
-    assert unpack(sent.carries).template == Template(
-        name="order_shipped", language="en", parameters=("88213", "Monday")
-    )
+    assert unpack(sent.carries).template == shipped("88213", "Monday")
     assert "as the template “order_shipped” (en)" in page.inner_text(".history")
     assert reads in page.inner_text(".history")
     shot(page, "template-sent")
@@ -361,8 +358,6 @@ def test_a_first_message_by_a_channel_with_a_window_is_an_approved_text(
     page.click("#begin-send")
     page.wait_for_url("**/conversations/*")
     begun = room.delivery_of(int(page.url.split("/")[-1].partition("?")[0]))
-    assert unpack(begun.carries).template == Template(
-        name="order_shipped", language="en", parameters=("88213", "Monday")
-    )
+    assert unpack(begun.carries).template == shipped("88213", "Monday")
     assert "as the template “order_shipped” (en)" in page.inner_text(".history")
     shot(page, "first-template-sent")

@@ -217,7 +217,7 @@ async def test_by_default_such_a_failure_is_told_later(graph: Graph, number: Num
                 "name": "named",
                 "components": [{"type": "body", "parameters": [{"type": "text", "text": "x"}]}],
             },
-            132012,
+            100,
         ),
     ],
 )

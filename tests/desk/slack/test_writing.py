@@ -10,7 +10,7 @@ from sqlalchemy import select
 from crm_store.schema import conversations
 from desk.slack import names
 from hub import configfiles
-from hub.model import Template
+from hub.model import HeaderKind, Template, TemplateHeader
 from router.rules import compile_rules
 from tests.desk import messaging
 from tests.desk.messaging import INSTA, TEL
@@ -101,9 +101,7 @@ async def test_a_template_is_filled_and_goes_out_as_such(office: Pressing) -> No
     assert await bo.presses_submit() is None
     [sent] = office.replies(talk)
     assert (sent.text, sent.delivery.account) == (reads, "whatsapp/main")
-    assert sent.delivery.carries.template == Template(
-        name="order_shipped", language="en", parameters=("88213", "Monday")
-    )
+    assert sent.delivery.carries.template == messaging.shipped("88213", "Monday")
     ts = await office.receipt(sent.delivery.id, await office.card_again(talk))
     receipt = office.slack.channels[office.channel].messages[ts]
     assert "as the template “order_shipped” (en)" in shown(receipt["blocks"])
@@ -222,8 +220,37 @@ async def test_a_first_message_by_a_channel_with_a_window_is_an_approved_text(of
         [talk] = tx.execute(select(conversations.c.id)).scalars()
     [sent] = office.replies(talk)
     assert (sent.text, sent.delivery.account) == (reads, "whatsapp/main")
+    assert sent.delivery.carries.template == messaging.shipped("88213", "Monday")
+
+
+async def test_a_file_at_the_head_of_an_approved_text_is_attached(office: Pressing) -> None:
+    replies = """
+replies:
+  bill:
+    text: Here is your bill of {1}.
+    templates: {whatsapp: {name: bill, language: en, document: attached}}
+"""
+    office.room.config = configfiles.load({**office.room.config.files, "replies.yaml": replies})
+    bo = office.bo
+    await bo.commands(names.COMMAND, "new +44 7700 900123", office.channel)
+    await bo.clicks_modal(names.CHANNEL, "whatsapp/main||t")
+    await bo.searches(names.CANNED, "")
+    await bo.clicks_modal(names.CANNED, "bill")
+    await office.settles()
+    assert "Attach a document: it stands at its head." in shown(bo.views[-1].blocks)
+    await bo.enters("place_1", "May")
+    await bo.presses_submit()
+    assert "has a document at its head: attach it" in "".join(bo.views[-1].errors.values())
+    assert await bo.submits({names.FILES: [("bill.pdf", b"%PDF-1.7\n%%EOF\n")]}) is None
+    with office.room.store.read() as tx:
+        [talk] = tx.execute(select(conversations.c.id)).scalars()
+    [sent] = office.replies(talk)
+    assert [(one.name, one.content_type) for one in sent.attachments] == [("bill.pdf", "application/pdf")]
     assert sent.delivery.carries.template == Template(
-        name="order_shipped", language="en", parameters=("88213", "Monday")
+        name="bill",
+        language="en",
+        parameters=("May",),
+        header=TemplateHeader(kind=HeaderKind.DOCUMENT, value=""),
     )
 
 

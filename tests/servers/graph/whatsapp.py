@@ -268,10 +268,10 @@ class Number(Account):
 
     def _content(self, kind: str, given: Json) -> tuple[str, Template | None, str]:
         if kind == "template":
-            template, text = templates.check(
-                checks.table(checks.need(given, kind, "messages"), kind), self.waba.templates
-            )
-            return text, template, ""
+            said = checks.table(checks.need(given, kind, "messages"), kind)
+            template, text = templates.check(said, self.waba.templates, self._has)
+            _, file = templates.head(said)
+            return text, template, str(file.get("id") or file.get("link") or "")
         value = checks.need(given, kind, "messages")
         if kind == "contacts":
             return kinds.contacts(value), None, ""
@@ -316,7 +316,8 @@ class Number(Account):
 
     async def _linked(self, kind: str, given: Json) -> GraphError | None:
         """Meta fetches a linked file: here only from this machine; elsewhere it is taken to be good."""
-        link = given[kind].get("link") if kind in _MEDIA else None
+        kind, file = templates.head(given[kind]) if kind == "template" else (kind, given[kind])
+        link = file.get("link") if kind in _MEDIA else None
         if not link or URL(link).host not in ("127.0.0.1", "localhost"):
             return None
         try:
