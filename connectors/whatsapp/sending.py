@@ -11,14 +11,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from connectors import calling
 from connectors.base import Wire
 from connectors.graph import api
 from connectors.graph.api import Upload
 from connectors.whatsapp import parts
 from connectors.whatsapp.reading import USER_ID
 from hub.config import Account
-from hub.errors import SendCode, SendError
+from hub.errors import NotFound, SendCode, SendError, Unavailable
 from hub.model import Attachment, Outgoing, Sent
 
 CLOSED = "their last word is more than 24 hours ago: send a template"
@@ -90,7 +89,12 @@ def _quoted(message: Outgoing) -> str:
 
 
 async def _upload(file: Attachment, account: Account, wire: Wire) -> str:
-    data = await calling.file_bytes(wire, file)
+    try:
+        data = await wire.blobs.read(file.sha256)
+    except NotFound:
+        raise SendError(SendCode.MESSAGE_INVALID, f"the file {file.name or 'attached'} is gone") from None
+    except Unavailable as error:
+        raise SendError(SendCode.CONNECTION_FAILED, str(error), retry=True) from None
     kind = parts.plain_type(file.content_type)
     said = await api.upload(
         wire,
