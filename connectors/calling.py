@@ -1,4 +1,7 @@
-"""One request to a provider, and what is known of it when no whole answer comes. Every `send` over HTTP goes here."""
+"""One request to a provider, and what is known of it when no whole answer comes. Every `send` over HTTP goes here.
+
+And what may go wrong before anything leaves: the bytes of an attachment.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import aiohttp
 
 from connectors import http
 from connectors.base import Wire
-from hub.errors import SendCode, SendError
+from hub.errors import NotFound, SendCode, SendError, Unavailable
+from hub.model import Attachment
 
 ANSWER_BYTES = 256 * 1024  # of a provider's answer; more is not read
 
@@ -20,6 +24,21 @@ def patience(response: aiohttp.ClientResponse) -> float | None:
     return (
         float(min(int(value), 24 * 3600)) if value.isascii() and value.isdigit() and len(value) < 9 else None
     )
+
+
+async def file_bytes(wire: Wire, file: Attachment, sent_ids: tuple[str, ...] = ()) -> bytes:
+    """What an attachment holds; `sent_ids`: what of its message went out before it.
+
+    Raises SendError, since that it did not go out is certain: MESSAGE_INVALID where the file is gone,
+    CONNECTION_FAILED where it cannot be read now.
+    """
+    try:
+        return await wire.blobs.read(file.sha256)
+    except NotFound:
+        why = f"the file {file.name or 'attached'} is gone"
+        raise SendError(SendCode.MESSAGE_INVALID, why, sent_ids=sent_ids) from None
+    except Unavailable as error:
+        raise SendError(SendCode.CONNECTION_FAILED, str(error), retry=True, sent_ids=sent_ids) from None
 
 
 async def ask(

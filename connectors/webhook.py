@@ -82,14 +82,8 @@ class Webhook:
         return Answer(body=_accepted(first), content_type="application/json")
 
     async def send(self, message: Outgoing, account: Account, wire: Wire) -> Sent:
-        url = _setting(account, "url")
         body = await _body(message, self.limits, wire)
-        headers = {
-            signing.HEADER: signing.sign(account.secrets["signing"][0], body, int(wire.now.timestamp())),
-            "Content-Type": "application/json",
-            "Idempotency-Key": str(message.delivery_id),
-        }
-        status, said, after_s = await calling.ask(wire, "POST", url, headers, body)
+        status, said, after_s = await _post(account, wire, body, str(message.delivery_id))
         if 200 <= status < 300 or status == 409:  # 409: they have had it under this Idempotency-Key
             return Sent(external_ids=(_their_id(said) or str(message.delivery_id),))
         raise _failure(status, said, after_s)
@@ -196,7 +190,7 @@ async def _files(message: Outgoing, limits: Limits, wire: Wire) -> list[dict[str
         {
             "name": a.name,
             "content_type": a.content_type,
-            "data": base64.b64encode(await wire.blobs.read(a.sha256)).decode(),
+            "data": base64.b64encode(await calling.file_bytes(wire, a)).decode(),
         }
         for a in message.attachments
     ]

@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 
-from connectors import fits, media
+from connectors import calling, fits, media
 from connectors.base import Wire
 from connectors.graph import api
 from connectors.social import parts
 from connectors.social.parts import Measure, Part
 from hub.config import Account
-from hub.errors import NotFound, SendCode, SendError, Unavailable
+from hub.errors import SendCode, SendError
 from hub.limits import Limits
 from hub.model import Attachment, Outgoing, Sent
 
@@ -166,12 +166,7 @@ async def _place(way: _Way, file: Attachment) -> dict[str, Any]:
     kind = way.desk.measure.kind(file)
     if not way.desk.measure.uploads:
         return {"type": kind, "payload": {"url": way.wire.link(file)}}
-    try:
-        data = await way.wire.blobs.read(file.sha256)
-    except NotFound:
-        raise SendError(SendCode.MESSAGE_INVALID, f"the file {file.name or 'attached'} is gone") from None
-    except Unavailable as error:
-        raise SendError(SendCode.CONNECTION_FAILED, str(error), retry=True) from None
+    data = await calling.file_bytes(way.wire, file)
     try:
         return await _upload(way, file, data, kind)
     except SendError as error:

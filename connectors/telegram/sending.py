@@ -14,14 +14,14 @@ from typing import Any
 
 import msgspec
 
-from connectors import media
+from connectors import calling, media
 from connectors.base import Wire
 from connectors.telegram import parts
 from connectors.telegram.api import Upload, call
 from connectors.telegram.message import Chat
 from connectors.telegram.updates import name_of
 from hub.config import Account
-from hub.errors import NotFound, SendCode, SendError, Unavailable
+from hub.errors import SendCode, SendError
 from hub.limits import Limits
 from hub.model import Attachment, Change, Outgoing, Revision, Sent
 
@@ -99,15 +99,7 @@ class _Conversation:
 
     async def upload(self, file: Attachment, field: str) -> Upload:
         """Raises SendError; nothing of this file has left then."""
-        gone = tuple(self.sent)
-        try:
-            data = await self.wire.blobs.read(file.sha256)
-        except NotFound:
-            raise SendError(
-                SendCode.MESSAGE_INVALID, f"the file {file.name or 'attached'} is gone", sent_ids=gone
-            ) from None
-        except Unavailable as error:
-            raise SendError(SendCode.CONNECTION_FAILED, str(error), retry=True, sent_ids=gone) from None
+        data = await calling.file_bytes(self.wire, file, tuple(self.sent))
         kind = file.content_type or media.OCTETS
         return Upload(field=field, name=media.safe_name(file.name or "file"), content_type=kind, data=data)
 

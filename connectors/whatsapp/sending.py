@@ -11,13 +11,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from connectors import calling
 from connectors.base import Wire
 from connectors.graph import api
 from connectors.graph.api import Upload
 from connectors.whatsapp import parts
 from connectors.whatsapp.reading import USER_ID
 from hub.config import Account
-from hub.errors import NotFound, SendCode, SendError, Unavailable
+from hub.errors import SendCode, SendError
 from hub.model import Attachment, Outgoing, Sent
 
 CLOSED = "their last word is more than 24 hours ago: send a template"
@@ -89,12 +90,7 @@ def _quoted(message: Outgoing) -> str:
 
 
 async def _upload(file: Attachment, account: Account, wire: Wire) -> str:
-    try:
-        data = await wire.blobs.read(file.sha256)
-    except NotFound:
-        raise SendError(SendCode.MESSAGE_INVALID, f"the file {file.name or 'attached'} is gone") from None
-    except Unavailable as error:
-        raise SendError(SendCode.CONNECTION_FAILED, str(error), retry=True) from None
+    data = await calling.file_bytes(wire, file)
     kind = parts.plain_type(file.content_type)
     said = await api.upload(
         wire,

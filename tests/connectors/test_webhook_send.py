@@ -13,7 +13,7 @@ from connectors import http, signing
 from connectors.base import Wire
 from connectors.webhook import CONNECTOR
 from hub.config import Account
-from hub.errors import SendCode, SendError
+from hub.errors import NotFound, SendCode, SendError, Unavailable
 from hub.model import Attachment, Change, Outgoing, Revision, Sent
 from tests.connectors.samples import account
 from tests.servers import free_port
@@ -51,7 +51,11 @@ def provider() -> Iterator[Provider]:
 
 class Files:
     async def read(self, sha256: str) -> bytes:
-        return {"a" * 64: b"hello"}[sha256]
+        if sha256 == "d" * 64:
+            raise Unavailable("the bucket does not answer")
+        if sha256 != "a" * 64:
+            raise NotFound("no such blob")
+        return b"hello"
 
 
 @pytest.fixture
@@ -188,6 +192,21 @@ async def test_what_is_too_large_does_not_leave(
     with pytest.raises(SendError) as caught:
         await CONNECTOR.send(message(**wrong), ours(provider.url), wire)
     assert caught.value.code is SendCode.MESSAGE_INVALID
+    assert provider.seen == []
+
+
+@pytest.mark.parametrize(
+    "sha256, code, retry",
+    [("d" * 64, SendCode.CONNECTION_FAILED, True), ("9" * 64, SendCode.MESSAGE_INVALID, False)],
+)
+async def test_a_file_that_cannot_be_read_leaves_no_doubt(
+    sha256: str, code: SendCode, retry: bool, provider: Provider, wire: Wire
+) -> None:
+    """Nothing has left, so it is tried again or the agent is told; nobody has to find out whether it went out."""
+    file = Attachment(sha256=sha256, content_type="text/plain", size_bytes=5, name="hello.txt")
+    with pytest.raises(SendError) as refused:
+        await CONNECTOR.send(message(attachments=(file,)), ours(provider.url), wire)
+    assert (refused.value.code, refused.value.retry) == (code, retry)
     assert provider.seen == []
 
 
