@@ -31,7 +31,7 @@ from sqlalchemy import insert as plain_insert
 from sqlalchemy.exc import IntegrityError
 
 from crm_store import presence
-from crm_store.schema import assignments, conversations, deliveries
+from crm_store.schema import assignments, conversation_events, conversations, deliveries
 from crm_store.traces import link as link  # so that who changes conversations needs one name
 from crm_store.traces import log as log
 from crm_store.traces import tags_json as tags_json
@@ -369,7 +369,6 @@ def unanswered(
     conversation_id: int,
     *,
     since: datetime | None,
-    first_at: datetime | None,
     then: str,
     by: str,
     now: datetime,
@@ -377,7 +376,7 @@ def unanswered(
 ) -> None:
     """A reply was undone: what it had changed becomes what it was, as far as nothing happened since.
 
-    since: the `waiting_since` before the reply; first_at: the moment of the reply if it was the first answer.
+    since: the `waiting_since` before the reply.
     """
     row = get(tx, conversation_id, lock=True)
     values: dict[str, Any] = {}
@@ -386,8 +385,9 @@ def unanswered(
         values["waiting_since"] = since
         if row.rank_at is not None:  # handed on meanwhile
             values["rank_at"] = _rank(now, since=since)
-    if first_at is not None and row.first_answer_at == first_at:
-        values["first_answer_at"] = None
+    at, others_at = _answers(tx, conversation_id, delivery_id)
+    if at is not None and row.first_answer_at == at:
+        values["first_answer_at"] = others_at
     if then == "wait" and row.state == "pending":
         values["state"] = "open"
     if then == "close" and row.state == "closed":
@@ -399,6 +399,24 @@ def unanswered(
                 _begin(tx, ids, conversation_id, row.assignee, "claim", now)
     _set(tx, conversation_id, _c.state == row.state, **values)
     log(tx, ids, conversation_id, "reply_undone", by, now, data={"delivery": delivery_id})
+
+
+def _answers(
+    tx: Connection, conversation_id: int, delivery_id: int
+) -> tuple[datetime | None, datetime | None]:
+    """When this reply answered (one that was held, when it was confirmed), and when the first of the others did that
+    was not undone. None of them did where we began: nobody waited for a first answer."""
+    e, d = conversation_events.c, deliveries.c
+    query = select(e.what, e.at, e.data).where(
+        e.conversation_id == conversation_id, e.what.in_(("begun", "answered"))
+    )
+    happened = tx.execute(query).all()
+    if any(one.what == "begun" for one in happened):
+        return None, None
+    answered_at = {int(json.loads(one.data)["delivery"]): one.at for one in happened}
+    undone = select(d.id).where(d.conversation_id == conversation_id, d.state == "cancelled")
+    others = answered_at.keys() - {delivery_id, *tx.execute(undone).scalars()}
+    return answered_at.get(delivery_id), min((answered_at[one] for one in others), default=None)
 
 
 def _answered_since(tx: Connection, conversation_id: int, delivery_id: int) -> bool:

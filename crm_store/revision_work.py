@@ -149,13 +149,15 @@ def undone(tx: Connection, ids: Ids, delivery: Row[Any], *, by: str, now: dateti
     reply: Mapping[str, Any] = json.loads(extra or "{}").get("reply", {})
     if (note_id := reply.get("note")) is not None:
         notes.unsent(tx, ids, note_id, by=by, now=now)
+    if delivery.code == states.CUSTOMER_WROTE:  # it had changed nothing yet
+        conversations.touch(tx, [delivery.conversation_id])
+        return
     since = reply.get("waiting_since")
     conversations.unanswered(
         tx,
         ids,
         delivery.conversation_id,
         since=None if since is None else from_us(int(since)),
-        first_at=delivery.created_at if reply.get("first") else None,
         then=reply.get("then", "leave"),
         by=by,
         now=now,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select
 
-from crm_store import conversations, deliveries, notes, revisions, threads
+from crm_store import conversations, deliveries, revision_work, revisions, threads
 from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
@@ -161,22 +161,7 @@ class Answering(Base):
             tx, self._store.ids, row.id, by=rights.by, now=now
         ):
             raise Conflict(_GONE.get(row.state, "It is going out at this moment; it cannot be undone."))
-        if (note_id := reply.get("note")) is not None:
-            notes.unsent(tx, self._store.ids, note_id, by=rights.by, now=now)
-        if row.code == CUSTOMER_WROTE:  # it had changed nothing yet
-            conversations.touch(tx, [row.conversation_id])
-            return
-        conversations.unanswered(
-            tx,
-            self._store.ids,
-            row.conversation_id,
-            since=replying.waiting_since(reply),
-            first_at=row.created_at if reply.get("first") else None,
-            then=reply.get("then", "leave"),
-            by=rights.by,
-            now=now,
-            delivery_id=row.id,
-        )
+        revision_work.undone(tx, self._store.ids, row, by=rights.by, now=now)
 
     def _on_delivery(
         self,

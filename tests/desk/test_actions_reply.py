@@ -267,6 +267,18 @@ def test_an_undo_leaves_nobody_waiting_where_another_reply_goes_out(
     act.undo(right.delivery_id, "bo")
 
 
+def test_the_first_answer_is_the_first_that_was_not_undone(office: Office, act: Any, talk: int) -> None:
+    one = act.reply(talk, "bo", "oops", idem_key="k1")
+    office.later(seconds=2)
+    two = act.reply(talk, "bo", "Good morning!", idem_key="k2")
+    second = office.now
+    office.later(seconds=2)
+    act.undo(one.delivery_id, "bo")
+    assert office.row(talk).first_answer_at == second
+    act.undo(two.delivery_id, "bo")
+    assert office.row(talk).first_answer_at is None
+
+
 def test_undo_and_the_sender_race_and_one_wins(office: Office, act: Any, talk: int) -> None:
     def send(delivery_id: int) -> int:
         with office.store.begin() as tx:
@@ -331,6 +343,18 @@ def test_or_is_taken_back(office: Office, act: Any, talk: int) -> None:
     assert (row.state, row.waiting_since) == (before.state, before.waiting_since)
     with pytest.raises(Conflict):
         act.confirm(result.delivery_id, "bo")
+
+
+def test_one_that_was_confirmed_is_undone_like_any_other(office: Office, act: Any, talk: int) -> None:
+    seen = office.row(talk).last_inbound_id
+    office.writes("webchat:ann", "never mind!", conversation=talk)
+    before = office.row(talk)
+    result = act.reply(talk, "bo", "we will", idem_key="k1", seen_inbound=seen)
+    office.later(seconds=5)
+    act.confirm(result.delivery_id, "bo")
+    act.undo(result.delivery_id, "bo")
+    row = office.row(talk)
+    assert (row.waiting_since, row.first_answer_at) == (before.waiting_since, None)
 
 
 def test_who_saw_the_newest_is_not_asked(office: Office, act: Any, talk: int) -> None:
