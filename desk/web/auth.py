@@ -176,7 +176,10 @@ async def _check_form(request: web.Request) -> None:
     if session is None and not 0 < (request.content_length or 0) <= STRANGERS_BYTES:
         raise web.HTTPRequestEntityTooLarge(STRANGERS_BYTES, request.content_length or 0)
     expected = session.csrf if session else request.cookies.get(cookie_name(desk, "form"), "")
-    given = (await request.post()).get("csrf", "")
+    try:
+        given = (await request.post()).get("csrf", "")
+    except (ValueError, LookupError) as error:  # no parts, no boundary, no such charset
+        raise web.HTTPBadRequest(text="That form cannot be read.") from error
     if not expected or not isinstance(given, str):
         raise web.HTTPForbidden(text="The page was too old. Load it again and repeat.")
     if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):

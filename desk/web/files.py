@@ -75,7 +75,7 @@ def _find(
 ROUTES = (
     Route(
         "GET",
-        f"/conversations/{NUMBER}/files/{{interaction:[0-9]{{1,19}}}}/{{position:[0-9]{{1,5}}}}",
+        f"/conversations/{NUMBER}/files/{{interaction:[0-9]{{1,19}}}}/{{position:[0-9]{{1,4}}}}",
         attachment,
         Need.AGENT,
     ),

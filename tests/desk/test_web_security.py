@@ -439,6 +439,28 @@ async def test_odd_parameters_are_never_a_500(store: Store, tmp_path: Path) -> N
             for odd in ODD if path.startswith("/search") else ODD[::2]:
                 answer = await ada.client.get(path + quote(odd, safe=""))
                 assert answer.status in (200, 400, 404), (path, odd, answer.status)
+        for position in ("32767", "32768", "99999"):  # PostgreSQL has room for the first alone
+            answer = await ada.client.get(f"/conversations/1001/files/1/{position}")
+            assert answer.status == 404, position
+
+
+BROKEN = [
+    ("multipart/form-data", b"x"),
+    ("multipart/form-data; boundary=a", b"x"),
+    ("multipart/form-data; boundary=a", b"--a\r\nContent-Disposition: form-data; name=x\r\n\r\nhi"),
+    ("multipart/form-data; boundary=a", b"--a\r\nContent-Disposition: nonsense\r\n\r\nhi\r\n--a--\r\n"),
+    ("application/x-www-form-urlencoded; charset=nope", b"csrf=x"),
+    ("application/x-www-form-urlencoded", b"csrf=\xff\xfe"),
+]
+
+
+async def test_forms_that_are_none_are_never_a_500(room: Room) -> None:
+    async with room.browsers() as browse:
+        nobody = await browse()
+        await nobody.get("/login")
+        for kind, body in BROKEN:
+            answer = await nobody.client.post("/login", data=body, headers={"Content-Type": kind})
+            assert answer.status == 400, (kind, body)
 
 
 async def test_odd_forms_are_never_a_500(store: Store, tmp_path: Path) -> None:
