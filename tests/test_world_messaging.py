@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from crm_store import schema
-from crm_store.carried import Carried
 from crm_store.db import Store
+from desk import ways
 from desk.replying import WindowClosed
+from desk.ways import Written
 from hub.errors import Refused
-from hub.model import Template
 from tests.messaginglines import SHOP, TwilioLine
 from tests.messagingworld import MessagingWorld, messaging_world
 
@@ -174,9 +174,19 @@ REPLIES = """
 replies:
   shipped:
     title: On its way
-    text: Your order {1} is on its way.
-    templates: {whatsapp: {name: order_shipped, language: en_US}}
+    text: "{1}: your order is on its way. https://shop.example.com/t/{1}"
+    templates:
+      whatsapp:
+        name: order_shipped
+        language: en_US
+        header: {order: "{1}"}
+        body: []
+        buttons: {1: {url: "{1}"}, 2: {reply: "late-{1}"}}
 """
+SHIPPED = {
+    "header": "Order {{order}}",
+    "buttons": (("URL", "Follow it", "https://shop.example.com/t/{{1}}"), ("QUICK_REPLY", "It is late", "")),
+}
 
 
 async def test_the_window_closes_and_the_chooser_offers_sms_and_a_template_still_goes(
@@ -184,7 +194,7 @@ async def test_the_window_closes_and_the_chooser_offers_sms_and_a_template_still
 ) -> None:
     async with messaging_world(tmp_path, store, valkey, SMS, WHATSAPP, replies=REPLIES) as w:
         sms, whatsapp = w.lines[SMS], w.lines[WHATSAPP]
-        whatsapp.number.template("order_shipped", "Your order {{1}} is on its way.")  # type: ignore[attr-defined]
+        whatsapp.number.template("order_shipped", "Your order is on its way.", **SHIPPED)  # type: ignore[attr-defined]
         await w.says("Ann", WHATSAPP, "Where is my broken kettle?")
         talk = w.hub.bo.takes_next()
         await w.answers(talk, "We look for it.")
@@ -203,9 +213,11 @@ async def test_the_window_closes_and_the_chooser_offers_sms_and_a_template_still
         await w.answers(talk, "It is on its way.", account="sms_twilio/main")
         assert sms.got("Ann") == ["It is on its way."]
 
-        template = Carried(template=Template(name="order_shipped", language="en_US", parameters=("17",)))
-        await w.answers(talk, "Your order 17 is on its way.", carries=template)
-        assert whatsapp.got("Ann")[1:] == ["Your order 17 is on its way."]
+        way = next(one for one in choice.options if one.template)
+        written = Written(ready="shipped", places=("17",))
+        text, template = ways.composed(written, w.hub.config, "general", way)
+        await w.answers(talk, text, carries=template)
+        assert whatsapp.got("Ann")[1:] == ["Your order is on its way."]
         assert w.states() == ["sent", "sent", "sent"]
 
         await w.says("Ann", WHATSAPP, "Thank you!")
