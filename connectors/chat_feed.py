@@ -14,19 +14,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import redis.exceptions
-
 from connectors import visitor, webchat
 from connectors.base import PastMessage
 from connectors.edge import Edge
 from hub import log
 from hub.errors import MainstemError
+from hub.redis import GONE
 
 STORE_PAGE = 200
 STORE_PAGES = 20  # 4,000 messages; nobody scrolls farther in a chat window
 ASKED_AFTER_LOSS = 3  # a send may reach the stream just before it is lost and the store a moment after
 _POSITION = re.compile(r"\d{1,15}-\d{1,15}")
-_LOST = (redis.exceptions.RedisError, OSError, asyncio.TimeoutError)
 _log = log.get("chat")
 
 
@@ -88,7 +86,7 @@ class Feed:
                 place.epoch, place.pos = now, ""
                 if after != "0":
                     entries = await visitor.read(redis, account, who)
-        except _LOST as error:
+        except GONE as error:
             _log.warning("stream away", account=account, why=type(error).__name__)
             place.ask_store = max(place.ask_store, 1)
             return []
@@ -132,7 +130,7 @@ class Feed:
                         if said is not None:
                             account, _, who = said["data"].decode("utf-8", "replace").partition(" ")
                             yield account, who
-            except _LOST as error:
+            except GONE as error:
                 _log.warning("nudges away", why=type(error).__name__)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5.0)

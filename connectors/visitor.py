@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from hub.errors import SendCode, SendError
 from hub.model import Change, Outgoing, Revision, Sent
+from hub.redis import GONE
 
 TTL_S = (
     24 * 3600
@@ -102,7 +102,7 @@ async def _put(redis: Any, account: str, visitor: str, line: Line) -> None:
             pipe.expire(name, TTL_S)
             pipe.publish(NUDGES, f"{account} {visitor}")
             await pipe.execute()
-    except (RedisError, OSError) as error:
+    except GONE as error:
         raise SendError(
             SendCode.CONNECTION_FAILED, f"Redis does not take it: {type(error).__name__}", retry=True
         ) from None
@@ -113,7 +113,7 @@ async def find(redis: Any, message: Outgoing, visitor: str) -> Sent | None:
     seq = message.interaction_id or message.delivery_id
     try:
         entries = await redis.xrange(key(message.account, visitor))
-    except (RedisError, OSError) as error:
+    except GONE as error:
         raise SendError(SendCode.UNKNOWN, f"Redis does not answer: {type(error).__name__}") from None
     found = any(line.seq == seq for _, line in lines(entries))
     return Sent(external_ids=(external_id(seq),)) if found else None

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import redis.asyncio
 
 from connectors import visitor, webchat
 from connectors.base import PastMessage, Wire
@@ -359,6 +360,38 @@ async def test_a_lost_nudge_is_made_good_by_the_sweep(sweeping: Gate) -> None:
         line = visitor.Line(seq=ID, text="silent", at_ms=1)
         await g.redis.xadd(visitor.key("webchat/main", page.visitor), {"m": json_of(line)})
         await page.has("silent")
+
+
+class Reset:
+    """A client whose first connection for nudges was reset unnoticed: uvloop tells so by a RuntimeError."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self.resets = client, 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def pubsub(self, **how: Any) -> Any:
+        line = self._client.pubsub(**how)
+        if self.resets:
+            self.resets -= 1
+
+            async def broken(**_: Any) -> None:
+                raise RuntimeError("unable to perform operation; the handler is closed")
+
+            line.get_message = broken
+        return line
+
+
+async def test_nudges_come_again_after_a_connection_was_reset(tmp_path: Path, valkey: str) -> None:
+    client = redis.asyncio.Redis.from_url(valkey)
+    async with gate(tmp_path, valkey, redis=Reset(client), sweep_s=3600.0) as g, Page(g).open() as page:
+        async with asyncio.timeout(10):
+            while not (await client.pubsub_numsub(visitor.NUDGES))[0][1]:
+                await asyncio.sleep(0.01)
+        await answer(g, page, 1, "one")
+        await page.has("one")
+    await client.aclose()
 
 
 def json_of(line: visitor.Line) -> bytes:
