@@ -81,6 +81,7 @@ class Messenger(Social):
             node=self.own_id(account),
             host=api.API,
             looks="name",
+            person=("name", "first_name"),
             fields=_FIELDS,
             perhaps=("message_edits", "mention"),
             scopes=("pages_messaging", "pages_manage_metadata"),

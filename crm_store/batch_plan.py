@@ -209,6 +209,7 @@ class Plan:
     """Everything a batch writes. Rows are tuples in the order of COLUMNS; times are microseconds.
 
     seen: identity -> (last_seen_at, verified) ; named: customer -> name, taken where there is none yet
+    nameless: somebody came whose provider can be asked for their name
     taken: identity that was only claimed -> the customer who wrote from it, and their name
     calls: interaction -> (text, extra, attachments) ; proposals: (id, one, other, evidence, score, at)
     pieces: interaction of an album -> (caption where it had none, how many files came with later pieces)
@@ -224,6 +225,7 @@ class Plan:
     touched: dict[int, Conversation] = field(default_factory=dict)
     seen: dict[int, tuple[int, bool]] = field(default_factory=dict)
     named: dict[int, str] = field(default_factory=dict)
+    nameless: bool = False
     taken: dict[int, tuple[int, str]] = field(default_factory=dict)
     calls: dict[int, tuple[str, str | None, int]] = field(default_factory=dict)
     pieces: dict[int, tuple[str, int]] = field(default_factory=dict)

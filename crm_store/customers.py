@@ -237,11 +237,11 @@ def change(tx: Connection, customer_id: int, *, by: str, now: datetime, **values
     done = tx.execute(update(customers).where(_p.id == customer_id).values(updated_at=now, by=by, **clean))
     if done.rowcount != 1:
         raise NotFound("There is no such customer.")
-    touch(tx, _shown_with(tx, customer_id))
+    touch(tx, shown_with(tx, customer_id))
     return get(tx, customer_id)
 
 
-def _shown_with(tx: Connection, customer_id: int) -> list[int]:
+def shown_with(tx: Connection, customer_id: int) -> list[int]:
     """The conversations of theirs whose cards show them, that are not closed: of their newest interactions."""
     newest = (
         select(interactions.c.conversation_id)

@@ -29,6 +29,8 @@ _SHORT = re.compile(r"[0-9]{3,6}")  # short codes have 3 to 6 digits, and no cou
 PUBLIC = frozenset({"tel", "mailto"})
 # Schemes of people who come to us and can only be answered while they look: no opt-out is read out of their words.
 VISITS = frozenset({"webchat", "console"})
+# Schemes of people whose messages bear no name, and whose provider is asked for it.
+NAMELESS = frozenset({"messenger", "instagram"})
 
 
 _UNPROVED = "?unproved"  # no address ends so, and nobody can type one that does: `normalise` refuses it

@@ -87,7 +87,7 @@ class Handled:
     entries: int = 0
     duplicates: int = 0
     quarantined: int = 0
-    files: bool = False  # some are to be fetched
+    files: bool = False  # some are to be fetched, or a name is
 
     def add(self, other: Handled) -> None:
         self.conversations |= other.conversations
@@ -379,7 +379,7 @@ def _told(plan: Plan) -> Handled:
         entries=plan.entries,
         duplicates=plan.duplicates,
         quarantined=plan.quarantined,
-        files=bool(plan.rows["media"]),
+        files=plan.nameless or bool(plan.rows["media"]),
     )
 
 

@@ -77,6 +77,7 @@ class People:
             identity, customer, verified, now, name, "person", "lead", None, "[]", language, None, now
         )
         self.known.identities[brand, urn] = made
+        self.plan.nameless = self.plan.nameless or (not name and urns.scheme(urn) in urns.NAMELESS)
         return made
 
     def take_over(

@@ -9,6 +9,7 @@ import pytest
 
 from crm_store.carried import Carried
 from crm_store.db import Store
+from tests.databases import on_postgresql, on_sqlite
 from tests.messagingworld import MessagingWorld, messaging_world
 from tests.metalines import SocialLine
 
@@ -49,6 +50,20 @@ async def test_what_messenger_tells_of_our_answers_is_seen(w: MessagingWorld) ->
     assert (await w.hub.ledger()).quarantined == 0
 
 
+@on_postgresql
+@pytest.mark.parametrize("name", [MESSENGER, INSTAGRAM])
+async def test_who_writes_is_called_what_meta_says_unless_we_know_better(
+    w: MessagingWorld, name: str
+) -> None:
+    await w.says("Ann", name, "Hello")
+    talk = w.hub.bo.takes_next()
+    assert w.hub.bo.sees(talk).card.customer_name == "Ann"
+    asked = [one.path for one in w.graph.requests if one.method == "GET"]
+    await w.says("Ann", name, "Are you there?")
+    assert [one.path for one in w.graph.requests if one.method == "GET"] == asked
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("name", [MESSENGER, INSTAGRAM])
 async def test_a_comment_is_answered_in_public_and_in_private(w: MessagingWorld, name: str) -> None:
     place = line(w, name)
@@ -75,6 +90,7 @@ async def test_a_comment_is_answered_in_public_and_in_private(w: MessagingWorld,
     assert set(w.states()) == {"sent"}
 
 
+@on_sqlite
 async def test_an_old_comment_is_still_answered_in_public(w: MessagingWorld) -> None:
     """The sender's own look at windows leaves it alone; what waited out the window in private fails in words."""
     await line(w, MESSENGER).person("Ann").comments("Does it come in blue?")

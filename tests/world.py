@@ -45,6 +45,7 @@ from workers.changing import Changing
 from workers.drain import Drain
 from workers.fetching import Fetching
 from workers.lane import Tuning
+from workers.naming import Naming
 from workers.rates import Rates
 
 SETTLE_S = 20.0  # real seconds
@@ -213,8 +214,9 @@ class World:
         return drained.tried + changed.tried
 
     async def fetch(self) -> int:
-        """The files that customers sent and whose bytes are at their providers."""
+        """The files that customers sent and whose bytes are at their providers, and what newcomers are called there."""
         async with self._wire() as wire:
+            named = await Naming(self.store, lambda: self.accounts, wire=wire, now=self.clock).look()
             done = await Fetching(
                 self.store,
                 lambda: self.accounts,
@@ -224,7 +226,7 @@ class World:
                 now=self.clock,
                 poll_s=0.01,
             ).run()
-        return done.tried
+        return done.tried + named
 
     async def catches_up(self, account: str, cursor: str | None = None) -> str | None:
         """An account that `Polls` is asked for what came in until it has no more; where that was."""

@@ -1,4 +1,4 @@
-"""The job that fetches customers' files: a thread beside the sender, with an event loop of its own.
+"""The job that fetches customers' files, and their names: a thread beside the sender, with an event loop of its own.
 
 A file of 100 MB over a slow line takes a minute, and an rq worker does one job at a time: within a job it would keep
 replies waiting. So the job only sees to it that the thread runs, and so does the sender; the thread ends when nothing
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import uvloop
 
@@ -18,9 +19,11 @@ from crm_store.media import Ended
 from hub import log, notices
 from hub import redis as wires
 from workers import context
-from workers.fetching import Fetching
+from workers.fetching import POLL_S, Fetching
+from workers.naming import Naming
 
 _log = log.get("fetch")
+_NAMES_EVERY = 10  # POLL_S each: how soon a newcomer whom nobody announced is asked about beside a sender
 _END_S = 5.0  # how long a process that must end waits for the thread; the leases tell others
 
 
@@ -80,20 +83,43 @@ class Beside:
     async def _fetch(self, held: context.Context) -> None:
         redis = wires.connect_async(held.settings.redis_url) if held.settings.redis_url else None
         http = context.session(allow_private=held.settings.allow_private_targets)
+        with_it: dict[str, Any] = {
+            "wire": lambda: held.wire_of(http, redis),
+            "stopping": self._stopping,
+        }
+        files = Fetching(
+            held.store,
+            held.follower.get,
+            blobs=held.files,
+            owner=held.owner,
+            tell=lambda ended: tell(held, ended),
+            **with_it,
+        )
+        names = Naming(
+            held.store,
+            held.follower.get,
+            tell=lambda shown: notices.publish(held.redis, notices.CONVERSATION, conversation=shown),
+            **with_it,
+        )
+        naming = asyncio.create_task(self._name(names))
         try:
-            await Fetching(
-                held.store,
-                held.follower.get,
-                wire=lambda: held.wire_of(http, redis),
-                blobs=held.files,
-                owner=held.owner,
-                tell=lambda ended: tell(held, ended),
-                stopping=self._stopping,
-            ).run(lambda: self._senders > 0)
+            await files.run(lambda: self._senders > 0)
+            while not (naming.done() or self._stopping()):
+                await asyncio.wait((naming,), timeout=POLL_S)
         finally:
+            naming.cancel()
             await http.close()
             if redis is not None:
                 await redis.aclose()
+
+    async def _name(self, names: Naming) -> None:
+        """Once, and as long as others are at work."""
+        while True:
+            await names.look()
+            for _ in range(_NAMES_EVERY):
+                if not self._senders or self._stopping():
+                    return
+                await asyncio.sleep(POLL_S)
 
 
 beside = Beside()

@@ -77,6 +77,11 @@ class Social:
 
         return await standing.fetch(media, account, wire)
 
+    async def called(self, urn: str, account: Account, wire: Wire) -> str:
+        from connectors.social import standing
+
+        return await standing.called(urn, account, wire, self.place(account))
+
     async def examine(self, account: Account, wire: Wire) -> tuple[Finding, ...]:
         from connectors.social import standing
 

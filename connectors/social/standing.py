@@ -1,4 +1,4 @@
-"""What we ask of Meta besides sending: files, how the account stands, and that the app be told of it.
+"""What we ask of Meta besides sending: files, names, how the account stands, and that the app be told of it.
 
 https://developers.facebook.com/docs/graph-api/reference/page/subscribed_apps, .../reference/debug_token and
 https://developers.facebook.com/docs/instagram-platform/webhooks ("Enable subscriptions"). The address itself is entered
@@ -10,26 +10,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from connectors import fetching
+from connectors import clean, fetching
 from connectors.base import Fetched, Finding, Wire
 from connectors.graph import api
 from connectors.social.content import HOSTS
+from connectors.social.sending import person
 from hub.config import Account
 from hub.errors import SendCode, SendError
 from hub.model import Media
 
+_NO_PROFILE = ("100", "230", "9010", "2018218")
+_NAME_CHARS = 200
 FILE_BYTES = 100 * 1024 * 1024  # ours: Meta documents none for what customers send
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Who is asked. node: of the subscription; looks: the fields of `node` that say who it is. fields: what we read.
-    perhaps: those of them that some accounts do not have. scopes: permissions without which nothing works; further:
+    person: the fields of a customer that are a name, the best first.
+    perhaps: those of `fields` that some accounts do not have. scopes: permissions without which nothing works; further:
     those for what is said in public. debugs: a token can be looked at (not at graph.instagram.com)."""
 
     node: str
     host: str
     looks: str
+    person: tuple[str, ...]
     fields: tuple[str, ...]
     perhaps: tuple[str, ...]
     scopes: tuple[str, ...]
@@ -47,6 +52,22 @@ async def fetch(media: Media, account: Account, wire: Wire) -> Fetched:
         content_type=media.content_type or fetched.content_type,
         name=media.name or fetched.name,
     )
+
+
+async def called(urn: str, account: Account, wire: Wire, place: Place) -> str:
+    """A customer's name. https://developers.facebook.com/documentation/business-messaging/messenger-platform/identity/
+    user-profile ("error code 2018218 ... No profile available for this user") and .../instagram-platform/
+    instagram-api-with-instagram-login/messaging-api/user-profile ("User consent is required", whose code, 230, is not
+    documented; met in practice, as 9010 for somebody whom Instagram does not find)."""
+    where = api.url(account, person(urn, account), {"fields": ",".join(place.person)}, host=place.host)
+    try:
+        said = await api.get(wire, account, where)
+    except SendError as error:
+        if (error.provider_code or "").partition("/")[0] in _NO_PROFILE:
+            return ""
+        raise
+    names = (clean.line(str(said.get(field) or ""), _NAME_CHARS) for field in place.person)
+    return next((name for name in names if name), "")
 
 
 def address(account: Account, wire: Wire) -> str:

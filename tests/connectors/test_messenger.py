@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from connectors.base import Names
 from connectors.social import parts
 from connectors.twilio.split import units
 from hub.errors import SendCode, SendError
@@ -314,3 +315,49 @@ async def test_reports_name_messages_or_say_until_when(page: Place) -> None:
         assert report.until is not None
         assert abs(report.until - page.now) < DAY / 1000
     assert (delivered.status, read.status) == (DeliveryStatus.DELIVERED, DeliveryStatus.READ)
+
+
+# ---------------------------------------------------------------------------------------------------------------- names
+
+
+async def called(place: Place) -> str:
+    names = place.connector
+    assert isinstance(names, Names)
+    return await names.called(f"{place.name}:{place.bo.id}", place.account, place.way)
+
+
+@pytest.mark.parametrize("name", ["messenger", "instagram"])
+async def test_a_customer_is_called_what_meta_says(name: str) -> None:
+    async with place(name) as found:
+        assert await called(found) == "Bo Lind"
+        assert found.graph.requests[-1].path.endswith(f"/{found.bo.id}")
+        found.bo.name = "Bo\n Lind "
+        assert await called(found) == "Bo Lind"
+        found.graph.fail(613, at="object")
+        with pytest.raises(SendError) as slow:
+            await called(found)
+        assert (slow.value.code, slow.value.retry) == (SendCode.THROTTLED, True)
+        found.bo.blocks = True
+        assert await called(found) == ""
+
+
+async def test_whom_meta_does_not_show_is_nameless(page: Place) -> None:
+    """ "2018218 along with the message 'No profile available for this user.'"; and a permission of its own."""
+    page.bo.unseen = True
+    assert await called(page) == ""
+    page.meta.profiles = False
+    with pytest.raises(SendError) as refused:
+        await called(page)
+    assert (refused.value.whole_account, refused.value.retry) == (True, False)
+
+
+async def test_who_only_commented_on_instagram_is_nameless() -> None:
+    """ "User consent is required to access the user profile": 230 there, which for messages is a missing permission."""
+    async with place("instagram", login="page") as found:
+        found.bo = found.meta.visitor("Cy", username="cy")
+        await found.bo.comments("In blue?")
+        assert await called(found) == ""
+        await found.bo.says("And in red?")
+        assert await called(found) == "Cy"
+        found.bo.name = ""
+        assert await called(found) == "cy"

@@ -128,3 +128,15 @@ def test_albums_are_forgotten_and_their_messages_stay(way: WayIn, store: Store) 
     way.pass_(days=8)
     assert store.run(lambda tx: media.forget_albums(tx, way.now)) == 1
     assert way.count(schema.interactions) == 1
+
+
+@pytest.mark.parametrize(
+    "sender, name, asked",
+    [("messenger:77", "", True), ("instagram:78", "Bo", False), ("webchat:v9", "", False)],
+)
+def test_a_newcomer_without_a_name_wakes_who_asks_for_it(
+    way: WayIn, sender: str, name: str, asked: bool
+) -> None:
+    said = way.ann("hello", sender=sender, sender_name=name)
+    assert way.take(said).files is asked
+    assert not way.take(way.ann("again", sender=sender)).files

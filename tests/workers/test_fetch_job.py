@@ -20,8 +20,9 @@ from hub.settings import load
 from tests.servers.http import Provider, Say
 from tests.workers.test_fetch import PNG, Darkroom
 from tests.workers.test_processes import files
-from workers import context, schedule
+from workers import context, fetch, schedule
 from workers.fetch import Beside
+from workers.naming import Naming
 
 
 @pytest.fixture
@@ -106,6 +107,23 @@ def test_beside_a_sender_files_need_no_wake_up(room: Darkroom, held: context.Con
         until(lambda: room.row(message).state == "done")
         assert fetchers() == 1
     until(lambda: not fetchers())
+
+
+def test_newcomers_are_asked_about_beside_it(
+    held: context.Context, beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[None] = []
+
+    class Looked(Naming):
+        async def look(self) -> int:
+            looks.append(None)
+            return await super().look()
+
+    monkeypatch.setattr(fetch, "Naming", Looked)
+    beside.wake(held)
+    until(lambda: looks and not fetchers())
+    beside.wake(held)
+    until(lambda: len(looks) == 2 and not fetchers())
 
 
 def test_a_process_that_must_end_lets_go_at_once(

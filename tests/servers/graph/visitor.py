@@ -42,13 +42,14 @@ LINK: Json = {"ref": "newsletter", "source": "SHORTLINK", "type": "OPEN_THREAD"}
 
 class Visitor:
     """id: their PSID or IGSID. last_in: when they last wrote, which opens the window. blocks: sends to them fail
-    (551)."""
+    (551). unseen: Messenger shows no profile of theirs (an account made with a phone number)."""
 
     def __init__(self, account: Social, visitor_id: str, name: str, username: str) -> None:
         self.account, self.id, self.name, self.username = account, visitor_id, name, username
         self.user_ref = f"ref-{visitor_id}"
         self.last_in: float | None = None
         self.blocks = False
+        self.unseen = False
         self.said: list[Json] = []
         self._edits: dict[str, int] = {}
 
