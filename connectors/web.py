@@ -26,7 +26,7 @@ from multidict import CIMultiDictProxy
 from connectors import CONNECTORS, chat, files
 from connectors.base import Answer, Connector, Parsed, Raw
 from connectors.edge import Buckets, Edge, NotTaken, bucket_key, client_address, read_body, read_whole
-from hub import log
+from hub import links, log
 from hub.config import Account
 from hub.errors import Forged, Malformed, Unavailable
 from hub.model import Unreadable
@@ -331,8 +331,12 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            raise exc  # who asked has gone, a page that is closed for one: aiohttp lets go of it
         if status >= 500:
-            _log.error("request failed", path=request.path, exc_info=exc)
+            # Behind a link to a file its address is all that it takes to have the file.
+            path = links.PATH if request.path.startswith(links.PATH) else request.path
+            _log.error("request failed", path=path, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer had already begun")
         why = "the request is not HTTP as we read it" if status < 500 else "something went wrong here"

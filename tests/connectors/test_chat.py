@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 import redis.asyncio
+from structlog.testing import capture_logs
 
 from connectors import visitor, webchat
 from connectors.base import PastMessage, Wire
@@ -360,6 +361,18 @@ async def test_a_lost_nudge_is_made_good_by_the_sweep(sweeping: Gate) -> None:
         line = visitor.Line(seq=ID, text="silent", at_ms=1)
         await g.redis.xadd(visitor.key("webchat/main", page.visitor), {"m": json_of(line)})
         await page.has("silent")
+
+
+async def test_a_page_that_is_closed_in_the_middle_is_no_failure_of_ours(g: Gate) -> None:
+    with capture_logs() as logs:
+        async with g.http.ws_connect(f"{g.url}/chat/main/ws", headers=OURS) as socket:
+            for frame in ({"type": "hello"}, *({"type": "ping"} for _ in range(50))):
+                await socket.send_str(json.dumps(frame))
+            transport = socket._response.connection.transport  # type: ignore[union-attr]
+            transport.abort()  # type: ignore[union-attr]
+        async with Page(g).open() as page:
+            await page.quiet()
+    assert [line for line in logs if line["log_level"] == "error"] == []
 
 
 class Reset:

@@ -287,3 +287,18 @@ async def test_who_reads_no_further_is_let_go(
         writer.close()
         assert len(got) < len(film)
         assert [line for line in logs if line["log_level"] == "error"] == []
+
+
+async def test_a_failure_of_ours_says_nothing_of_the_link(tmp_path: Path, valkey: str) -> None:
+    class Broken:
+        async def read(self, sha256: str) -> bytes:
+            raise ValueError("a fault of ours")
+
+    clock = Later()
+    async with gate(
+        tmp_path, valkey, clock=clock, blobs=Broken(), links=Links(KEY, "http://hub.example", 7)
+    ) as g:
+        shelf = Shelf(g, clock)
+        with capture_logs() as logs:
+            assert (await shelf.get(shelf.link(PNG)))[0] == 500
+        assert [line["path"] for line in logs if line["event"] == "request failed"] == ["/file"]
