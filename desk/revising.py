@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, select
 
 from crm_store import conversations, notes, revisions, timeline
 from crm_store import delivery_states as states
+from crm_store.carried import unpack
 from crm_store.notes import Note
 from crm_store.schema import interaction_attachments
 from desk import contents, replying
@@ -27,6 +28,7 @@ _SENT = "That note has become a reply; change or take back the reply instead."
 
 
 _NOT_SENT = "That reply was not sent, so there is nothing to change. Try it again, or write another."
+_FILLED = "An approved text goes out as it was filled: take it back, and fill it anew."
 _LIMITED = {revisions.EDIT: ("edits", "edits_s"), revisions.DELETE: ("deletes", "deletes_s")}
 _CANNOT = {
     revisions.EDIT: "{title} cannot change what was sent: the customer still sees the first text.",
@@ -98,6 +100,8 @@ class Revising(Answering):
         contents.check_message(text, _files(tx, row), limits, account)
         if text == timeline.to_be(entry):
             return Revised(delivery_id=row.id, how="nothing", new=False)
+        if row.state in (states.HELD, states.QUEUED) and unpack(row.carries).template is not None:
+            raise Refused(_FILLED)
         until = now + timedelta(seconds=self._undo_s) if row.state == states.HELD and not row.code else None
         if revisions.rewrite(tx, self._store.ids, row, text, by=rights.by, now=now, due_at=until):
             return Revised(delivery_id=row.id, how="before", undo_until=until)
@@ -147,7 +151,7 @@ class Revising(Answering):
     def revisable(self, delivery: timeline.Delivery) -> Revisable:
         """What may still be done about a reply, so that a desk offers what can be done and nothing else."""
         if delivery.state in (states.HELD, states.QUEUED):
-            return Revisable(True, True)
+            return Revisable(delivery.carries.template is None, True)
         limits, now = self._limits.get(delivery.account.partition("/")[0]), self._clock()
         return Revisable(*(_why_not(change, delivery, limits, "", now) is None for change in _LIMITED))
 

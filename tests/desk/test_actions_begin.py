@@ -15,6 +15,7 @@ from crm_store.carried import Carried, unpack
 from crm_store.schema import assignments, customers, deliveries
 from crm_store.schema import conversations as conversations_table
 from desk.replying import WindowClosed
+from desk.revising import Revisable
 from hub.config import ConversationPolicy, Quiet
 from hub.errors import Conflict, Refused
 from hub.model import Attachment, ConsentChanged
@@ -192,6 +193,11 @@ def test_a_template_begins_a_conversation_over_a_channel_with_a_window(talks: Me
     with talks.store.read() as tx:
         [entry] = views.conversation(tx, begun.conversation_id).history.entries
     assert entry.text == READS
+    assert entry.delivery is not None
+    assert talks.actions.revisable(entry.delivery) == Revisable(edit=False, delete=True)
+    with pytest.raises(Refused, match="goes out as it was filled"):
+        talks.actions.revise(made.id, "bo", "Your order 8 is on its way.", "r")
+    assert talks.actions.revise(made.id, "bo", READS, "r").how == "nothing"
     talks.later(minutes=5)
     assert talks.writes(TEL, "thanks!", account="whatsapp/main") == begun.number
     talks.actions.reply(begun.conversation_id, "bo", "You are welcome", idem_key="2")
