@@ -157,6 +157,8 @@ def _sentence(error: Exception) -> str | None:
         error, (alchemy.OperationalError, alchemy.InterfaceError)
     ):
         return f"the database does not answer: {error.orig}"
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return "what was typed is no UTF-8"  # bytes that Python could not read stand in its arguments as surrogates
     if isinstance(error, OSError) and error.errno in _NO_PORT:
         return (
             f"the port cannot be had ({_NO_PORT[error.errno]}): set PORT, MAINSTEM_DESK_PORT or MAINSTEM_HOST"

@@ -53,7 +53,8 @@ class Counts:
         return self.new + self.known + self.unreadable
 
     def words(self) -> str:
-        said = f"{self.mails:,} mails: {self.new:,} new, {self.known:,} known, {self.unreadable:,} unreadable"
+        many = "" if self.mails == 1 else "s"
+        said = f"{self.mails:,} mail{many}: {self.new:,} new, {self.known:,} known, {self.unreadable:,} unreadable"
         if self.unreadable:
             said += " (mainstem quarantine list)"
         if self.waiting:

@@ -157,11 +157,14 @@ def _day(word: str | None) -> date:
     if word == "yesterday":
         return today - timedelta(days=1)
     try:
-        return date.fromisoformat(word)
+        when = date.fromisoformat(word)
     except ValueError:
         raise click.BadParameter(
             f"{word!r} is no day; a day looks like {today}", param_hint="--day"
         ) from None
+    if when > today:
+        raise click.BadParameter(f"{when} has not come yet", param_hint="--day")
+    return when
 
 
 @click.command()

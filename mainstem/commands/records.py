@@ -11,7 +11,7 @@ from hub.errors import NotFound, Refused
 from mainstem.commands import shared
 
 _json = click.option("--json", "machine", is_flag=True, help="One JSON document.")
-_id = click.IntRange(min=1)
+_id = click.IntRange(1, (1 << 63) - 1)  # what a column of the store can hold
 
 
 def safe(text: str, longest: int = 200) -> str:

@@ -80,7 +80,7 @@ def test_from_the_mailbox_and_from_files_to_the_store_each_once(hub: Installatio
         [sys.executable, "-m", "mainstem", "mail", "import", "-"],
         cwd=ROOT, env=hub.environment, input=mail(8), capture_output=True, timeout=60, check=False,
     )  # fmt: skip
-    assert b"1 mails: 1 new" in piped.stdout, piped.stderr
+    assert b"1 mail: 1 new" in piped.stdout, piped.stderr
     assert stored(hub) == 8
     hub.stop("pull")
     with hub.store.read() as tx:
