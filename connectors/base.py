@@ -324,13 +324,3 @@ class Approves(Protocol):
     def check_template(self, text: ApprovedText) -> list[str]:
         """Complaints as sentences, each naming the cure; for `mainstem config check`. Pure."""
         ...
-
-
-@runtime_checkable
-class Names(Protocol):
-    """A connector whose messages bear no names, and whose provider says them when asked."""
-
-    async def called(self, urn: str, account: Account, wire: Wire) -> str:
-        """What somebody who wrote to this account calls themselves; empty where the provider does not say. Raises
-        SendError; asked again only where that says `retry`, or that the account must not ask at all."""
-        ...
