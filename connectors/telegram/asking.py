@@ -17,7 +17,8 @@ from connectors.base import Fetched, FetchError, Finding, Parsed, Polled, Wire
 from connectors.telegram import updates
 from connectors.telegram.api import API, base, call, token
 from connectors.telegram.kinds import ALLOWED
-from connectors.telegram.message import FILE_BYTES, Number
+from connectors.telegram.message import FILE_BYTES
+from connectors.telegram.model import Number
 from hub import log
 from hub.config import Account
 from hub.errors import Malformed, SendCode, SendError

@@ -18,7 +18,7 @@ from connectors import calling, media
 from connectors.base import Wire
 from connectors.telegram import parts
 from connectors.telegram.api import Upload, call
-from connectors.telegram.message import Chat
+from connectors.telegram.model import Chat
 from connectors.telegram.updates import name_of
 from hub.config import Account
 from hub.errors import SendCode, SendError

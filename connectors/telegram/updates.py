@@ -18,7 +18,8 @@ from connectors import clean, fitting, said
 from connectors.base import Parsed
 from connectors.said import fields
 from connectors.telegram.kinds import ENVELOPE, SERVICE, SILENT_UPDATES
-from connectors.telegram.message import Chat, Content, Markup, Message, Number, User, content, origin
+from connectors.telegram.message import Content, content, origin
+from connectors.telegram.model import Chat, Markup, Message, Number, User
 from hub import log, urn
 from hub.config import Account
 from hub.errors import Malformed
