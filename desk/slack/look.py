@@ -27,6 +27,7 @@ from crm_store.views import Card, Entry, FailedSend, Happening, QueueRow
 from desk import health, ways, words
 from desk.health import Blocked, Health
 from desk.kinds import UNSHOWABLE
+from desk.slack import changes
 from desk.slack import thread as draw
 from desk.slack.blocks import Post
 from desk.slack.names import SURFACE
@@ -348,7 +349,7 @@ def _changes(tx: Connection, entries: Iterable[Entry]) -> list[tuple[Row[Any], t
 def _change(row: Row[Any], entry: Entry, texts: tuple[str, str]) -> Item:
     before, after = texts
     name = words.called(entry.sender_name, entry.urn)
-    post = draw.change(row.change, name, before, row.text if row.change == "reaction" else after, row.at)
+    post = changes.change(row.change, name, before, row.text if row.change == "reaction" else after, row.at)
     return Item(
         kind="change",
         ref=str(row.id),

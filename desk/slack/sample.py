@@ -10,7 +10,7 @@ from crm_store.presence import Presence
 from crm_store.revisions import Revision
 from crm_store.timeline import Attached, Delivery, Entry
 from crm_store.views import Card
-from desk.slack import cards, thread
+from desk.slack import cards, changes, thread
 from desk.slack.blocks import Post, View
 from desk.slack.look import Because, Shown
 from hub.config import Account, Agent, Brand, CannedReply, Config, Outcome, Queue, Role
@@ -323,11 +323,11 @@ def thread_shots() -> list[Shot]:
         ),
         thread.to_whom(again, "U01EVA"),
         thread.receipt(reply("delivered", sent_at=ago(seconds=50)), CONFIG, NOW),
-        thread.change(
+        changes.change(
             "edit", "Ann Lee", "I was charged 249.00 on the 19th.", "I was charged 294.00 on the 18th.", NOW
         ),
-        thread.change("delete", "Ann Lee", "never mind, found it", "", NOW),
-        thread.change("reaction", "Ann Lee", "", "👍", NOW),
+        changes.change("delete", "Ann Lee", "never mind, found it", "", NOW),
+        changes.change("reaction", "Ann Lee", "", "👍", NOW),
     )
     states = (
         reply("held", due_at=NOW + timedelta(seconds=8)),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desk.slack import cards, names, ops, sample, sample_views, thread
+from desk.slack import cards, changes, names, ops, sample, sample_views, thread
 from desk.slack.blocks import Post, digest
 from desk.slack.look import Because, Shown
 from desk.slack.sample import CONFIG, NOW, conversation, delivery, entry, reply, shown
@@ -219,7 +219,7 @@ def test_what_the_provider_said_is_not_parsed() -> None:
 
 
 def test_an_edit_is_shown_as_a_difference() -> None:
-    leaves = thread.difference("pay 249 on Monday", "pay 294 on Monday please")
+    leaves = changes.difference("pay 249 on Monday", "pay 294 on Monday please")
     styled = [(one["text"], *one.get("style", {})) for one in leaves]
     assert styled == [("pay ",), ("249", "strike"), ("294", "bold"), (" on Monday",), (" please", "bold")]
     assert (
@@ -234,7 +234,7 @@ def test_an_edit_is_shown_as_a_difference() -> None:
 def test_a_difference_that_is_hard_to_find_takes_no_time(before: str, after: str) -> None:
     """Compared word by word, the first of these took four minutes."""
     began = time.process_time()
-    leaves = thread.difference(before, after)
+    leaves = changes.difference(before, after)
     assert time.process_time() - began < 1
     now = "".join(one["text"] for one in leaves if "strike" not in one.get("style", {}))
     assert now == after
@@ -244,22 +244,22 @@ def test_a_difference_that_is_hard_to_find_takes_no_time(before: str, after: str
 
 @given(st.text(alphabet="ab! ", max_size=40), st.text(alphabet="ab! ", max_size=40))
 def test_a_difference_holds_both_texts(before: str, after: str) -> None:
-    leaves = thread.difference(before, after)
+    leaves = changes.difference(before, after)
     if before or after:
         assert "".join(one["text"] for one in leaves if "strike" not in one.get("style", {})) == after
         assert "".join(one["text"] for one in leaves if "bold" not in one.get("style", {})) == before
 
 
 def test_long_texts_are_shown_before_and_after() -> None:
-    post = thread.change("edit", "Ann", "a " * 5000, "b " * 5000, NOW)
+    post = changes.change("edit", "Ann", "a " * 5000, "b " * 5000, NOW)
     check_post(post)
     assert "Before:" in says(post)
 
 
 def test_a_deletion_shows_what_stood_there_and_a_reaction_who_did_it() -> None:
-    assert "never mind" in says(thread.change("delete", "Ann", "never mind", "", NOW))
-    assert "Ann reacted with 👍" in says(thread.change("reaction", "Ann", "", "👍", NOW))
-    assert "Ann took a reaction back" in says(thread.change("reaction", "Ann", "", "", NOW))
+    assert "never mind" in says(changes.change("delete", "Ann", "never mind", "", NOW))
+    assert "Ann reacted with 👍" in says(changes.change("reaction", "Ann", "", "👍", NOW))
+    assert "Ann took a reaction back" in says(changes.change("reaction", "Ann", "", "", NOW))
 
 
 def test_the_mention_stands_above_and_nowhere_else() -> None:
@@ -367,7 +367,7 @@ def test_whatever_hangs_in_a_thread_is_taken_and_harmless(said: Any, before: str
     harmless(thread.message(said, CONFIG, url="https://desk.example.com/conversations/1"))
     harmless(thread.note(replace(said, direction="note", by="agent:bo"), CONFIG))
     for kind in ("edit", "delete", "reaction"):
-        harmless(thread.change(kind, before, before, after, NOW))
+        harmless(changes.change(kind, before, before, after, NOW))
     for state in thread.ICONS:
         made = delivery(state, detail=before, provider_code=after[:80], code="rejected")
         harmless(thread.receipt(replace(said, direction="out", by="agent:bo", delivery=made), CONFIG, NOW))
