@@ -14,6 +14,7 @@ from hub.model import ButtonKind, HeaderKind
 from router.conditions import ALL_WORDS, CUSTOMER_WORDS, HOURS, TEXT_WORDS
 from router.rules import compile_rules
 from tests.config.samples import FILES, having
+from tests.each import each
 
 DOC = (Path(__file__).parents[2] / "docs" / "routing.md").read_text()
 BLOCKS = re.findall(r"```yaml\n# (\S+)\n(.*?)```", DOC, re.DOTALL)
@@ -86,7 +87,7 @@ def test_every_block_can_be_used() -> None:
         configfiles.load(files, checks=[compile_rules])
 
 
-@pytest.mark.parametrize("word, example", EXAMPLES)
+@each("word, example", EXAMPLES)
 def test_every_example_can_be_used(word: str, example: str) -> None:
     assert f"{word}:" in example
     configfiles.load(with_when(yaml.load(example, yaml.BaseLoader)), checks=[compile_rules])

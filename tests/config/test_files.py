@@ -16,6 +16,7 @@ from hub.model import Template
 from hub.yamlfile import seconds
 from router.rules import compile_rules
 from tests.config.samples import AGENTS, CALENDARS, CHANNELS, FILES, QUEUES, REPLIES, ROUTING, having
+from tests.each import each
 
 
 def faults(files: dict[str, str]) -> list[str]:
@@ -72,7 +73,7 @@ def test_what_ships_is_right() -> None:
     assert served == set(config.queues)
 
 
-@pytest.mark.parametrize(
+@each(
     "code, said",
     [
         ("XX", 'no holidays are known for "XX"; there are AF, AFG, '),
@@ -101,7 +102,7 @@ def test_files_that_may_be_missing() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     "files, complaint",
     [
         # references
@@ -230,7 +231,7 @@ def test_yaml_traps_are_what_they_look_like() -> None:
     assert configfiles.load(having(calendars=quoted)).calendars == configfiles.load(FILES).calendars
 
 
-@pytest.mark.parametrize(
+@each(
     "text, value",
     [
         *[("90s", 90.0), ("5m", 300.0), ("2h", 7200.0), ("3d", 259200.0), ("1h30m", 5400.0), ("0.5s", 0.5)],
@@ -299,7 +300,7 @@ def test_a_reply_may_have_places_approved_texts_and_answers_to_tap() -> None:
         prepared.carried(sent, "console/x", [], as_template=True)
 
 
-@pytest.mark.parametrize(
+@each(
     "reply, complaint",
     [
         ("{text: 'to {2}'}", "none left out"),
@@ -317,7 +318,7 @@ def test_what_is_wrong_with_what_it_carries(reply: str, complaint: str) -> None:
     assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each(
     "auto, complaint",
     [
         ("{when: out_of_hours, accounts: [webchat/main]}", 'auto needs "calendar"'),
@@ -337,7 +338,7 @@ def test_what_is_wrong_with_it(auto: str, complaint: str) -> None:
     assert "replies.yaml:" in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each(
     "file, text, said",
     [
         ("queues", "slack: {ops: }\n" + "QUEUES", "put the name in quotes"),

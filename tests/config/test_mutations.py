@@ -10,6 +10,7 @@ from hub.config import Config
 from hub.errors import ConfigError, Fault
 from router.rules import compile_rules
 from tests.config.samples import FILES
+from tests.each import each
 
 Path = tuple[str | int, ...]
 WRONG = (
@@ -75,20 +76,20 @@ def check(files: dict[str, str]) -> None:
         compile_rules(config).decide({}, "anything")
 
 
-@pytest.mark.parametrize("name", FILES)
+@each("name", FILES)
 def test_every_key_deleted(name: str) -> None:
     for path in (path for file, path in CASES if file == name):
         check({**FILES, name: changed(FILES[name], path, None, delete=True)})
 
 
-@pytest.mark.parametrize("name", FILES)
+@each("name", FILES)
 def test_every_value_of_a_wrong_kind(name: str) -> None:
     for path in (path for file, path in CASES if file == name):
         for wrong in WRONG:
             check({**FILES, name: changed(FILES[name], path, wrong)})
 
 
-@pytest.mark.parametrize("name", FILES)
+@each("name", FILES)
 def test_every_line_doubled_dropped_or_cut(name: str) -> None:
     lines = FILES[name].splitlines(keepends=True)
     for i, line in enumerate(lines):

@@ -15,6 +15,7 @@ from hub.model import Attachment, ButtonKind, HeaderKind, Template, TemplateButt
 from hub.yamlfile import Reader
 from mainstem.prepare import check_templates
 from tests.config.samples import having
+from tests.each import each
 
 CHANNELS = """
 brands:
@@ -106,7 +107,7 @@ def test_no_body_is_all_places_in_order_and_an_empty_one_is_none() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "given, file, words, filled",
     [
         ("image: attached", "an image", ["Ann", "x"], ""),
@@ -143,7 +144,7 @@ def test_the_end_of_a_link_has_no_spaces() -> None:
         prepared.approved(one, "whatsapp/main", ["Ann", "88 213"])
 
 
-@pytest.mark.parametrize(
+@each(
     "given, said",
     [
         ('{name: x, header: "{3}"}', 'whatsapp: "header" is filled with {3}, which the reply\'s text has not'),
@@ -185,7 +186,7 @@ def test_an_entry_that_does_not_fit_is_one_sentence(given: str, said: str) -> No
     assert said in fault.text
 
 
-@pytest.mark.parametrize(
+@each(
     "given, said",
     [
         ("order_shipped", "ContentSid, HX and 32 hex digits, not 'order_shipped'"),
@@ -250,7 +251,7 @@ LIMITS = Limits(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     "head, files, said",
     [
         (None, [], ""),

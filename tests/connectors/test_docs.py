@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from connectors import CONNECTORS, signing
 from hub.model import MessageReceived
 from tests.conftest import absent
 from tests.connectors import page
 from tests.connectors.gate import gate
 from tests.connectors.samples import SAMPLES, account
+from tests.each import each
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -103,7 +102,7 @@ def test_the_code_of_the_page_is_as_tidy_as_ours(tmp_path: Path) -> None:
         assert told.returncode == 0, told.stdout
 
 
-@pytest.mark.parametrize("name", CONNECTORS)
+@each("name", CONNECTORS)
 def test_the_page_names_its_secrets_limits_and_settings(name: str) -> None:
     """What the sample has been given, and what the limits say."""
     page, sample = (DOCS / "channels" / f"{name}.md").read_text("utf-8"), SAMPLES[name]

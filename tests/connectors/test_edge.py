@@ -18,6 +18,7 @@ from connectors.edge import Buckets, Limit, Limits, bucket_key, same_place
 from hub.errors import Unavailable
 from hub.model import MessageReceived, Unreadable
 from tests.connectors.gate import SECRET, gate, sha
+from tests.each import each
 
 HELLO = b'{"id":"m-1","from":"mailto:ann@example.com","text":"hello"}'
 
@@ -349,7 +350,7 @@ async def test_the_client_s_address_is_believed_from_our_own_proxies_only(
             assert got == expected
 
 
-@pytest.mark.parametrize(
+@each(
     "address, key",
     [
         ("192.0.2.1", "192.0.2.1"),
@@ -362,7 +363,7 @@ def test_what_a_limit_counts_by(address: str, key: str) -> None:
     assert bucket_key(address) == key
 
 
-@pytest.mark.parametrize(
+@each(
     "origin, ours, same",
     [
         ("https://hub.example", "https://hub.example", True),

@@ -14,6 +14,7 @@ import pytest
 from connectors import fetching, http
 from connectors.base import FetchError, Wire
 from tests.connectors.test_http import PRIVATE, Libc, Names
+from tests.each import each
 from tests.servers.http import Provider, Say
 
 SECRET = "t0ken-that-nobody-may-see"
@@ -99,7 +100,7 @@ class first_is_free:  # noqa: N801 - reads as a sentence where it is used
         await self._free.close()
 
 
-@pytest.mark.parametrize("answer", ["127.0.0.1", "169.254.169.254", "fd00:ec2::254", "::1", "10.1.2.3"])
+@each("answer", ["127.0.0.1", "169.254.169.254", "fd00:ec2::254", "::1", "10.1.2.3"])
 async def test_a_name_that_turns_private_is_not_fetched(answer: str) -> None:
     """Rebinding: the name was public when somebody looked; what is dialled is what the look-up of the dial says."""
     names = Names(answer)
@@ -130,7 +131,7 @@ async def test_what_is_no_address_of_a_file(url: str, words: str, guarded: Wire)
     assert words in error.why
 
 
-@pytest.mark.parametrize(
+@each(
     "url, good",
     [
         ("https://api.twilio.com/x", True),
@@ -269,7 +270,7 @@ async def test_what_a_server_asks_for_is_heard(inside: Wire, provider: Provider)
     assert (await refused(inside, provider.url)).after_s is None
 
 
-@pytest.mark.parametrize(
+@each(
     "said, name",
     [
         ("attachment; filename=plain.png", "plain.png"),

@@ -21,6 +21,7 @@ from hub.errors import Unavailable
 from hub.links import Links
 from hub.model import Attachment
 from tests.connectors.gate import Gate, gate
+from tests.each import each
 
 KEY = b"an installation's key of some length"
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -111,7 +112,7 @@ def test_only_what_we_made_holds() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "name, plain",
     [
         ("../../etc/passwd", "etc_passwd"),
@@ -206,7 +207,7 @@ async def test_parts_that_are_not_there(asked: str, shelf: Shelf) -> None:
     assert (status, body, headers["Content-Range"]) == (416, b"", f"bytes */{len(MP4)}")
 
 
-@pytest.mark.parametrize(
+@each(
     "asked",
     ["bytes=0-1,5-6", "bytes=5-1", "bytes=-", "bytes", "items=0-1", "bytes=a-b", "bytes=" + "9" * 99 + "-"],
 )

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from connectors import fitting
+from tests.each import each
 
 
 class Inner(msgspec.Struct):
@@ -27,7 +28,7 @@ class Outer(msgspec.Struct):
 DECODER = msgspec.json.Decoder(Outer)
 
 
-@pytest.mark.parametrize(
+@each(
     "given, read",
     [
         ({"id": 7}, Outer(id="7")),
@@ -52,7 +53,7 @@ def test_what_is_kept_raw_is_kept_as_it_came() -> None:
     assert [bytes(one) for one in found.raw] == [b'{"a":null}', b"null"]
 
 
-@pytest.mark.parametrize(
+@each(
     "given",
     [
         '{"id":{"no":"id"}}',

@@ -3,10 +3,10 @@
 import json
 
 import msgspec
-import pytest
 
 from connectors.graph import errors
 from hub.errors import SendCode
+from tests.each import each
 from tests.servers.graph import CODES, GraphError
 
 CONFIG, INVALID, REJECTED = SendCode.CHANNEL_CONFIG, SendCode.MESSAGE_INVALID, SendCode.REJECTED
@@ -79,7 +79,7 @@ def answer(code: int, subcode: int | None = None, **more: object) -> bytes:
     return json.dumps({"error": {**error, **({"error_subcode": subcode} if subcode else {})}}).encode()
 
 
-@pytest.mark.parametrize("name, code, retry, whole", ROWS, ids=[row[0] for row in ROWS])
+@each("name, code, retry, whole", ROWS)
 def test_every_error_of_metas(name: str, code: SendCode, retry: bool, whole: bool) -> None:
     number, _, subcode = name.partition("/")
     for status in (400, 500):  # the code decides, whatever the status
@@ -95,7 +95,7 @@ def test_the_table_has_a_row_for_each_error() -> None:
     assert {f"{code}/{subcode}" for code, subcode in errors.SUBCODES} <= told
 
 
-@pytest.mark.parametrize("code", sorted(CODES))
+@each("code", sorted(CODES))
 def test_what_the_local_graph_answers_is_known(code: int) -> None:
     for platform in ("whatsapp", "page", "instagram"):
         said = errors.failure(400, json.dumps(GraphError(code).body(platform)).encode(), None)
@@ -109,7 +109,7 @@ def test_patience_is_what_the_answer_asks_for() -> None:
     assert errors.failure(400, answer(131026), 42.0).after_s is None
 
 
-@pytest.mark.parametrize(
+@each(
     "status, body, code, retry, whole",
     [
         (500, b"<html>Sorry, something went wrong.</html>", UNKNOWN, False, False),
@@ -138,7 +138,7 @@ def test_the_words_are_those_that_say_most() -> None:
     assert "((#100) Words)" in errors.failure(400, answer(100, error_data="blob"), None).detail
 
 
-@pytest.mark.parametrize(
+@each(
     "code, again, again_s, rest_s",
     [
         (131000, 1, 60.0, 0.0),
@@ -161,7 +161,7 @@ def test_what_a_report_means_for_what_comes_next(
     assert errors.after_report(code) == (again, again_s, rest_s)
 
 
-@pytest.mark.parametrize("more", [{"is_transient": None}, {"error_user_msg": None}, {"error_subcode": "33"}])
+@each("more", [{"is_transient": None}, {"error_user_msg": None}, {"error_subcode": "33"}])
 def test_nulls_and_numbers_as_text_hide_no_code(more: dict[str, object]) -> None:
     body = msgspec.json.encode({"error": {"code": "131009", "message": "(#131009) Wrong", **more}})
     assert errors.failure(400, body, None).code is INVALID

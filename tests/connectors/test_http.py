@@ -9,6 +9,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from connectors import http
+from tests.each import each
 from tests.servers.http import Provider, Say
 
 PRIVATE = """
@@ -79,12 +80,12 @@ async def test_no_spelling_of_a_private_address_is_called(host: str, session: ai
     ), error
 
 
-@pytest.mark.parametrize("address", PUBLIC)
+@each("address", PUBLIC)
 def test_public_addresses_are_public(address: str) -> None:
     assert http.is_public(address)
 
 
-@pytest.mark.parametrize("host", [h.strip("[]").replace("%25", "%") for h in PRIVATE])
+@each("host", [h.strip("[]").replace("%25", "%") for h in PRIVATE])
 def test_private_addresses_and_whatever_is_no_address_are_not(host: str) -> None:
     assert not http.is_public(host)
 
@@ -109,7 +110,7 @@ async def test_a_name_that_turns_private_is_not_followed() -> None:
             assert response.status == 200
 
 
-@pytest.mark.parametrize(
+@each(
     "url, wrong",
     [
         ("file:///etc/passwd", "https"),
@@ -130,9 +131,7 @@ def test_complaints_about_urls(url: str, wrong: str) -> None:
     assert "secret" not in found
 
 
-@pytest.mark.parametrize(
-    "url", ["https://example.com/x?y=1", "http://example.com:8080", "https://[2606:4700::1]/"]
-)
+@each("url", ["https://example.com/x?y=1", "http://example.com:8080", "https://[2606:4700::1]/"])
 def test_good_urls(url: str) -> None:
     assert http.complaint(url) is None
 

@@ -27,6 +27,7 @@ from tests.connectors import page
 from tests.connectors.batching import BATCH, Batch
 from tests.connectors.samples import PAYLOADS, account
 from tests.connectors.spoilt import SPOILT
+from tests.each import each
 
 _numbers = itertools.count()
 
@@ -116,7 +117,7 @@ def test_a_body_is_whatever_bytes_follow() -> None:
         assert raw.headers == {"x-one": ["1", "2"]}
 
 
-@pytest.mark.parametrize(
+@each(
     "text,words",
     [
         ("POST / HTTP/1.1\n\n", "its first line must be `# received"),

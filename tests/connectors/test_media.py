@@ -2,18 +2,18 @@
 
 import unicodedata
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors import media
+from tests.each import each
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x01\x00\x00\x00\x01\x00\x00"  # says 65,536 x 65,536
 ZIP = b"PK\x03\x04\x14\x00"
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 
-@pytest.mark.parametrize(
+@each(
     "name, data, content_type",
     [
         ("a.png", PNG, "image/png"),
@@ -38,7 +38,7 @@ def test_the_type_is_what_the_bytes_say(name: str, data: bytes, content_type: st
     assert verdict.refused is None
 
 
-@pytest.mark.parametrize(
+@each(
     "name, data",
     [
         ("setup.exe", b"MZ\x90\x00"),
@@ -62,7 +62,7 @@ def test_what_could_run_is_refused_and_has_a_harmless_name(name: str, data: byte
     assert verdict.name.endswith(".bin")
 
 
-@pytest.mark.parametrize(
+@each(
     "given, safe",
     [
         ("../../etc/passwd", "passwd"),

@@ -19,6 +19,7 @@ from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus, Media, M
 from router import consent
 from tests.connectors.gate import gate
 from tests.connectors.twilio_world import ANN, PUBLIC, SECOND, SHOP, at, file, link, message, wire
+from tests.each import each
 from tests.servers import free_port
 from tests.servers.http import Provider, Say, Seen
 from tests.servers.twilio import Twilio
@@ -83,7 +84,7 @@ async def test_a_long_text_is_several_messages_and_all_ids_are_kept(twilio: Twil
     assert sent.external_ids == tuple(one.sid for one in twilio.sent)
 
 
-@pytest.mark.parametrize(
+@each(
     "text, most, pieces",
     [
         ("one two", 7, ["one two"]),

@@ -12,6 +12,7 @@ from hub.errors import SendCode, SendError
 from hub.model import Change
 from tests.connectors.samples import account
 from tests.connectors.telegramming import JPEG, Bot, bot
+from tests.each import each
 from tests.servers.telegram import Person
 from tests.servers.telegram.people import business_connection
 
@@ -54,7 +55,7 @@ async def test_a_long_text_is_split_between_its_lines_and_all_ids_are_kept(ours:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     "text, lengths",
     [
         ("x" * 4096, [4096]),
@@ -268,7 +269,7 @@ REFUSALS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("status, words, code, retry, whole", REFUSALS)
+@each("status, words, code, retry, whole", REFUSALS)
 def test_what_a_refusal_means(status: int, words: str, code: SendCode, retry: bool, whole: bool) -> None:
     error = errors.error(status, errors.Refusal(error_code=status, description=words))
     assert (error.code, error.retry, error.whole_account) == (code, retry, whole)

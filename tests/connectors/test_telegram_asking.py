@@ -18,6 +18,7 @@ from hub.model import Change, ConsentChanged, Event, Media, MessageChanged, Mess
 from tests.connectors.gate import gate
 from tests.connectors.samples import account
 from tests.connectors.telegramming import JPEG, PUBLIC, WEBHOOK, Bot, bot
+from tests.each import each
 from tests.servers.telegram import Person
 from tests.servers.telegram.updates import KINDS
 
@@ -416,7 +417,7 @@ async def test_an_address_that_telegram_would_not_call_is_refused_here(hooked: B
         await CONNECTOR.hook(real, replace(hooked.wire, public_url=public))
 
 
-@pytest.mark.parametrize(
+@each(
     "settings, said",
     [
         ({"poll": "yes"}, "poll must be true or false"),

@@ -11,6 +11,7 @@ from connectors.twilio.errors import CODES, after_report, failure
 from connectors.whatsapp_twilio import CONNECTOR as WHATSAPP
 from hub.errors import SendCode, SendError
 from tests.connectors.twilio_world import ANN, SENDER, SHOP, at, message, wire
+from tests.each import each
 from tests.servers.twilio import Twilio
 from tests.servers.twilio.errors import WORDS
 
@@ -35,7 +36,7 @@ KINDS: dict[SendCode, str] = {
 ROWS = [(int(code), kind) for kind, codes in KINDS.items() for code in codes.split()]
 
 
-@pytest.mark.parametrize("code, kind", ROWS)
+@each("code, kind", ROWS)
 def test_a_code_is_judged(code: int, kind: SendCode) -> None:
     meaning = CODES[code]
     assert meaning.code is kind
@@ -121,7 +122,7 @@ async def test_a_sender_that_is_none_is_told_from_a_person_that_is_none(twilio: 
     assert (caught.value.code, caught.value.provider_code) == (CONFIG, "63007")
 
 
-@pytest.mark.parametrize(
+@each(
     "status, body, code, retry",
     [
         (400, b"", LATER, False),
@@ -153,7 +154,7 @@ async def test_a_message_that_fails_as_it_is_taken(twilio: Twilio, way: Wire) ->
     assert ANN not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each(
     "code, again, again_s, rest_s",
     [
         (30003, 3, 600.0, 0.0),

@@ -6,13 +6,13 @@ import hmac
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlencode
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.base import Raw
 from connectors.twilio import signature
 from hub.errors import Forged
+from tests.each import each
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 TOKEN = "12345"
@@ -61,7 +61,7 @@ def test_the_example_of_the_page_holds() -> None:
     assert good(raw())
 
 
-@pytest.mark.parametrize("at", range(len(urlencode(FORM))))
+@each("at", range(len(urlencode(FORM))))
 def test_one_changed_byte_breaks_it(at: int) -> None:
     body = bytearray(urlencode(FORM).encode())
     body[at] ^= 2
@@ -69,7 +69,7 @@ def test_one_changed_byte_breaks_it(at: int) -> None:
     assert good(raw(body=bytes(body))) is same
 
 
-@pytest.mark.parametrize(
+@each(
     "called, signed",
     [
         ("https://hub.example.com/in/sms_twilio/main", "https://hub.example.com:443/in/sms_twilio/main"),
@@ -84,7 +84,7 @@ def test_the_default_port_may_be_said_or_not(called: str, signed: str) -> None:
     assert good(raw(called, proof=sign(signed, list(FORM.items()))))
 
 
-@pytest.mark.parametrize(
+@each(
     "called, signed",
     [
         ("https://hub.example.com/in", "http://hub.example.com/in"),
@@ -99,7 +99,7 @@ def test_another_address_is_forged(called: str, signed: str) -> None:
     assert not good(raw(called, proof=sign(signed, list(FORM.items()))))
 
 
-@pytest.mark.parametrize(
+@each(
     "query",
     [
         "?x=a%20b",
@@ -117,7 +117,7 @@ def test_the_query_counts_as_it_was_called(query: str) -> None:
     assert good(raw(url, proof=sign(url, list(FORM.items()))))
 
 
-@pytest.mark.parametrize(
+@each(
     "params",
     [
         [("Body", ""), ("From", "")],
@@ -144,9 +144,7 @@ def test_both_tokens_hold_while_one_is_rotated() -> None:
     assert not good(raw(), "the-new-one")
 
 
-@pytest.mark.parametrize(
-    "proof", [None, "", " ", "x", PROOF[:-1], PROOF + "=", PROOF.lower(), "é" * 28, "\ud800"]
-)
+@each("proof", [None, "", " ", "x", PROOF[:-1], PROOF + "=", PROOF.lower(), "é" * 28, "\ud800"])
 def test_a_wrong_proof_is_forged(proof: str | None) -> None:
     assert not good(raw(proof=proof))
 
@@ -180,9 +178,7 @@ def test_json_is_held_by_the_hash_in_the_address() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "body", ["a=b&c=%20+%2B&d=&e&=f&&g=h=i", "a=%zz&b=%C3&c=\u00e4", "%61=1&a%2Bb=2", "", "x=%252B%2b"]
-)
+@each("body", ["a=b&c=%20+%2B&d=&e&=f&&g=h=i", "a=%zz&b=%C3&c=\u00e4", "%61=1&a%2Bb=2", "", "x=%252B%2b"])
 def test_a_form_is_read_as_the_standard_library_reads_it(body: str) -> None:
     assert signature.pairs(body.encode()) == parse_qsl(body, keep_blank_values=True)
 

@@ -24,6 +24,7 @@ from hub.model import (
 )
 from tests.connectors.graph_world import PUBLIC, message
 from tests.connectors.whatsapp_world import Shop, opened
+from tests.each import each
 from tests.servers.graph.customer import AD
 
 JPEG = b"\xff\xd8\xff\xe0" + b"x" * 500
@@ -238,7 +239,7 @@ async def test_a_number_that_nobody_named_is_kept_here(shop: Shop) -> None:
     assert "no account of ours names" in kept.reason
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [b"", b"null", b"{}", b"[]", b'{"object":"page","entry":[]}', b'{"object":"whatsapp_business_account"}'],
 )
@@ -282,7 +283,7 @@ async def test_the_signature_is_over_the_bytes_as_they_came(shop: Shop) -> None:
             CONNECTOR.verify(raw, replace(shop.account, secrets=both))
 
 
-@pytest.mark.parametrize(
+@each(
     "query, good",
     [
         ("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=word", True),

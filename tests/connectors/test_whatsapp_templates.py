@@ -12,6 +12,7 @@ from hub.errors import SendCode
 from hub.model import ButtonKind, HeaderKind, Template, TemplateButton, TemplateHeader
 from tests.connectors.graph_world import message
 from tests.connectors.whatsapp_out import Shop, opened
+from tests.each import each
 
 
 @pytest.fixture
@@ -292,7 +293,7 @@ async def test_what_a_template_waits_for_is_told(shop: Shop, monkeypatch: pytest
 # -------------------------------------------------------------------------------------------------- its entry
 
 
-@pytest.mark.parametrize(
+@each(
     "given, said",
     [
         ({"name": "order_shipped", "language": "en_US", "names": ("who",)}, ""),

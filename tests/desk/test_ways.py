@@ -26,6 +26,7 @@ from mainstem.ports import VisitorsHere
 from tests.desk import messaging
 from tests.desk.messaging import INSTA, TEL, Messaging
 from tests.desk.room import FILES
+from tests.each import each
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_what_goes_out_is_the_template_only_where_nothing_else_may(room: Messagi
 # ------------------------------------------------------------------------------------------------- answers to tap
 
 
-@pytest.mark.parametrize(
+@each(
     "choices, channel, limits, said",
     [
         ((), "WhatsApp", "whatsapp", ""),
@@ -326,7 +327,7 @@ def test_while_redis_is_away_nobody_is_here() -> None:
 NIGHT = Quiet(start=time(21), to=time(8), timezone="Europe/Berlin")
 
 
-@pytest.mark.parametrize(
+@each(
     "at, ends",
     [
         ("2026-11-20T19:59", None),  # 20:59 in Berlin

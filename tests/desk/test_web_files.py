@@ -12,6 +12,7 @@ from crm_store.db import Store
 from desk.web import safe
 from hub import showing
 from tests.desk.room import PNG, Room, make
+from tests.each import each
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ async def test_files_are_saved_and_only_true_pictures_are_shown(room: Room) -> N
         assert ".." not in last
 
 
-@pytest.mark.parametrize(
+@each(
     "name, expected",
     [
         ("../../etc/passwd", "passwd"),

@@ -17,6 +17,7 @@ from crm_store.db import Store
 from desk.web import app as webapp
 from tests.desk.letters import mail
 from tests.desk.room import PNG, Room, make
+from tests.each import each
 
 QUOTED = """Please send me another one.
 
@@ -188,7 +189,7 @@ async def test_a_desk_without_the_port_shows_texts(sqlite_url: str, tmp_path: Pa
 # ---------------------------------------------------------------------------------------------- the process apart
 
 
-@pytest.mark.parametrize(
+@each(
     "html",
     [
         "<div>" * 20_000,
@@ -198,7 +199,6 @@ async def test_a_desk_without_the_port_shows_texts(sqlite_url: str, tmp_path: Pa
         "<table><tr><td>" * 3_000,
         "<a href=x>" * 50_000,
     ],
-    ids=["deep", "many", "long", "formatting", "tables", "links"],
 )
 async def test_html_that_would_take_long_is_not_shown(html: str) -> None:
     shown = await Displayer()(mail(html), False)
@@ -254,7 +254,7 @@ def test_which_part_is_shown() -> None:
 # ------------------------------------------------------------------------------------------------------ its tables
 
 
-@pytest.mark.parametrize(
+@each(
     "style, kept",
     [
         ("color: RED; font: bold 12px/1.5 'Segoe UI', serif", "color:RED;font:bold 12px/1.5 'Segoe UI', serif"),
@@ -286,7 +286,7 @@ def test_styles(style: str, kept: str | None) -> None:
     assert styles.clean(style) == kept
 
 
-@pytest.mark.parametrize(
+@each(
     "address, kept",
     [
         ("https://a.example/x?y=1#z", "https://a.example/x?y=1#z"),
@@ -324,7 +324,7 @@ def test_where_links_may_lead(address: str, kept: str | None) -> None:
     assert sanitise.link(address) == kept
 
 
-@pytest.mark.parametrize(
+@each(
     "words, told",
     [
         ("https://shop.example/sale", None),

@@ -14,6 +14,7 @@ from hub.blobs import Blobs, BlobStore, Damaged
 from hub.bucket import Bucket
 from hub.errors import NotFound, Unavailable
 from hub.settings import SettingsError, load
+from tests.each import each
 from tests.servers.s3 import ACCESS, S3, SECRET
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
@@ -71,7 +72,7 @@ def test_keys_are_where_they_were_asked_for(s3: S3) -> None:
     assert opened(s3, "hub/two").usage() == (0, 0)
 
 
-@pytest.mark.parametrize(
+@each(
     "address, endpoint",
     [
         ("s3://files?endpoint=https://s3.example.com:9000", "https://files.s3.example.com:9000"),
@@ -180,7 +181,7 @@ def test_one_function_opens_what_the_setting_says(tmp_path: Path, monkeypatch: p
     assert str(blobs.of(load({"MAINSTEM_DATA": "there"}))) == "there/blobs"
 
 
-@pytest.mark.parametrize(
+@each(
     "address, words",
     [
         ("s3://", "a bucket like s3://"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hub import codec, model
 from hub.clock import from_us
 from hub.errors import NewerVersion
+from tests.each import each
 from tests.hub.events import NOON, message
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -154,7 +155,7 @@ def test_a_newer_version_is_told_apart_from_rubbish() -> None:
             codec.decode(msgspec.msgpack.encode(said))
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         b"",

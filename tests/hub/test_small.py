@@ -18,6 +18,7 @@ from hub.blobs import Blobs, Damaged, Reader
 from hub.errors import NotFound, Unavailable
 from hub.redis import connect
 from hub.settings import Secret, Settings
+from tests.each import each
 from tests.servers.valkey import Valkey
 
 # ------------------------------------------------------------------------------------------------------ secrets
@@ -187,7 +188,7 @@ def test_a_notice_never_fails() -> None:
 # ------------------------------------------------------------------------------------------------------ text
 
 
-@pytest.mark.parametrize(
+@each(
     "said, count, gsm",
     [
         ("", 1, True),

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub import urn
+from tests.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     "given_, region, expected",
     [
         ("+1 (555) 123-4567", None, "tel:+15551234567"),  # 555 is unassigned: possible, not valid, kept
@@ -28,13 +29,13 @@ def test_phone_numbers(given_: str, region: str | None, expected: str) -> None:
     assert urn.tel(given_, region) == expected
 
 
-@pytest.mark.parametrize("bad", ["VODAFONE", "", "+", "5551234567", "+1", "+12345678901234567890", "tel:"])
+@each("bad", ["VODAFONE", "", "+", "5551234567", "+1", "+12345678901234567890", "tel:"])
 def test_what_is_no_phone_number(bad: str) -> None:
     with pytest.raises(ValueError, match="no phone number"):
         urn.tel(bad)
 
 
-@pytest.mark.parametrize(
+@each(
     "given_, expected",
     [
         ("Ann@Example.COM", "mailto:ann@example.com"),
@@ -48,15 +49,13 @@ def test_mail_addresses(given_: str, expected: str) -> None:
     assert urn.mailto(given_) == expected
 
 
-@pytest.mark.parametrize(
-    "bad", ["ann", "ann@", "@example.com", "ann@exa mple.com", "a@b@c.com", "ann@x\n.com"]
-)
+@each("bad", ["ann", "ann@", "@example.com", "ann@exa mple.com", "a@b@c.com", "ann@x\n.com"])
 def test_what_is_no_mail_address(bad: str) -> None:
     with pytest.raises(ValueError, match="no mail address"):
         urn.mailto(bad)
 
 
-@pytest.mark.parametrize(
+@each(
     "given_, expected",
     [
         ("TEL:+15551234567", "tel:+15551234567"),
@@ -73,7 +72,7 @@ def test_urns(given_: str, expected: str) -> None:
     assert urn.normalise(expected) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     "bad",
     [
         "",
@@ -103,7 +102,7 @@ def test_normalising_twice_is_normalising_once(text: str) -> None:
         assert len(once) <= urn.MAX_CHARS
 
 
-@pytest.mark.parametrize(
+@each(
     "given_, shown",
     [
         ("tel:+15551234567", "tel:+1555•••4567"),

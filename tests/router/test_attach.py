@@ -13,6 +13,7 @@ from crm_store import schema
 from crm_store.db import Store
 from hub.model import Attachment, CallState, IdentityLearned
 from router.attach import timeline
+from tests.each import each
 from tests.router.way_in import FILES, NOON, WayIn, call, text_of
 
 HOUR = timedelta(hours=1)
@@ -289,7 +290,7 @@ def test_a_second_message_is_still_first_contact(store: Store) -> None:
 # --------------------------------------------------------------------------------------------- what is remembered
 
 
-@pytest.mark.parametrize(
+@each(
     "sent, at",
     [
         (NOON - timedelta(seconds=3), NOON - timedelta(seconds=3)),

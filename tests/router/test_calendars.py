@@ -5,10 +5,9 @@ Expected times are worked out by hand from the zone's published changes: London 
 
 from datetime import UTC, date, datetime, time, timedelta
 
-import pytest
-
 from hub.config import Calendar
 from router.calendars import is_closed_day, next_open, open_now, open_seconds_between
+from tests.each import each
 
 HOUR = 3600.0
 DAYS = range(7)
@@ -33,7 +32,7 @@ NIGHT = calendar("22:00-06:00", [4])  # Friday's
 ALWAYS = calendar("00:00-00:00")
 
 
-@pytest.mark.parametrize(
+@each(
     "now, is_open",
     [
         ("2026-11-02T08:59:59", False),  # a Monday, winter time
@@ -49,7 +48,7 @@ def test_office_hours(now: str, is_open: bool) -> None:
     assert open_now(OFFICE, utc(now)) is is_open
 
 
-@pytest.mark.parametrize(
+@each(
     "now, is_open",
     [
         ("2026-11-06T21:59:00", False),
@@ -63,7 +62,7 @@ def test_a_night_belongs_to_the_day_it_begins_on(now: str, is_open: bool) -> Non
     assert open_now(NIGHT, utc(now)) is is_open
 
 
-@pytest.mark.parametrize("day, hours", [("2026-03-29", 23), ("2026-10-25", 25), ("2026-11-02", 24)])
+@each("day, hours", [("2026-03-29", 23), ("2026-10-25", 25), ("2026-11-02", 24)])
 def test_the_days_the_clock_is_changed_are_23_and_25_hours_long(day: str, hours: int) -> None:
     noon = utc(f"{day}T12:00:00")
     that_day = calendar("00:00-00:00", [noon.weekday()])

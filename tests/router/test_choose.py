@@ -4,9 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from router.choose import Address, choose
+from tests.each import each
 
 Changes = dict[str, Any]
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
@@ -26,7 +25,7 @@ def winner(*addresses: Address) -> str | None:
     return chosen.title if chosen else None
 
 
-@pytest.mark.parametrize(
+@each(
     "mail, sms, chat, expected",
     [
         ({}, {}, {}, "Chat"),  # where she wrote from

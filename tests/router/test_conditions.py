@@ -15,6 +15,7 @@ from hub.model import CallEvent, CallState, MessageReceived
 from router.facts import Person, gather
 from router.rules import compile_rules
 from tests.config.samples import having
+from tests.each import each
 
 HEAD = "rules:\n  - name: x\n    when:\n"
 TAIL = "    then: {queue: billing}\ndefault: {queue: general}\n"
@@ -29,7 +30,7 @@ def holds(when: str, facts: dict[str, Any], text: str = "") -> bool:
     return compile_rules(load(when)).decide(facts, text).rule == "x"
 
 
-@pytest.mark.parametrize(
+@each(
     "when, facts, expected",
     [
         ("channel: webchat", {"channel": "webchat"}, True),
@@ -74,7 +75,7 @@ def test_facts(when: str, facts: dict[str, Any], expected: bool) -> None:
     assert holds(when, facts) is expected
 
 
-@pytest.mark.parametrize(
+@each(
     "when, text, expected",
     [
         ("text: [invoice]", "Where is my INVOICE?", True),
@@ -107,7 +108,7 @@ def test_text(when: str, text: str, expected: bool) -> None:
     assert holds(when, {}, text) is expected
 
 
-@pytest.mark.parametrize(
+@each(
     "when, complaint",
     [
         ("chanel: mail", 'no condition "chanel"; did you mean "channel"?'),

@@ -3,27 +3,25 @@ write to numbers they have had enough of, and what they write that only looks li
 
 import time
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router import consent
 from router.consent import wish
 from router.consent_words import ASKS, CERTAIN, KEYWORDS
+from tests.each import each
 
 BY_LAW = ["stop", "quit", "end", "revoke", "opt out", "cancel", "unsubscribe"]
 
 
-@pytest.mark.parametrize("word", BY_LAW)
-@pytest.mark.parametrize(
-    "shape", ["{}", "{}.", " {} ", '"{}"', "{}!!!", "{}\n", "**{}**", "{}\n\n-- \nAnn Smith\n+1 555 0100"]
-)
+@each("word", BY_LAW)
+@each("shape", ["{}", "{}.", " {} ", '"{}"', "{}!!!", "{}\n", "**{}**", "{}\n\n-- \nAnn Smith\n+1 555 0100"])
 def test_the_words_of_the_law(word: str, shape: str) -> None:
     for text in (shape.format(word), shape.format(word.upper()), shape.format(word.title())):
         assert wish(text) == "stop", text
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "STOP",
@@ -73,7 +71,7 @@ def test_stop_in_english(text: str) -> None:
     assert wish(text) == "stop"
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         # Spanish
@@ -130,7 +128,7 @@ def test_stop_in_other_languages(text: str) -> None:
     assert wish(text) == "stop"
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
@@ -192,7 +190,7 @@ def test_only_looks_like_it(text: str) -> None:
     assert wish(text) is None
 
 
-@pytest.mark.parametrize(
+@each(
     "text, expected",
     [
         ("START", "start"),
@@ -243,7 +241,7 @@ def test_no_sentence_that_asks_is_ruled_out_at_a_glance(asks: str, before: str, 
         assert not consent._surely_none(text)
 
 
-@pytest.mark.parametrize("word", sorted({*KEYWORDS, *CERTAIN}))
+@each("word", sorted({*KEYWORDS, *CERTAIN}))
 def test_no_keyword_is_ruled_out_at_a_glance(word: str) -> None:
     assert not consent._surely_none(word)
     assert not consent._surely_none(f"  {word.upper()}!\n-- \nAnn")

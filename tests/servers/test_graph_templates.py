@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.each import each
 from tests.servers.graph import templates
 from tests.servers.graph.errors import GraphError, Json
 from tests.servers.graph.templates import Template
@@ -48,7 +49,7 @@ _FOLLOW = _button("1", "url", _text("88213"))
 _PAYLOAD = {"type": "payload", "payload": "late-88213"}
 
 
-@pytest.mark.parametrize(
+@each(
     "name, parts, code, details",
     [
         ("named", [_head(_text("Sale", "what")), _part(_text("Ann", "who"))], 0, ""),

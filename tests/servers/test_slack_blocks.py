@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tests.servers.slack.api import ApiError
 from tests.servers.slack.blocks import HOME, MESSAGE, checked, view_checked, weight
 from tests.servers.slack.workspace import Ids
@@ -135,7 +136,7 @@ BAD: list[tuple[list[Json], str]] = [
 ]
 
 
-@pytest.mark.parametrize("blocks", GOOD)
+@each("blocks", GOOD)
 def test_what_slack_takes(blocks: list[Json]) -> None:
     before = copy.deepcopy(blocks)
     kept = checked(blocks, MESSAGE, Ids())
@@ -143,7 +144,7 @@ def test_what_slack_takes(blocks: list[Json]) -> None:
     assert all(one["block_id"] for one in kept)
 
 
-@pytest.mark.parametrize("blocks, said", BAD, ids=[said[:40] for _, said in BAD])
+@each("blocks, said", BAD)
 def test_what_slack_refuses(blocks: list[Json], said: str) -> None:
     with pytest.raises(ApiError) as refused:
         checked(blocks, MESSAGE, Ids())
@@ -200,12 +201,12 @@ BAD_VIEWS: list[tuple[Json, str]] = [
 ]
 
 
-@pytest.mark.parametrize("view", GOOD_VIEWS)
+@each("view", GOOD_VIEWS)
 def test_views_that_slack_takes(view: Json) -> None:
     assert len(view_checked(view, Ids())["blocks"]) == len(view["blocks"])
 
 
-@pytest.mark.parametrize("view, said", BAD_VIEWS, ids=[said[:40] for _, said in BAD_VIEWS])
+@each("view, said", BAD_VIEWS)
 def test_views_that_slack_refuses(view: Json, said: str) -> None:
     with pytest.raises(ApiError) as refused:
         view_checked(view, Ids())

@@ -10,6 +10,7 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from tests.each import each
 from tests.servers.slack import NoAnswer, Person, Slack
 from tests.servers.slack.bolt import client_of, over_sockets
 from tests.servers.slack.richtext import posted, typed
@@ -338,7 +339,7 @@ async def test_menus_and_buttons_of_messages_and_ephemerals(
         assert await respond(urls[0], text="late") == 404
 
 
-@pytest.mark.parametrize(
+@each(
     "text, kept, kinds",
     [
         ("a < b & c", "a &lt; b &amp; c", ["text"]),

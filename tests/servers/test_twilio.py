@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.each import each
 from tests.servers.twilio import Number, Twilio, segments
 
 SHOP, ANN = "+14155550100", "+14155550123"
@@ -71,7 +72,7 @@ async def test_a_message_is_taken_in_its_whole_shape(twilio: Twilio, shop: Numbe
     assert (await api("GET", "/Messages/SM" + "0" * 32 + ".json"))[1]["code"] == 20404
 
 
-@pytest.mark.parametrize(
+@each(
     "text,count",
     [
         ("", 1), ("a" * 160, 1), ("a" * 161, 2), ("a" * 306, 2), ("a" * 307, 3), ("€" * 80, 1), ("€" * 81, 2),

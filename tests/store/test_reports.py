@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crm_store import reports
+from tests.each import each
 from tests.store.people import CONFIG, START, Office
 
 
@@ -115,7 +116,7 @@ class Row:
     at: object = None
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://evil","x")', "=cmd|' /C calc'!A0"],
 )

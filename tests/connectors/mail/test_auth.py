@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from email import message_from_string
 
-import pytest
-
 from connectors.mail import auth, headers
+from tests.each import each
 
 US = "mx.example.com"
 PASS = "spf=pass smtp.mailfrom=ann@example.net; dkim=pass header.d=example.net; dmarc=pass header.from=example.net"
@@ -27,7 +26,7 @@ def test_a_pass_by_our_own_server_proves_the_sender() -> None:
     assert _proof(_says(PASS), BY_US, FROM) == auth.Proof(True, "spf=pass dkim=pass dmarc=pass")
 
 
-@pytest.mark.parametrize(
+@each(
     "what",
     [
         "dmarc=pass (p=REJECT sp=NONE dis=NONE) header.from=example.net",
@@ -43,7 +42,7 @@ def test_each_way_to_say_so(what: str) -> None:
     assert _proof(_says(what), BY_US, FROM).verified
 
 
-@pytest.mark.parametrize(
+@each(
     "what",
     [
         "dmarc=fail header.from=example.net",

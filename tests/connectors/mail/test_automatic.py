@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from email import message_from_string
 
-import pytest
-
 from connectors.mail import automatic, headers, mime, refs
 from hub.model import MessageReceived
 from tests.connectors.mail.corpus import ACCOUNT, AT
+from tests.each import each
 
 
 def _why(fields: str, sender: str = "ann@example.net", subject: str = "Hello") -> str:
     return automatic.why(message_from_string(f"{fields}\n\n", policy=headers.POLICY), sender, subject)
 
 
-@pytest.mark.parametrize(
+@each(
     "fields",
     [
         "Auto-Submitted: auto-replied",
@@ -41,7 +40,7 @@ def test_a_machines_fields(fields: str) -> None:
     assert _why(fields)
 
 
-@pytest.mark.parametrize(
+@each(
     "fields",
     ["Auto-Submitted: no", "Auto-Submitted: No (a person)", "Precedence: first-class", "Return-Path: <ann@example.net>",
      "X-Auto-Response-Suppress: None", "X-Mailer: Autopilot", "Subject: x"],
@@ -50,7 +49,7 @@ def test_a_persons_fields(fields: str) -> None:
     assert _why(fields) == ""
 
 
-@pytest.mark.parametrize(
+@each(
     "sender",
     ["MAILER-DAEMON@a.example", "mailerdaemon@a.example", "postmaster@a.example", "no-reply@a.example",
      "noreply@a.example", "do-not-reply@a.example", "noreply+x7@a.example", "bounce-77@a.example",
@@ -60,7 +59,7 @@ def test_a_machines_address(sender: str) -> None:
     assert _why("X: y", sender)
 
 
-@pytest.mark.parametrize(
+@each(
     "sender",
     ["ann@example.net", "norman@a.example", "rooty@a.example", "alerta@a.example", "", "reply@a.example"],
 )
@@ -68,7 +67,7 @@ def test_a_persons_address(sender: str) -> None:
     assert _why("X: y", sender) == ""
 
 
-@pytest.mark.parametrize(
+@each(
     "subject",
     ["Automatic reply: x", "Automatische Antwort: x", "Réponse automatique : x", "Respuesta automática: x",
      "Risposta automatica: x", "Resposta automática: x", "Out of Office: x", "Abwesenheitsnotiz", "Autoreply: x",
@@ -78,12 +77,12 @@ def test_an_absence(subject: str) -> None:
     assert _why("X: y", subject=subject)
 
 
-@pytest.mark.parametrize("subject", ["Re: out of the office?", "Our office", "Automatic door", "Kettle", ""])
+@each("subject", ["Re: out of the office?", "Our office", "Automatic door", "Kettle", ""])
 def test_no_absence(subject: str) -> None:
     assert _why("X: y", subject=subject) == ""
 
 
-@pytest.mark.parametrize(
+@each(
     "fields",
     ["From: support@example.com", "From: Support <Support+c2-x@Example.com>",
      f"From: ann@example.net\nMessage-ID: <7.{refs.token(7, 'corpus-secret')}@example.com>"],

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
 from connectors.mail import bounces, mime
 from hub.model import DeliveryReported, DeliveryStatus, MessageReceived
 from tests.connectors.mail.corpus import ACCOUNT, AT
+from tests.each import each
 
 OUR = "<501.c2f-aaaabbbbccccdddd@example.com>"
 
 
-@pytest.mark.parametrize(
+@each(
     "status, said, kind",
     [
         ("5.1.1", "", "dead"),
@@ -66,7 +65,7 @@ def test_a_delay_is_no_failure() -> None:
     assert (event.status, event.code) == (DeliveryStatus.SENT, None)
 
 
-@pytest.mark.parametrize("action", ["delivered", "relayed", "expanded"])
+@each("action", ["delivered", "relayed", "expanded"])
 def test_that_it_arrived_is_no_bounce(action: str) -> None:
     for event in mime.read(_dsn(FAILED.replace("failed", action)), ACCOUNT, AT).events:
         assert not isinstance(event, DeliveryReported) or event.status is not DeliveryStatus.FAILED
@@ -91,7 +90,7 @@ def test_each_recipient_has_its_own_event() -> None:
     assert len({event.event_key for event in events}) == 2
 
 
-@pytest.mark.parametrize(
+@each(
     "raw",
     [
         b"From: ann@example.net\n\nMy mail came back: 550 user unknown.\n",

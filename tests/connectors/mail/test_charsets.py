@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.mail import charsets
+from tests.each import each
 
 WORDS = {
     "iso-8859-1": "Grüße über Öl",
@@ -52,14 +52,14 @@ _PYTHON = {"iso-8859-8-i": "iso-8859-8", "ks_c_5601-1987": "cp949", "x-sjis": "c
            "x-mac-cyrillic": "mac_cyrillic", "hz-gb-2312": "hz"}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WORDS)
+@each("name", WORDS)
 def test_each_charset_under_the_name_that_mails_use(name: str) -> None:
     data = WORDS[name].encode(_PYTHON.get(name, name))
     for said in (name, name.upper(), f' "{name}" '):
         assert charsets.decode(data, said) == WORDS[name]
 
 
-@pytest.mark.parametrize(
+@each(
     "data, said, text",
     [
         ("Grüße".encode(), "iso-8859-1", "Grüße"),

@@ -19,6 +19,7 @@ from connectors.mail.compose import Mail, compose
 from hub.errors import SendCode, SendError
 from tests.conftest import absent
 from tests.connectors.mail.outgoing import FILES, PUBLIC, TOKEN, file, mailbox, message
+from tests.each import each
 
 
 def made(account: Any = None, **more: Any) -> Mail:
@@ -97,7 +98,7 @@ def test_the_message_id_and_the_reply_address_name_the_conversation() -> None:
     assert refs.conversation([mail.message_id], ("another",)) is None
 
 
-@pytest.mark.parametrize(
+@each(
     "given, answers, sent",
     [
         ("Where is it?", True, "Re: Where is it?"),
@@ -140,7 +141,7 @@ def test_references_without_an_answered_one_answer_the_newest() -> None:
     assert read(mail)["References"] == "<a@x> <b@x>"
 
 
-@pytest.mark.parametrize(
+@each(
     "name, agent, shown",
     [
         ("{agent} at Example", "Bo", "Bo at Example"),
@@ -164,7 +165,7 @@ def test_the_signature_stands_under_both_parts() -> None:
     assert "Kind regards<br>\nBo<br>\nExample &lt;Ltd&gt;" in html
 
 
-@pytest.mark.parametrize(
+@each(
     "text, html",
     [
         ("<script>alert(1)</script> & co", "&lt;script&gt;alert(1)&lt;/script&gt; &amp; co"),
@@ -202,9 +203,7 @@ def test_attachments_come_back_as_they_were() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "kind", ["message/rfc822", "multipart/mixed", "text/x\r\nX-Evil: 1", "nonsense", "text/html; x=1"]
-)
+@each("kind", ["message/rfc822", "multipart/mixed", "text/x\r\nX-Evil: 1", "nonsense", "text/html; x=1"])
 def test_types_that_cannot_stand_are_plain_bytes(kind: str) -> None:
     mail = made(attachments=(file("a", "a.eml", kind),))
     (found,) = read(mail).iter_attachments()
@@ -245,7 +244,7 @@ def test_copies_go_to_the_others_once_and_never_to_ourselves() -> None:
     assert mail.recipients == ("ann@example.net", "bob@example.org")
 
 
-@pytest.mark.parametrize(
+@each(
     "urn, to, utf8",
     [
         ("mailto:ann@exämple.net", "ann@xn--exmple-cua.net", False),
@@ -272,7 +271,7 @@ EVIL = [
 ]
 
 
-@pytest.mark.parametrize("to", EVIL)
+@each("to", EVIL)
 def test_what_is_no_address_is_refused(to: str) -> None:
     with pytest.raises(SendError) as caught:
         made(to=to)
@@ -280,7 +279,7 @@ def test_what_is_no_address_is_refused(to: str) -> None:
     assert made(cc=(to,)).recipients == ("ann@example.net",), "nor is it copied to"
 
 
-@pytest.mark.parametrize(
+@each(
     "more, said",
     [
         ({"text": "x" * 100_001}, "longer than 100000"),

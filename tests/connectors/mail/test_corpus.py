@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from connectors.mail import bounces, mime
 from hub.model import DeliveryReported, DeliveryStatus, MessageReceived, Unreadable
 from tests.connectors.mail.corpus import ACCOUNT, AT, Sample, samples
+from tests.each import each
 
 SAMPLES = samples()
 SLOWEST_S = 0.05  # of processor time for one mail; the machine may be busy with others
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@each("sample", SAMPLES)
 def test_a_mail_is_read_as_a_person_would(sample: Sample) -> None:
     parsed = mime.read(sample.raw, ACCOUNT, AT)
     assert parsed.blobs[0] == sample.raw

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email import message_from_bytes
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.mail import headers
 from connectors.mail.headers import Mailbox
+from tests.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     "value, shown",
     [
         ("plain", "plain"),
@@ -39,7 +39,7 @@ def test_words_for_people(value: str, shown: str) -> None:
     assert headers.decoded(value) == shown
 
 
-@pytest.mark.parametrize(
+@each(
     "value, found",
     [
         ("ann@example.net", [Mailbox("", "ann@example.net")]),
@@ -76,7 +76,7 @@ def test_raw_bytes_are_read_in_the_mails_own_charset() -> None:
     assert headers.words(message, "Subject") == "Чайник"
 
 
-@pytest.mark.parametrize(
+@each(
     "value, ids",
     [
         ("<a@b> <c@d>", ["<a@b>", "<c@d>"]),
@@ -91,7 +91,7 @@ def test_message_ids(value: str, ids: list[str]) -> None:
     assert headers.ids([value]) == ids
 
 
-@pytest.mark.parametrize(
+@each(
     "value, at",
     [
         ("Mon, 04 Mar 2024 10:15:00 +0100", datetime(2024, 3, 4, 9, 15, tzinfo=UTC)),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.mail import body, markup, quotes
 from connectors.mail.quotes import Split
+from tests.each import each
 
 OLD = "> Is it broken?\n> Bo"
 ATTRIBUTIONS = [
@@ -34,18 +34,18 @@ ATTRIBUTIONS = [
 ]
 
 
-@pytest.mark.parametrize("words", ATTRIBUTIONS)
-@pytest.mark.parametrize("below", [OLD, "Is it broken?\n\nBo"], ids=["marked", "unmarked"])
+@each("words", ATTRIBUTIONS)
+@each("below", [OLD, "Is it broken?\n\nBo"])
 def test_an_answer_above_what_it_answers(words: str, below: str) -> None:
     assert quotes.split(f"Yes.\n\n{words}\n\n{below}\n") == Split("Yes.", f"{words}\n\n{below}")
 
 
-@pytest.mark.parametrize("words", ATTRIBUTIONS)
+@each("words", ATTRIBUTIONS)
 def test_an_answer_below_what_it_answers(words: str) -> None:
     assert quotes.split(f"{words}\n{OLD}\n\nYes.\n") == Split("Yes.", f"{words}\n{OLD}")
 
 
-@pytest.mark.parametrize(
+@each(
     "head",
     [
         "From: Bo\nSent: Friday\nTo: Ann\nSubject: Kettle",
@@ -71,13 +71,13 @@ def test_a_block_of_header_fields(head: str) -> None:
     assert quotes.split(text, forward=True) == Split(text, "")
 
 
-@pytest.mark.parametrize("subject", ["Fwd: x", "FW: x", "WG: x", "Tr : x", "RV: x", "转发: x", "  fwd:x"])
+@each("subject", ["Fwd: x", "FW: x", "WG: x", "Tr : x", "RV: x", "转发: x", "  fwd:x"])
 def test_subjects_of_mails_sent_on(subject: str) -> None:
     assert quotes.is_forward(subject)
     assert not quotes.is_forward(f"Re: {subject}")
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "On Monday I wrote:\nthe kettle leaks.",
@@ -93,7 +93,7 @@ def test_where_it_is_in_doubt_all_stays_visible(text: str) -> None:
     assert quotes.split(text) == Split(text, "")
 
 
-@pytest.mark.parametrize(
+@each(
     "signature",
     ["-- \nAnn\n+44 20 7946 0000", "--\nAnn", "Sent from my iPhone", "Von meinem iPhone gesendet",
      "Get Outlook for iOS", "iPhoneから送信"],
@@ -129,7 +129,7 @@ def test_no_line_is_lost_whatever_stands_where(lines: list[str], forward: bool) 
     assert split.visible.strip() or not kept
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         "On On On " * 100,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from email import message_from_string
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.mail import headers, mime, refs
 from hub.model import MessageReceived
 from tests.connectors.mail.corpus import ACCOUNT, AT
+from tests.each import each
 
 SECRET = "a-secret"
 TOKEN = refs.token(4711, SECRET)
@@ -23,7 +23,7 @@ def test_a_token_names_its_conversation(number: int) -> None:
     assert len(token) <= 32  # with "support+" within the 64 of a local part (RFC 5321, 4.5.3.1.1)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [f"support+{TOKEN}@example.com", f"<99.{TOKEN}@example.com>", TOKEN.upper(), f"<a@b> <1.{TOKEN}@x> <c@d>",
      f"Support <SUPPORT+{TOKEN.upper()}@EXAMPLE.COM>", f"mailto:support+{TOKEN}@example.com"],
@@ -32,7 +32,7 @@ def test_it_is_found_where_mail_programs_leave_it(text: str) -> None:
     assert refs.conversation(["", text], [SECRET]) == 4711
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["", TOKEN[:-1], TOKEN[1:], TOKEN.replace("-", ""), TOKEN.replace("-", "--"), TOKEN + "a", "x" + TOKEN,
      refs.token(4711, "another"), refs.token(4712, SECRET).partition("-")[0] + "-" + TOKEN.partition("-")[2],

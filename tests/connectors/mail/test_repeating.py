@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from connectors.mail.compose import compose
 from hub.model import MessageReceived, Quoted
 from tests.connectors.mail.outgoing import NOW, PUBLIC, mailbox, message
 from tests.connectors.mail.test_compose import parts, sound
+from tests.each import each
 
 AT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 WROTE = "On 21 Nov 2026 at 10:00 UTC, Ann Lee <ann@example.net> wrote:"
@@ -46,8 +46,8 @@ def test_it_stands_below_the_text_and_the_signature() -> None:
     assert "&gt; an older word<br>\nAnn\n</blockquote>" in html
 
 
-@pytest.mark.parametrize("signature", ["", "Bo\nExample Ltd"])
-@pytest.mark.parametrize("part", ["both", "plain", "html"])
+@each("signature", ["", "Bo\nExample Ltd"])
+@each("part", ["both", "plain", "html"])
 def test_our_own_reader_folds_it(part: str, signature: str) -> None:
     mail = answer(said("Where is it?\nI wait since Monday."), signature=signature)
     parsed = email.message_from_bytes(mail.data, policy=email.policy.SMTP)

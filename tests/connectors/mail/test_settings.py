@@ -3,17 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from connectors.mail import CONNECTOR
 from connectors.mail.settings import Server, auth, imap, smtp
 from tests.connectors.mail.outgoing import mailbox
+from tests.each import each
 
 HERE, THERE = {"host": "localhost"}, {"host": "mail.example.com"}
 PW = {"password": ("pw",)}
 
 
-@pytest.mark.parametrize(
+@each(
     "secrets, settings, said",
     [
         ({}, {"smtp": "smtp.example.com"}, "smtp must have settings of its own"),
@@ -46,7 +45,7 @@ def test_complaints(secrets: dict[str, tuple[str, ...]], settings: dict[str, Any
     assert [one for one in found if said in one], found
 
 
-@pytest.mark.parametrize(
+@each(
     "secrets, settings",
     [
         (PW, {"imap": THERE, "smtp": {**THERE, "port": 587}, "name": "x", "signature": "a\nb"}),
@@ -68,7 +67,7 @@ def test_an_account_needs_an_address() -> None:
     assert "is no mail address" in CONNECTOR.check(replace(mailbox(), address="support"))[0]
 
 
-@pytest.mark.parametrize(
+@each(
     "given, made",
     [
         ({}, ("x", 465, "tls")),

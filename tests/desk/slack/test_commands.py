@@ -12,6 +12,7 @@ from desk.slack import modals, names
 from desk.slack.commands import duration
 from hub.errors import Refused
 from tests.desk.slack.pressing import ANN, Pressing, shown
+from tests.each import each
 
 
 async def says(world: Pressing, text: str, who: str = "bo") -> str:
@@ -21,7 +22,7 @@ async def says(world: Pressing, text: str, who: str = "bo") -> str:
     return shown((answer or {}).get("blocks", []))
 
 
-@pytest.mark.parametrize(
+@each(
     "typed, minutes",
     [
         ("30m", 30), ("30 min", 30), ("90", 90), ("1h", 60), ("1h30m", 90), ("1h 30", 90), ("2 hours", 120),
@@ -33,9 +34,7 @@ def test_lengths_of_time(typed: str, minutes: float) -> None:
     assert duration(typed) == timedelta(minutes=minutes)
 
 
-@pytest.mark.parametrize(
-    "typed", ["0", "0m", "-5m", "soon", "30x", "m", "32d", "30m lunch", "1h-30m", "9" * 30]
-)
+@each("typed", ["0", "0m", "-5m", "soon", "30x", "m", "32d", "30m lunch", "1h-30m", "9" * 30])
 def test_no_lengths_of_time(typed: str) -> None:
     with pytest.raises(Refused, match="no length of time"):
         duration(typed)

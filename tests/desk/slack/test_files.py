@@ -13,6 +13,7 @@ from desk.slack import files
 from hub.errors import Refused, Unavailable
 from tests.desk.room import PNG
 from tests.desk.slack.office import Office, opened
+from tests.each import each
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ async def test_too_large(office: Office, monkeypatch: pytest.MonkeyPatch) -> Non
         await files.fetch(office.desk, lies)
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "https://evil.example/files-pri/T1-F1/a.txt",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from desk.slack import cards, sample, thread
 from desk.slack.sample import CONFIG, NOW, entry
+from tests.each import each
 
 URL = "https://desk.example.com/conversations/1042"
 DMARC = "spf=pass dkim=pass dmarc=pass"
@@ -43,7 +42,7 @@ def test_the_others_who_have_it() -> None:
     assert "also to carl@example.org, &lt;!here&gt;@x.example" in said
 
 
-@pytest.mark.parametrize(
+@each(
     "proof, known",
     [
         (DMARC, True),

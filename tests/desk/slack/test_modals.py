@@ -19,6 +19,7 @@ from hub.errors import Refused
 from router.choose import Address, Choice, choose
 from tests.desk.slack.limits import check_view, parsed, texts
 from tests.desk.slack.strangers import MARK, a_line, any_text
+from tests.each import each
 
 CHOICE = sample_views.choice()
 CHAT = next(one for one in CHOICE.options if one.account == "webchat/main")
@@ -95,7 +96,7 @@ def test_where_there_is_no_way_there_is_nothing_to_send_by() -> None:
     assert "No address of this customer is known." in words(view)
 
 
-@pytest.mark.parametrize(
+@each(
     "text, account, says",
     [
         ("", "sms_twilio/uk", "*1 SMS* · 0 of 160 characters"),

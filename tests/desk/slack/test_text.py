@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from desk.slack import text
 from desk.slack.text import to_plain
+from tests.each import each
 
 
 def rich(*elements: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def test_an_override_is_shown_as_what_it_is_and_half_a_pair_does_not_break_anyth
     assert text.shown("a\x00b\x07") == "a\ufffdb\ufffd"
 
 
-@pytest.mark.parametrize(
+@each(
     "given_, reads",
     [
         ("hello &lt;b&gt; &amp; more", "hello <b> & more"),
@@ -69,7 +69,7 @@ def test_old_markup_becomes_what_a_customer_reads(given_: str, reads: str) -> No
     assert not plain.mentions
 
 
-@pytest.mark.parametrize(
+@each(
     "given_, reads, users",
     [
         ("ask <@U123> please", "ask @Bo please", ("U123",)),
@@ -113,7 +113,7 @@ def test_rich_text_is_read_rather_than_the_text() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "leaf_",
     [
         {"type": "user", "user_id": "U1"},
@@ -128,9 +128,7 @@ def test_mentions_in_rich_text(leaf_: dict[str, Any]) -> None:
     assert to_plain(rich({"type": "rich_text_list", "elements": [section(leaf_)]})).mentions
 
 
-@pytest.mark.parametrize(
-    "start", ["🔒 internal", ":lock: internal", "  🔒internal", ":closed_lock_with_key: x"]
-)
+@each("start", ["🔒 internal", ":lock: internal", "  🔒internal", ":closed_lock_with_key: x"])
 def test_a_lock_in_front_is_noticed(start: str) -> None:
     assert to_plain({"text": start}).locked
     assert not to_plain({"text": f"see {start}"}).locked
