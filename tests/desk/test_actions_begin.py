@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from crm_store.schema import assignments, customers, deliveries
 from crm_store.schema import conversations as conversations_table
 from desk.replying import WindowClosed
 from desk.revising import Revisable
-from hub.config import ConversationPolicy, Quiet
+from hub.config import ApprovedText, CannedReply, ConversationPolicy, Quiet
 from hub.errors import Conflict, Refused
-from hub.model import Attachment, ConsentChanged
+from hub.model import Attachment, ConsentChanged, HeaderKind, Template, TemplateHeader
 from tests.desk import messaging
 from tests.desk.messaging import TEL, Messaging
-from tests.desk.room import Room, make
+from tests.desk.room import PNG, Room, make
 from tests.store.people import CONFIG, Office, at_once
 
 
@@ -263,7 +264,14 @@ async def test_the_customers_page_sends_the_approved_text(talks: Messaging) -> N
     talks.later(days=2)
     replies = talks.config.replies
     only = replace(replies["shipped"], key="only", title="Only there", queues=("billing", "support"))
-    talks.config = replace(talks.config, replies={**replies, "only": only})
+    head = TemplateHeader(kind=HeaderKind.IMAGE, value="")
+    pic = CannedReply(
+        key="pic",
+        title="A picture",
+        text="See it",
+        approved={"whatsapp": ApprovedText(name="pic", header=head)},
+    )
+    talks.config = replace(talks.config, replies={**replies, "only": only, "pic": pic})
     page = f"/customers/{talks.customer_of(number)}"
     form = {
         "way": f"whatsapp/main {TEL}",
@@ -276,20 +284,33 @@ async def test_the_customers_page_sends_the_approved_text(talks: Messaging) -> N
         bo = await browse("bo")
         await bo.get(page)
         assert "by WhatsApp (approved texts only)" in bo.text
+        assert "As an approved text it has an image at its head: attach it below." in bo.text
         for wrong, why in (
             ({"place": ["7"]}, "has 2 places to fill"),
             ({"text": "and more"}, "Only the approved text can go by WhatsApp"),
             ({"ready": "only"}, "is not offered in the queue General"),
             ({"ready": "rate", "place": []}, "has no approved text"),
+            ({"ready": "pic", "place": []}, "has an image at its head: attach it"),
             ({"way": f"instagram/shop {TEL}"}, "not open any more"),
         ):
             answer = await bo.post(f"{page}/begin", {**form, **wrong})
             assert answer.status == 403, wrong
             assert why in bo.text
-        await bo.post(f"{page}/begin", form)
+        answer = await bo.post(f"{page}/begin", form)
         assert "goes out in a moment" in bo.text
-    made = talks.delivery_of(number + 1)
-    assert (made.account, unpack(made.carries).template) == ("whatsapp/main", SHIPPED)
+        made = talks.delivery_of(int(answer.url.name))
+        assert (made.account, unpack(made.carries).template) == ("whatsapp/main", SHIPPED)
+        talks.actions.close(made.conversation_id, "bo")
+        del form["place"]
+        pictured = {**form, "ready": "pic", "files": BytesIO(PNG), "key": "b" * 32}
+        answer = await bo.post(f"{page}/begin", pictured)
+        assert "goes out in a moment" in bo.text
+    with talks.store.read() as tx:
+        talk = talks.id_of(int(answer.url.name))
+        [entry] = views.conversation(tx, talk).history.entries[-1:]
+    assert entry.delivery is not None
+    assert entry.delivery.carries.template == Template(name="pic", header=head)
+    assert [one.content_type for one in entry.attachments] == ["image/png"]
 
 
 @pytest.fixture
