@@ -22,6 +22,7 @@ from desk.slack.context import SlackDesk
 from desk.slack.look import page
 from desk.slack.text import escape, line
 from desk.web.safe import filename
+from hub.errors import NotFound, Unavailable
 from workers.slack_calls import Calls, Failed, Trouble
 
 LARGEST_BYTES = 50_000_000  # larger ones stay in the web desk: they are held in memory on their way
@@ -50,18 +51,30 @@ def attachment(tx: Connection, ref: str) -> Attached | None:
 
 def instead(file: Attached, desk: SlackDesk, number: int | None) -> Drawing:
     """What stands for a file that does not go up."""
+    name = escape(line(file.name, 100)) or "A file"
     url = page(desk.desk_url, number) if number else ""
     where = f"<{url}|in the web desk>" if url else "in the web desk"
-    words = f":paperclip: {escape(line(file.name, 100)) or 'A file'} is too large for here: see it {where}."
+    large = f"is too large for here: see it {where}"
+    words = f":paperclip: {name} {large if file.size_bytes > LARGEST_BYTES else 'is not kept any more'}."
     return Drawing(text=words, blocks=(blocks.section(words),))
 
 
-async def share(calls: Calls, desk: SlackDesk, post: Post, thread: Thread, file: Attached, owner: str) -> str:
-    """Its id at Slack, once it stands in the thread. Raises Failed, and OSError where its bytes are not here."""
+async def share(
+    calls: Calls, desk: SlackDesk, post: Post, thread: Thread, file: Attached, owner: str
+) -> str | None:
+    """Its id at Slack, once it stands in the thread; None where it is not to be had, being too large or gone. Raises
+    Failed, and OSError where its bytes cannot be read now."""
+    if file.size_bytes > LARGEST_BYTES:
+        return None
     name = filename(file.name)
     known = post.drawn if post.drawn.startswith("F") else ""
     if not known:
-        content = await desk.blobs.aread(file.sha256)
+        try:
+            content = await desk.blobs.aread(file.sha256)
+        except NotFound:
+            return None
+        except Unavailable as error:  # of the blobs, not of the store: only this thread waits for them
+            raise OSError(str(error)) from None
         told = await calls.at_rate("files.getUploadURLExternal", filename=name, length=len(content))
         known = str(told["file_id"])
         await _send(calls, str(told["upload_url"]), content)

@@ -115,7 +115,8 @@ class Putter:
         file = await self._desk.look(lambda tx: slack_files.attachment(tx, post.ref))
         if file is None:
             return await self._drop(post)
-        if file.size_bytes > slack_files.LARGEST_BYTES or not self._desk.blobs.exists(file.sha256):
+        shared = await slack_files.share(self._calls, self._desk, post, scene.thread, file, self._owner)
+        if shared is None:
             number = await self._desk.look(
                 lambda tx: int(conversations.get(tx, scene.thread.conversation_id).number)
             )
@@ -123,7 +124,6 @@ class Putter:
             ts = await self._send(Taken(post, time.monotonic() + 1), drawing, scene.thread.thread)
             await self._note(post, ts, blocks.digest(drawing))
             return True
-        shared = await slack_files.share(self._calls, self._desk, post, scene.thread, file, self._owner)
         await self._note(post, shared, shared)
         return True
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import cast
+
+from hub.blobs import Blobs, BlobStore
+from hub.errors import Unavailable
+from tests.desk.room import PNG
 from tests.desk.test_media import SENT, ends, outcomes
-from tests.workers.test_post import Office, says, small
+from tests.workers.test_post import BEN, Office, says, small
 
 __all__ = ["small"]  # a fixture
 
@@ -40,3 +46,40 @@ async def test_pieces_of_an_album_add_to_its_message(small: Office) -> None:
     await poster.once()
     assert len(small.everything()) == before
     assert "A voice message is on its way." in "\n".join(small.thread(small.general))
+
+
+class Away:
+    """A bucket that does not answer until it does. Nothing else may be asked of it: that would hold the loop up."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self.blobs, self.away = blobs, True
+
+    async def aread(self, sha256: str) -> bytes:
+        if self.away:
+            raise Unavailable("the bucket does not answer")
+        return await self.blobs.aread(sha256)
+
+
+async def test_a_bucket_that_is_away_holds_its_file_up_for_a_minute(small: Office) -> None:
+    away = Away(small.room.blobs)
+    small.desk = replace(small.desk, blobs=cast("BlobStore", away))
+    poster = small.poster()
+    small.writes("see here", files=(("roof.png", "image/png", PNG),))
+    small.writes("and here", urn=BEN)
+    await poster.once()
+    assert len(small.cards(small.general)) == 2
+    away.away = False
+    small.room.later(seconds=61)
+    await poster.once()
+    (shared,) = [m for m in small.everything() if m.get("files")]
+    assert shared["files"][0]["name"] == "roof.png"
+    small.once_each()
+
+
+async def test_a_file_that_is_gone_is_said_to_be(small: Office) -> None:
+    small.writes("see here", files=(("roof.png", "image/png", PNG),))
+    for file in small.room.folder.glob("??/*"):
+        file.unlink()
+    poster = small.poster()
+    await poster.once()
+    assert ":paperclip: roof.png is not kept any more." in small.thread(small.general)
