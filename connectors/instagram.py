@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from connectors import checking, clean
-from connectors.base import Finding
+from connectors.base import Finding, Wire
 from connectors.graph import api
 from connectors.social import model, parts
 from connectors.social.connector import Social
@@ -111,7 +111,7 @@ class Instagram(Social):
                 node=str(account.settings.get("page_id") or ""),
                 host=api.API,
                 looks="name,instagram_business_account",
-            person=("name", "username"),
+                person=("name", "username"),
                 fields=_PAGE_FIELDS,
                 perhaps=("message_reactions", "messaging_referrals"),
                 scopes=("instagram_manage_messages", "pages_manage_metadata"),
@@ -129,6 +129,11 @@ class Instagram(Social):
             further=(),
             debugs=False,
         )
+
+    async def renewed(self, account: Account, wire: Wire, *, ask: bool = True) -> Account:
+        from connectors.social import renewing
+
+        return account if by_page(account) else await renewing.with_newest(account, wire, API, ask=ask)
 
     def is_it(self, said: api.Json, account: Account) -> Finding:
         if by_page(account):

@@ -64,9 +64,14 @@ class Social:
         """Whom to ask how it stands."""
         raise NotImplementedError
 
+    async def renewed(self, account: Account, wire: Wire, *, ask: bool = True) -> Account:
+        """The account with the newest token, for those that end. ask: have it renewed where that is due."""
+        return account
+
     async def send(self, message: Outgoing, account: Account, wire: Wire) -> Sent:
         from connectors.social import sending
 
+        account = await self.renewed(account, wire)
         return await sending.send(message, account, wire, self.desk(account))
 
     async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
@@ -80,12 +85,13 @@ class Social:
     async def called(self, urn: str, account: Account, wire: Wire) -> str:
         from connectors.social import standing
 
+        account = await self.renewed(account, wire)
         return await standing.called(urn, account, wire, self.place(account))
 
     async def examine(self, account: Account, wire: Wire) -> tuple[Finding, ...]:
         from connectors.social import standing
 
-        place = self.place(account)
+        account, place = await self.renewed(account, wire, ask=False), self.place(account)
         said = await standing.who(account, wire, place)
         return (self.is_it(said, account), *await standing.examine(account, wire, place))
 
@@ -96,4 +102,5 @@ class Social:
     async def hook(self, account: Account, wire: Wire) -> str:
         from connectors.social import standing
 
+        account = await self.renewed(account, wire)
         return await standing.hook(account, wire, self.place(account))

@@ -83,6 +83,10 @@ class Account:
         """Whether this token may act for the account."""
         return secrets.compare_digest(token.encode(), self.token.encode())
 
+    def over(self, token: str) -> int | None:
+        """Why this token, which is the account's, is not taken any more: a subcode of 190."""
+        return self.expired
+
     def expire(self, subcode: int = 463) -> None:
         """Every call answers 190 from now on (463: expired, 460: password changed), until `renew`."""
         self.expired = subcode

@@ -295,9 +295,9 @@ class Graph:
         if not holders:
             raise GraphError(190)
         self._proof(call)
-        if any(one.expired for one in holders):
-            raise GraphError(190, subcode=next(one.expired for one in holders if one.expired))
-        if call.node in ("me", "debug_token"):
+        if over := next(filter(None, (one.over(call.token) for one in holders)), None):
+            raise GraphError(190, subcode=over)
+        if call.node in ("me", "debug_token", "refresh_access_token"):
             return next((one for one in holders if isinstance(one, Page | Instagram)), holders[0])
         owner = self.accounts.get(call.node) or self.objects.get(call.node)
         if owner is None or not owner.holds(call.token):

@@ -17,6 +17,7 @@ from tests.servers.graph.errors import GraphError, Json, missing
 from tests.servers.graph.model import AGENT_WINDOW_S, WINDOW_S, Comment, Mark, Sent
 from tests.servers.graph.rates import PRIVATE_BURST, PRIVATE_PER_S, SOCIAL_MEDIA_PER_S, SOCIAL_PER_S
 from tests.servers.graph.social_send import Message
+from tests.servers.graph.tokens import REFRESH, Tokens
 from tests.servers.graph.visitor import Visitor
 
 if TYPE_CHECKING:
@@ -379,9 +380,17 @@ class Instagram(Social):
     ) -> None:
         super().__init__(graph, username, account_id or graph.ids.number("1784"), token)
         self.page = page
+        self.tokens = Tokens(self)
 
     def holds(self, token: str) -> bool:
-        return super().holds(token) or (self.page is not None and self.page.holds(token))
+        own = super().holds(token) or self.tokens.has(token)
+        return own or (self.page is not None and self.page.holds(token))
+
+    def over(self, token: str) -> int | None:
+        return self.expired or self.tokens.over(token)
+
+    async def call(self, call: Call) -> Json:
+        return self.tokens.refresh(call) if call.node == REFRESH else await super().call(call)
 
     def _others(self) -> tuple[str, ...]:
         return (self.page.id,) if self.page else ()
