@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
@@ -171,6 +172,17 @@ def escape_like(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
+_CAPITALS = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+
+def contains(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """Is `text` a part of it, in small letters or capitals? Some databases (SQLite, PostgreSQL in the locale C) know
+    those of ASCII alone; there it is found as typed, and in the spellings that names and sentences have."""
+    spelt = (text, text.lower(), text.upper(), text.title(), text.capitalize())
+    parts = sorted({escape_like(one.translate(_CAPITALS)) for one in spelt})
+    return or_(*(func.lower(column).like(f"%{part}%", escape="\\") for part in parts))
+
+
 def find(tx: Connection, text: str, *, brand: str | None = None, limit: int = 20) -> tuple[Found, ...]:
     """Customers by an address, a conversation number ("#1042") or a part of a name; the surest hits first.
 
@@ -180,7 +192,8 @@ def find(tx: Connection, text: str, *, brand: str | None = None, limit: int = 20
     if not text:
         return ()
     hits = [*_by_number(tx, text), *_by_urn(tx, text, limit), *_by_name(tx, text, limit)]
-    wanted = list(dict.fromkeys(merges.roots_of(tx, hits)[hit] for hit in hits))[: 2 * limit]
+    now_are = merges.roots_of(tx, hits)
+    wanted = list(dict.fromkeys(now_are[hit] for hit in hits))[: 2 * limit]
     rows = {row.id: row for row in tx.execute(select(customers).where(_p.id.in_(wanted)))}
     kept = [wanted_id for wanted_id in wanted if wanted_id in rows]
     kept = [one for one in kept if brand is None or rows[one].brand_id == brand][:limit]
@@ -204,7 +217,7 @@ def _by_number(tx: Connection, text: str) -> list[int]:
 
 
 def _by_urn(tx: Connection, text: str, limit: int) -> list[int]:
-    """An address as people write it ("Ann@Example.com", "+1 555 123 4567") or as a URN; whole, or its beginning."""
+    """An address as people write it ("Ann@Example.com", "+1 555 123 4567") or as a URN; whole, or a part of it."""
     spellings = {text, text.lower()}
     for guess in (text, f"mailto:{text}", f"tel:{text}"):
         try:
@@ -215,19 +228,12 @@ def _by_urn(tx: Connection, text: str, limit: int) -> list[int]:
     found = list(tx.execute(exact).scalars())
     if found or len(text) < 3:
         return found
-    part = f"%{escape_like(text.lower())}%"
-    query = select(_i.customer_id).where(func.lower(_i.urn).like(part, escape="\\")).limit(limit)
+    query = select(_i.customer_id).where(contains(_i.urn, text)).limit(limit)
     return list(tx.execute(query).scalars())
 
 
 def _by_name(tx: Connection, text: str, limit: int) -> list[int]:
-    part = f"%{escape_like(text.lower())}%"
-    query = (
-        select(_p.id)
-        .where(or_(func.lower(_p.name).like(part, escape="\\"), _p.name == text))
-        .order_by(_p.updated_at.desc())
-        .limit(limit)
-    )
+    query = select(_p.id).where(contains(_p.name, text)).order_by(_p.updated_at.desc()).limit(limit)
     return list(tx.execute(query).scalars())
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, or_, select, true
 
 from crm_store import cards, customers, matching, merges, timeline
 from crm_store.cards import (
@@ -25,13 +25,14 @@ from crm_store.cards import (
     queue_list,
     waiting,
 )
-from crm_store.customers import Customer, Found, Identity, escape_like, identities_of
+from crm_store.customers import Customer, Found, Identity, contains, identities_of
 from crm_store.schema import (
     conversation_events,
     conversation_links,
     conversations,
     decisions,
     deliveries,
+    identities,
     interactions,
     merge_proposals,
 )
@@ -49,6 +50,7 @@ __all__ = [
 
 HISTORY = 100  # entries a page shows at once
 _FAILED_FOR = timedelta(days=14)  # older failures are history, not work
+_OF_ALL = 5  # how much more is looked at for somebody who may not see all of it
 _SEARCHED = 20_000  # the newest interactions whose text a search looks through: bounded, about 50 ms
 
 _c = conversations.c
@@ -148,6 +150,14 @@ class Hits:
 
     conversations: tuple[Card, ...]
     customers: tuple[Found, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sees:
+    """What somebody may see: the conversations of these queues, and those that `agent` has or is offered."""
+
+    queues: tuple[str, ...]
+    agent: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -296,35 +306,55 @@ def proposals(tx: Connection, customer_id: int) -> tuple[Proposal, ...]:
     )
 
 
-def search(tx: Connection, text: str, *, brand: str | None = None, limit: int = 20) -> Hits:
+def search(tx: Connection, text: str, *, sees: Sees | None = None, limit: int = 20) -> Hits:
     """Conversations and customers for what somebody typed: a number, an address, a name, words that were said.
 
-    Every character stands for itself. Words are looked for in subjects and in the newest interactions.
+    Every character stands for itself. Words are looked for in the newest interactions and their subjects. sees: who
+    asks finds what they may see, however much else there is, and customers of whom they see anything; None: everything.
     """
-    people = customers.find(tx, text, brand=brand, limit=limit)
+    may = true() if sees is None else _seen_by(sees)
+    people = customers.find(tx, text, limit=limit) if sees is None else _people(tx, text, limit, may)
     found: list[int] = []
     digits = text.strip().removeprefix("#")
     if digits.isascii() and digits.isdigit() and len(digits) <= 12:
         found += tx.execute(select(_c.id).where(_c.number == int(digits))).scalars()
     words = text.replace("\x00", "").strip()[:200]
     if len(words) >= 3:
-        newest = select(_n.conversation_id, _n.id, _n.text).order_by(_n.id.desc()).limit(_SEARCHED).subquery()
-        part = f"%{escape_like(words)}%"
+        said = select(_n.conversation_id, _n.id, _n.text, _n.subject)
+        newest = said.order_by(_n.id.desc()).limit(_SEARCHED).subquery()
         query = (
             select(newest.c.conversation_id)
-            .where(newest.c.text.ilike(part, escape="\\"))
+            .join(conversations, _c.id == newest.c.conversation_id)
+            .where(or_(contains(newest.c.text, words), contains(newest.c.subject, words)), may)
             .order_by(newest.c.id.desc())
             .limit(5 * limit)
         )
         found += tx.execute(query).scalars()
     for hit in people[:5]:
         found += (one.conversation_id for one in of_customer(tx, hit.customer.id, limit=5))
-    wanted = list(dict.fromkeys(found))[:limit]
+    wanted = list(dict.fromkeys(found))
+    seen = set(tx.execute(select(_c.id).where(_c.id.in_(wanted), may)).scalars())
+    wanted = [one for one in wanted if one in seen][:limit]
     by_id = {one.conversation_id: one for one in cards.by_ids(tx, wanted)}
-    kept = (by_id[one] for one in wanted if one in by_id)
-    return Hits(
-        conversations=tuple(one for one in kept if brand is None or one.brand == brand), customers=people
+    return Hits(conversations=tuple(by_id[one] for one in wanted if one in by_id), customers=people)
+
+
+def _seen_by(sees: Sees) -> ColumnElement[bool]:
+    return or_(_c.queue.in_(sees.queues), _c.assignee == sees.agent, _c.offered_to == sees.agent)
+
+
+def _people(tx: Connection, text: str, limit: int, may: ColumnElement[bool]) -> tuple[Found, ...]:
+    """Customers of whom at least one conversation may be seen."""
+    hits = customers.find(tx, text, limit=_OF_ALL * limit)
+    i = identities.c
+    theirs = (
+        select(i.customer_id)
+        .join(interactions, _n.identity_id == i.id)
+        .join(conversations, _c.id == _n.conversation_id)
+        .where(i.customer_id.in_([hit.customer.id for hit in hits]), may)
     )
+    known = set(tx.execute(theirs.distinct()).scalars())
+    return tuple(hit for hit in hits if hit.customer.id in known)[:limit]
 
 
 def failed_sends(

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from crm_store.views import Card, Sees
 from hub.config import Agent, Config, Role
 from hub.errors import Refused
 
@@ -27,7 +28,7 @@ class Rights:
 
     @property
     def leads(self) -> bool:
-        return self.agent.role in (Role.LEAD, Role.ADMIN)
+        return leads(self.agent)
 
     def name(self, key: str) -> str:
         """What people call an agent; their key where they left the configuration."""
@@ -65,6 +66,21 @@ class Rights:
     def offer_s(self, queue: str) -> float:
         found = self.config.queues.get(queue)
         return found.offer_s if found else _OFFER_S
+
+
+def leads(agent: Agent) -> bool:
+    """Leads and admins see and mend everything; agents what their queues and their own hands hold."""
+    return agent.role in (Role.LEAD, Role.ADMIN)
+
+
+def sees(agent: Agent) -> Sees | None:
+    """What of all conversations an agent may see; None: everything."""
+    return None if leads(agent) else Sees(queues=agent.queues, agent=agent.key)
+
+
+def may_see(agent: Agent, card: Card) -> bool:
+    """The same of one conversation."""
+    return leads(agent) or card.queue in agent.queues or agent.key in (card.assignee, card.offered_to)
 
 
 def rights(config: Config, agent: str) -> Rights:

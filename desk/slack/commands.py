@@ -16,12 +16,12 @@ from sqlalchemy import Connection
 from crm_store import views
 from crm_store.views import Card, Hits, QueueRow
 from desk import words
+from desk.rights import sees
 from desk.slack import blocks, conversation, home_actions, modals, names, reading
 from desk.slack.blocks import Block
 from desk.slack.context import SlackDesk
 from desk.slack.press import DEADLINE_S, Press, agent_of, in_time, paragraph, sentence
 from desk.slack.text import escape, line, unescape, when
-from desk.web.forms import may_see
 from hub import log
 from hub.errors import MainstemError, NotFound, Refused
 
@@ -161,12 +161,8 @@ async def find(press: Press, rest: str) -> Answer | None:
 
 def _seen(tx: Connection, press: Press, query: str) -> tuple[Hits, dict[int, tuple[str, str]]]:
     """The hits that this agent may see, and where their cards are."""
-    hits = views.search(tx, query)
-    cards = tuple(card for card in hits.conversations if may_see(press.agent, card))
-    known = {card.customer_id for card in cards}
-    people = tuple(hit for hit in hits.customers if press.leads or hit.customer.id in known)
-    places = home_actions.places(tx, [card.conversation_id for card in cards])
-    return Hits(conversations=cards, customers=people), places
+    hits = views.search(tx, query, sees=sees(press.agent))
+    return hits, home_actions.places(tx, [card.conversation_id for card in hits.conversations])
 
 
 async def new(press: Press, rest: str) -> None:

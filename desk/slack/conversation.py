@@ -11,13 +11,12 @@ from sqlalchemy import Connection
 from crm_store import presence, views
 from crm_store.views import Card
 from desk import words
-from desk.rights import rights
+from desk.rights import may_see, rights
 from desk.slack import blocks, enclosing, extras, look, modals, names, reply, thread
 from desk.slack.blocks import Block, View
 from desk.slack.context import SlackDesk
 from desk.slack.look import Shown
 from desk.slack.press import About, Press, Work, about, whole
-from desk.web.forms import may_see
 from desk.web.why import explained
 from hub.config import Agent
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable

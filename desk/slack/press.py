@@ -22,13 +22,13 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 from sqlalchemy import Connection
 
-from desk.rights import rights
+from desk.rights import leads, rights
 from desk.slack import gate
 from desk.slack.blocks import View, modal, plain
 from desk.slack.context import SlackDesk
 from desk.slack.modals import block_of
 from hub import log
-from hub.config import Agent, Role
+from hub.config import Agent
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable
 
 __all__ = ["About", "Press", "Wrong", "pressed", "said", "submitted", "tell", "whole"]
@@ -107,7 +107,7 @@ class Press:
 
     @property
     def leads(self) -> bool:
-        return self.agent.role in (Role.LEAD, Role.ADMIN)
+        return leads(self.agent)
 
     @property
     def by(self) -> str:

@@ -10,7 +10,6 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from aiohttp import web
-from sqlalchemy import Connection
 
 from crm_store.db import Store
 from crm_store.logins import Session
@@ -139,10 +138,3 @@ AGENT = web.RequestKey("agent", Agent)
 FRAMED = web.RequestKey("framed", bool)  # the page holds a frame of this desk's own
 REQUEST_ID = web.RequestKey("request_id", str)
 
-
-def leads(agent: Agent) -> bool:
-    """Leads and admins see and mend everything; agents what their queues and their own hands hold."""
-    return RANK[agent.role] >= Need.LEAD
-
-
-View = Callable[[Connection], T]

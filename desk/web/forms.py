@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 from aiohttp import web
 
 from desk.web import safe
-from desk.web.context import AGENT, DESK, leads
-from hub.config import Agent
+from desk.web.context import AGENT, DESK
 from hub.errors import NotFound, Refused
 from hub.model import Attachment
 
@@ -99,8 +97,3 @@ def _harmless(claimed: str) -> str:
         ("audio/", "video/", "application/vnd.")
     )
     return kind if known and kind.isprintable() and len(kind) < 100 else "application/octet-stream"
-
-
-def may_see(agent: Agent, card: Any) -> bool:
-    """An agent sees what stands in their queues or is in their hands; leads and admins see everything."""
-    return leads(agent) or card.queue in agent.queues or agent.key in (card.assignee, card.offered_to)

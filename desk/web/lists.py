@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from crm_store import presence, quarantine, views
 from crm_store.views import Card
 from desk import health
+from desk.rights import leads, sees
 from desk.web import forms, render
-from desk.web.context import AGENT, DESK, Need, Route, WebDesk, leads
+from desk.web.context import AGENT, DESK, Need, Route, WebDesk
 from hub.config import Agent, Config
 from hub.errors import NotFound, Refused
 
@@ -91,11 +92,10 @@ async def search(request: web.Request) -> web.StreamResponse:
     text = text.encode("utf-8", "replace").decode()
     if len(text) > SEARCH_CHARS:
         raise web.HTTPBadRequest(text=f"At most {SEARCH_CHARS} characters can be searched for.")
-    hits = await desk.read(views.search, text) if text else views.Hits(conversations=(), customers=())
-    cards = [card for card in hits.conversations if forms.may_see(agent, card)]
-    known = {card.customer_id for card in cards}
-    people = [hit for hit in hits.customers if leads(agent) or hit.customer.id in known]
-    return render.html(request, "search.html", q=text, cards=cards, people=people)
+    hits = views.Hits(conversations=(), customers=())
+    if text:
+        hits = await desk.read(views.search, text, sees=sees(agent))
+    return render.html(request, "search.html", q=text, cards=hits.conversations, people=hits.customers)
 
 
 async def presence_page(request: web.Request) -> web.StreamResponse:

@@ -6,8 +6,9 @@ from aiohttp import web
 
 from crm_store import quarantine, views
 from desk import health
+from desk.rights import leads
 from desk.web import forms, render, safe
-from desk.web.context import AGENT, DESK, Need, Route, leads
+from desk.web.context import AGENT, DESK, Need, Route
 from hub.errors import NotFound, Refused
 
 _PAGE = 200

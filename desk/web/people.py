@@ -7,8 +7,9 @@ from aiohttp import web
 
 from crm_store import views
 from desk.replying import TROUBLES
+from desk.rights import leads, may_see
 from desk.web import forms, lists, render, writing
-from desk.web.context import AGENT, DESK, Need, Route, leads
+from desk.web.context import AGENT, DESK, Need, Route
 from hub.errors import Conflict, NotFound, Refused
 
 CUSTOMER = "{customer:[0-9]{1,19}}"
@@ -23,7 +24,7 @@ async def _view(request: web.Request, before: int | None = None) -> views.Custom
     except NotFound:
         raise unknown from None
     agent = request[AGENT]
-    if not leads(agent) and not any(forms.may_see(agent, card) for card in view.conversations):
+    if not leads(agent) and not any(may_see(agent, card) for card in view.conversations):
         raise unknown
     return view
 

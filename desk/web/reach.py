@@ -6,7 +6,7 @@ from aiohttp import web
 
 from crm_store import views
 from crm_store.views import Card
-from desk.web import forms
+from desk.rights import may_see
 from desk.web.context import AGENT, DESK
 from hub.errors import NotFound
 
@@ -21,6 +21,6 @@ async def visible(request: web.Request) -> Card:
         card = await desk.read(views.card, number)
     except NotFound:
         raise unknown from None
-    if card.number != int(number) or not forms.may_see(request[AGENT], card):
+    if card.number != int(number) or not may_see(request[AGENT], card):
         raise unknown
     return card

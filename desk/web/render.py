@@ -13,8 +13,9 @@ from aiohttp import web
 from markupsafe import Markup
 
 from desk import kinds, prepared, words
+from desk.rights import leads
 from desk.web import safe
-from desk.web.context import AGENT, DESK, SESSION, leads
+from desk.web.context import AGENT, DESK, SESSION
 from hub import showing, urn
 
 HERE = Path(__file__).parent

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import event, insert, select, update
 
 from crm_store import customers, presence, views
-from crm_store.schema import conversations, decisions, deliveries
+from crm_store.schema import conversations, decisions, deliveries, interactions
 from hub.errors import NotFound
 from tests.store.people import CONFIG, START, Office
 
@@ -220,6 +220,45 @@ def test_people_and_words_are_found(office: Office) -> None:
         assert views.customer(tx, ann).conversations[0].number == 1001
         with pytest.raises(NotFound):
             views.customer(tx, 5)
+
+
+def test_names_and_words_are_found_in_any_alphabet(office: Office) -> None:
+    office.customer("Иван Петров", "webchat:ivan")
+    office.customer("Österreichische Post", "webchat:post")
+    office.writes("webchat:ivan", "Привет, мир")
+    with office.store.read() as tx:
+        for text in ("Иван", "иван", "ПЕТР", "Öster", "öster", "reichische p"):
+            assert len(customers.find(tx, text)) == 1, text
+        for text in ("Привет", "привет"):
+            assert [card.number for card in views.search(tx, text).conversations] == [1001], text
+
+
+def test_a_mail_is_found_by_its_subject(office: Office) -> None:
+    office.customer("Ann", "mailto:ann@example.com")
+    _, mail = office.writes("mailto:ann@example.com", "see there", account="mail/main")
+    with office.store.begin() as tx:
+        tx.execute(update(interactions).where(interactions.c.id == mail).values(subject="Broken kettle"))
+    with office.store.read() as tx:
+        assert [card.number for card in views.search(tx, "kettle").conversations] == [1001]
+
+
+def test_who_may_not_see_everything_finds_all_that_they_may_see(office: Office) -> None:
+    """However much newer there is that they may not."""
+    office.customer("Ann Lee", "webchat:ann")
+    mine, _ = office.writes("webchat:ann", "the kettle is broken")
+    for number in range(25):
+        office.customer(f"Bea Lee {number}", f"webchat:b{number}")
+        office.later(seconds=1)
+        office.writes(f"webchat:b{number}", "my kettle, too", queue="billing")
+    sales = views.Sees(queues=("sales",), agent="bo")
+    with office.store.read() as tx:
+        for text in ("kettle", "Lee", "1001"):
+            hits = views.search(tx, text, sees=sales)
+            assert [card.conversation_id for card in hits.conversations] == [mine], text
+            assert [hit.customer.name for hit in hits.customers] == ([] if text == "kettle" else ["Ann Lee"])
+        assert views.search(tx, "1002", sees=sales) == views.Hits(conversations=(), customers=())
+        assert len(views.search(tx, "kettle").conversations) == 20
+    assert statements(office, lambda tx: views.search(tx, "Lee", sees=sales)) <= 20
 
 
 def test_a_merged_customer_is_found_as_who_they_are_now(office: Office) -> None:
