@@ -20,6 +20,7 @@ from connectors.edge import Limit, Limits
 from hub.errors import Unavailable
 from hub.model import Change, DeliveryReported, MessageReceived, Revision
 from tests.connectors.gate import ACCOUNTS, Gate, gate, reply
+from tests.each import each
 
 OURS = {"Origin": "http://127.0.0.1"}
 ID = 7093152233713665  # an interaction's id, as big as they are
@@ -428,7 +429,7 @@ async def test_where_nothing_can_be_kept_the_browser_keeps_it(g: Gate) -> None:
     assert g.texts() == ["hello"]
 
 
-@pytest.mark.parametrize(
+@each(
     "frame",
     [
         '{"type":"message","id":"client-id-1","text":""}',

@@ -11,6 +11,7 @@ from connectors.kit import run
 from connectors.kit.tell import Check
 from tests.connectors import conformance
 from tests.connectors.samples import PAYLOADS, SAMPLES
+from tests.each import each
 
 NAMES = sorted(CONNECTORS)
 ROOT = Path(__file__).parents[2]
@@ -26,8 +27,8 @@ def test_every_connector_has_its_sample_its_captures_and_its_page() -> None:
         assert (ROOT / "docs" / "channels" / f"{name}.md").is_file(), name
 
 
-@pytest.mark.parametrize("check", run.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", NAMES)
+@each("check", run.CHECKS)
 def test_conformance(name: str, check: Check) -> None:
     result = run.one(check, CONNECTORS[name], SAMPLES[name])
     assert result.outcome != "failed", result.detail

@@ -58,7 +58,7 @@ async def refused(made: Wire, url: str, **more: Any) -> FetchError:
 # ---------------------------------------------------------------------------------------------------- where it goes
 
 
-@pytest.mark.parametrize("host", PRIVATE)
+@each("host", PRIVATE)
 async def test_no_spelling_of_a_private_address_is_fetched(host: str, guarded: Wire) -> None:
     error = await refused(guarded, f"http://{host}/{SECRET}?key={SECRET}")
     assert not error.retry or "no connection" in error.why, "it would be tried for a day"
@@ -110,7 +110,7 @@ async def test_a_name_that_turns_private_is_not_fetched(answer: str) -> None:
     assert names.asked == 1
 
 
-@pytest.mark.parametrize(
+@each(
     "url, words",
     [
         ("file:///etc/passwd", "no URL"),
@@ -244,7 +244,7 @@ async def test_time_is_for_all_hops_together(inside: Wire, provider: Provider) -
 # ------------------------------------------------------------------------------------------------ what it comes to
 
 
-@pytest.mark.parametrize(
+@each(
     "status, retry, after_s",
     [
         (400, False, None), (401, True, 300.0), (403, False, None), (404, True, 30.0), (408, True, None),

@@ -131,7 +131,7 @@ def test_names_in_links_are_plain(name: str, plain: str) -> None:
 # -------------------------------------------------------------------------------------------------------- the route
 
 
-@pytest.mark.parametrize(
+@each(
     "data, said, name, content_type, how",
     [
         (PNG, "image/png", "a.png", "image/png", "inline"),
@@ -182,7 +182,7 @@ async def test_wrong_ended_and_gone_are_one_answer(shelf: Shelf) -> None:
         assert (await shelf.get(shelf.g.url + path))[0] == 404
 
 
-@pytest.mark.parametrize(
+@each(
     "asked, first, behind",
     [
         ("bytes=0-9", 0, 10),

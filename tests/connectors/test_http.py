@@ -69,7 +69,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-@pytest.mark.parametrize("host", PRIVATE)
+@each("host", PRIVATE)
 async def test_no_spelling_of_a_private_address_is_called(host: str, session: aiohttp.ClientSession) -> None:
     with pytest.raises((aiohttp.ClientError, OSError, ValueError)) as caught:
         await session.get(f"http://{host}/")

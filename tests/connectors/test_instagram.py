@@ -13,6 +13,7 @@ from hub.errors import Forged, SendCode, SendError
 from hub.model import Change, DeliveryReported, DeliveryStatus, MessageChanged, MessageReceived, Unreadable
 from tests.connectors.graph_world import PUBLIC, link
 from tests.connectors.social_world import DAY, JPEG, Place, place
+from tests.each import each
 from tests.servers.graph.visitor import AD
 
 LOGINS = ("instagram", "page")
@@ -339,7 +340,7 @@ async def test_files_come_by_their_redirect_without_the_token(shop: Place) -> No
     assert not caught.value.retry  # its address has ended
 
 
-@pytest.mark.parametrize(
+@each(
     "settings, wrong",
     [
         ({"login": "facebook"}, "login must be instagram"),

@@ -17,6 +17,7 @@ from hub.model import (
     MessageReceived,
 )
 from tests.connectors.social_world import JPEG, Place, place
+from tests.each import each
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ async def test_files_are_fetched_without_the_token_and_from_meta_alone(page: Pla
         assert not caught.value.retry
 
 
-@pytest.mark.parametrize(
+@each(
     "settings, wrong",
     [
         ({"page_id": 17}, "page_id must be the Page's id: digits, in quotes"),

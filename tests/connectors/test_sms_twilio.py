@@ -345,7 +345,7 @@ async def test_credentials_go_to_twilio_alone(twilio: Twilio) -> None:
 # ------------------------------------------------------------------------------------------------------- settings
 
 
-@pytest.mark.parametrize(
+@each(
     "settings, words",
     [
         ({"account_sid": "SK1"}, "account_sid must be"),

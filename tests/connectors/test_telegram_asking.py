@@ -313,7 +313,7 @@ async def test_what_is_larger_than_bots_get_is_said_in_words(ours: Bot) -> None:
     assert len(ours.telegram.requests) == asked + 1
 
 
-@pytest.mark.parametrize(
+@each(
     "operation, order, retry",
     [
         ("getfile", {"status": 500}, True),

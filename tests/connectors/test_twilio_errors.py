@@ -82,7 +82,7 @@ SYNCHRONOUS = [
 ]
 
 
-@pytest.mark.parametrize("code", [*SYNCHRONOUS, 63007, 63017])
+@each("code", [*SYNCHRONOUS, 63007, 63017])
 async def test_a_refusal_of_a_send(twilio: Twilio, way: Wire, code: int) -> None:
     twilio.fail("messages.create", status={20003: 401, 20429: 429, 63017: 429}.get(code, 400), code=code)
     with pytest.raises(SendError) as caught:

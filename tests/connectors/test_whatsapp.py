@@ -12,6 +12,7 @@ from hub.config import Account
 from hub.errors import SendCode, SendError
 from tests.connectors.graph_world import link, message
 from tests.connectors.whatsapp_out import Shop, opened
+from tests.each import each
 from workers import sending as rules
 
 
@@ -86,7 +87,7 @@ async def test_who_hides_their_number_is_written_to_by_their_id(shop: Shop) -> N
     assert shop.graph.misdirected == []
 
 
-@pytest.mark.parametrize("to", ["tel:12345", "mailto:a@example.com", "wa:16505551234", "wa:", "telegram:1"])
+@each("to", ["tel:12345", "mailto:a@example.com", "wa:16505551234", "wa:", "telegram:1"])
 async def test_other_addresses_are_refused(shop: Shop, to: str) -> None:
     assert (await shop.fails(message(to=to))).code is SendCode.REJECTED
     assert shop.graph.requests == []

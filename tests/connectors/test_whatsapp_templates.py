@@ -190,7 +190,7 @@ async def test_an_attached_file_is_uploaded_and_stands_at_the_head(
 PNG, PDF = ("a.png", "image/png"), ("a.pdf", "application/pdf")
 
 
-@pytest.mark.parametrize(
+@each(
     "filling, files",
     [
         ({"header": header(HeaderKind.TEXT)}, []),

@@ -13,6 +13,7 @@ from crm_store.db import Store
 from crm_store.logins import Check
 from crm_store.schema import credentials, desk_sessions, login_links
 from hub.errors import Refused
+from tests.each import each
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -104,7 +105,7 @@ def test_guesses_sent_at_once_are_still_five(store: Store) -> None:
     assert said.count(Check.WRONG) == logins.TRIES
 
 
-@pytest.mark.parametrize("password", ["", "short", "x" * 201])
+@each("password", ["", "short", "x" * 201])
 def test_a_password_has_a_sane_length(store: Store, password: str) -> None:
     with pytest.raises(Refused, match="12 to 200"):
         logins.set_password(store, "bo", password, NOW)

@@ -21,6 +21,7 @@ from desk.slack.sweep import Sweep
 from hub.errors import Refused
 from hub.settings import load
 from tests.desk.slack.office import Office, opened, serving
+from tests.each import each
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ async def test_nothing_is_asked_of_slack_to_take_an_event(office: Office) -> Non
     assert len(office.slack.calls) == before
 
 
-@pytest.mark.parametrize(
+@each(
     "event",
     [{}, {"type": "message"}, {"type": "message", "subtype": "message_changed"}, {"type": "message", "thread_ts": 5},
      {"type": "message", "subtype": "message_changed", "message": "x"}, {"type": "reaction_added", "item": None},
@@ -217,7 +218,7 @@ async def test_two_secrets_are_valid_while_one_is_rotated(office: Office) -> Non
             assert answer.status == status
 
 
-@pytest.mark.parametrize("body", [b"\xff\xfe", b"{", b"payload=%7B", b"[]", b"payload=[]"])
+@each("body", [b"\xff\xfe", b"{", b"payload=%7B", b"[]", b"payload=[]"])
 async def test_what_cannot_be_read(office: Office, http: TestClient[Any, Any], body: bytes) -> None:
     headers = signed(office.slack.signing_secret, body, office.room.now.timestamp())
     if body.startswith(b"payload"):

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from desk.slack.look import Because, Shown
 from desk.slack.sample import CONFIG, NOW, conversation, delivery, entry, reply, shown
 from tests.desk.slack.limits import check_post, parsed, texts
 from tests.desk.slack.strangers import MARK, a_line, any_text
+from tests.each import each
 
 STATES = ("waiting", "offered", "open", "pending", "snoozed", "closed")
 
@@ -65,7 +65,7 @@ def test_the_card_says_who_where_since_when_what_and_why() -> None:
     assert "Here because routing.yaml:41 (money)" in told
 
 
-@pytest.mark.parametrize(
+@each(
     "state, pressed, behind",
     [
         (
@@ -118,7 +118,7 @@ def test_an_offer_says_to_whom_and_until_when() -> None:
     assert f"<!date^{int(until.timestamp())}^{{time_secs}}|" in told
 
 
-@pytest.mark.parametrize(
+@each(
     "because, words",
     [
         (Because(), "Here because no rule matched; the default is Billing"),
@@ -176,7 +176,7 @@ def test_a_tombstone_says_where_it_went() -> None:
 # ------------------------------------------------------------------------------------------------------ the thread
 
 
-@pytest.mark.parametrize(
+@each(
     "made, told, pressed",
     [
         (reply("held", due_at=NOW + timedelta(seconds=8)), "*Goes out in a moment*", []),
@@ -228,9 +228,7 @@ def test_an_edit_is_shown_as_a_difference() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "before, after", [("a!" * 1500, "!b" * 1500), ("!?" * 1500, "?!" * 1500), ("a b " * 750, "b a " * 750)]
-)
+@each("before, after", [("a!" * 1500, "!b" * 1500), ("!?" * 1500, "?!" * 1500), ("a b " * 750, "b a " * 750)])
 def test_a_difference_that_is_hard_to_find_takes_no_time(before: str, after: str) -> None:
     """Compared word by word, the first of these took four minutes."""
     began = time.process_time()
