@@ -12,14 +12,18 @@ from connectors.base import Wire
 from connectors.whatsapp_twilio import CONNECTOR
 from hub.errors import SendCode, SendError
 from hub.model import (
+    ButtonKind,
     Change,
     DeliveryReported,
     DeliveryStatus,
+    HeaderKind,
     IdentityLearned,
     MessageChanged,
     MessageReceived,
     Outgoing,
     Template,
+    TemplateButton,
+    TemplateHeader,
 )
 from tests.connectors.gate import gate
 from tests.connectors.twilio_world import BO, SENDER, at, file, link, message, wire
@@ -78,12 +82,23 @@ async def test_a_template_goes_out_at_any_time(twilio: Twilio, way: Wire) -> Non
     assert found.external_ids == (taken.sid,)
 
 
+async def test_variables_may_have_names(twilio: Twilio, way: Wire) -> None:
+    template = twilio.template("Hello {{who}}, your parcel {{no}} is here.")
+    wanted = Template(name=template.sid, parameters=("4711", "Bo"), names=("no", "who"))
+    await CONNECTOR.send(out(heard_at=None, template=wanted), at(twilio, KEY, SENDER), way)
+    assert twilio.sent[0].body == "Hello Bo, your parcel 4711 is here."
+
+
 @pytest.mark.parametrize(
     "template",
     [
         Template(name="order_update"),
         Template(name="HX" + "0" * 32, parameters=("",)),
         Template(name="HX" + "0" * 32, parameters=("two\nlines",)),
+        Template(name="HX" + "0" * 32, header=TemplateHeader(kind=HeaderKind.TEXT, value="4711")),
+        Template(
+            name="HX" + "0" * 32, buttons=(TemplateButton(number=1, kind=ButtonKind.URL, value="4711"),)
+        ),
     ],
 )
 async def test_a_template_that_twilio_would_refuse_is_not_sent(
