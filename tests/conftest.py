@@ -162,6 +162,31 @@ async def async_redis(valkey: str) -> AsyncIterator["redis.asyncio.Redis"]:
 TEMPLATE = "mainstem_template"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    """Statements are compiled once for all engines of this process, where each test's would do it anew for itself.
+
+    What is compiled is found by its dialect: engines share the first that has asked its server what it is.
+    """
+    import sqlalchemy
+
+    dialects: dict[str, Any] = {}
+    compiled: dict[Any, Any] = {}
+
+    def create_engine(url: str, **options: Any) -> sqlalchemy.Engine:
+        engine: Any = sqlalchemy.create_engine(url, **options)
+        known = dialects.setdefault(engine.dialect.name, engine.dialect)
+        if known.server_version_info is not None:
+            engine.dialect.initialize = lambda _connection: None
+            engine.dialect = known
+        engine.update_execution_options(compiled_cache=compiled)
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crm_store.db.create_engine", create_engine)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """One PostgreSQL for all tests of this process, quick rather than safe."""

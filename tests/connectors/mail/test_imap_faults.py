@@ -21,7 +21,7 @@ __all__ = ["_brisk", "dovecot", "pymap"]
 
 @pytest.fixture(params=[pytest.param("pymap", marks=pytest.mark.slow), "dovecot"])
 def server(request: pytest.FixtureRequest) -> Imap:
-    """The test runs once with each; pymap takes half a second over every password."""
+    """The test runs once with each."""
     found: Imap = request.getfixturevalue(request.param)
     return found
 
