@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.conversations import HELD, release
@@ -149,11 +149,16 @@ def rollback(
 def settle_again(store: Store, now: datetime) -> int:
     """`settle` with what is in force, for the sweeper: a process that had not yet heard of a change may have put
     something into a queue that is no more. Whoever applies waits meanwhile, so nothing newer is overruled."""
-    ids = store.ids
+    ids, version = store.ids, current(store)
+    if version is None:
+        return 0
+    config = configfiles.load(version.files)  # takes longer than all the rest: nobody waits for that
 
     def work(tx: Connection) -> int:
-        version = _locked(tx)
-        return settle(tx, ids, configfiles.load(version.files), "system", now) if version else 0
+        held = _locked(tx)
+        if held is None or held.generation != version.generation:
+            return 0  # who applied it settled it, and the next look is soon
+        return settle(tx, ids, config, "system", now)
 
     return store.run(work)
 
@@ -163,27 +168,16 @@ def settle(tx: Connection, ids: Ids, config: Config, by: str, now: datetime) -> 
 
     Twice is harmless.
     """
-    orphans = tx.execute(
-        select(conversations.c.id)
-        .where(conversations.c.state.in_(HELD), conversations.c.assignee.not_in(list(config.agents)))
-        .order_by(conversations.c.id)
-        .with_for_update()
-    ).scalars()
+    c = conversations.c
     moved = 0
-    for conversation_id in list(orphans):
+    for conversation_id in _live(tx, c.state.in_(HELD), c.assignee.not_in(list(config.agents))):
         release(tx, ids, conversation_id, by=by, now=now, why="the agent is no longer configured")
         moved += 1
     for queue, target in config.moved.items():
-        of_queue = (conversations.c.queue == queue, conversations.c.state != CLOSED)
-        rows = tx.execute(
-            select(conversations.c.id).where(*of_queue).order_by(conversations.c.id).with_for_update()
-        ).scalars()
-        found = list(rows)
+        found = _live(tx, c.queue == queue)
         if not found:
             continue
-        tx.execute(
-            update(conversations).where(*of_queue).values(queue=target, version=conversations.c.version + 1)
-        )
+        tx.execute(update(conversations).where(c.id.in_(found)).values(queue=target, version=c.version + 1))
         data = json.dumps({"from": queue, "to": target})
         tx.execute(
             insert(conversation_events),
@@ -202,6 +196,17 @@ def settle(tx: Connection, ids: Ids, config: Config, by: str, now: datetime) -> 
         )
         moved += len(found)
     return moved
+
+
+def _live(tx: Connection, *where: ColumnElement[bool]) -> list[int]:
+    """The conversations that are not closed and of which this holds, locked in their order.
+
+    Only what is not closed has a slot, so their index finds them: however many were ever closed costs nothing.
+    """
+    c = conversations.c
+    live = select(c.id).where(c.slot > "", c.state != CLOSED, *where)
+    query = select(c.id).where(c.id.in_(live), c.state != CLOSED, *where)
+    return list(tx.execute(query.order_by(c.id).with_for_update()).scalars())
 
 
 def _locked(tx: Connection) -> Version | None:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import insert, select
 
 from crm_store import configs
@@ -38,6 +39,8 @@ def converse(
                 account="console/main",
                 identity_id=1,
                 state=state,
+                slot=None if state == "closed" else f"c:{number}",
+                home=f"c:{number}",
                 queue=queue,
                 priority="normal",
                 head_start_s=0.0,
@@ -147,6 +150,24 @@ def test_conversations_of_a_removed_agent_go_back(store: Store) -> None:
             for row in tx.execute(select(conversations.c.id, conversations.c.state, conversations.c.assignee))
         }
     assert rows == {hers: ("waiting", None), his: ("open", "bo")}
+
+
+def test_settling_reads_nothing_of_what_was_closed(sqlite_url: str) -> None:
+    """The sweeper does it four times a minute, and SQLite's writers wait for it."""
+    store = Store.open(sqlite_url)
+    said: list[str] = []
+    sa.event.listen(store.engine, "before_cursor_execute", lambda _c, _cu, text, *_: said.append(text))
+    files = {**FILES, "queues.yaml": QUEUES.replace("billing:", "billing: {moved_to: general}")}
+    configs.apply(store, {**files, "agents.yaml": "agents:\n  bo:\n"}, "system")
+    said.clear()
+    configs.settle_again(store, clock.system())
+    looks = [text for text in said if text.startswith("SELECT conversations.")]
+    assert len(looks) == 2
+    with store.read() as tx:
+        for text in looks:
+            plan = [row.detail for row in tx.execute(sa.text(f"EXPLAIN QUERY PLAN {text.replace('?', '1')}"))]
+            assert not any(step.startswith("SCAN") for step in plan), plan
+    store.close()
 
 
 def test_two_who_apply_at_once_take_turns(store: Store) -> None:
