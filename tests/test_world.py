@@ -9,6 +9,7 @@ import pytest
 from crm_store import schema
 from crm_store.db import Store
 from hub.errors import Conflict, Refused
+from tests.databases import on_postgresql, on_sqlite
 from tests.world import World, world
 
 
@@ -76,6 +77,7 @@ async def test_a_form_is_routed_and_answered_and_a_signed_post_goes_out(hub: Wor
     assert (ledger.journalled, ledger.stored, ledger.duplicates, ledger.missing) == (2, 1, 1, 0)
 
 
+@on_postgresql
 async def test_an_account_that_only_receives_says_so_before_anything_is_written(hub: World) -> None:
     await hub.form(id="1", **{"from": {"email": "ann@example.com"}}, text="hello")
     await hub.settle()
@@ -88,6 +90,7 @@ async def test_an_account_that_only_receives_says_so_before_anything_is_written(
     assert "it has no url" in hub.desk.choices(taken).reasons[1]
 
 
+@on_sqlite
 async def test_a_reply_that_is_undone_never_leaves(hub: World) -> None:
     await hub.form(id="1", **{"from": {"email": "ann@example.com"}}, text="hello")
     await hub.settle()
@@ -100,6 +103,7 @@ async def test_a_reply_that_is_undone_never_leaves(hub: World) -> None:
     assert hub.deliveries() == ["cancelled"]
 
 
+@on_postgresql
 async def test_two_agents_take_one_conversation_and_one_is_told(hub: World) -> None:
     await hub.form(id="1", **{"from": {"email": "ann@example.com"}}, text="it is broken")
     await hub.settle()
@@ -122,6 +126,7 @@ async def test_redis_forgets_everything_while_messages_come_in(hub: World) -> No
     assert (ledger.journalled, ledger.stored, ledger.missing) == (2, 2, 0)
 
 
+@on_sqlite
 async def test_stop_is_honoured_before_anything_is_sent(hub: World) -> None:
     ann = {"from": {"email": "ann@example.com", "name": "Ann"}}
     await hub.form(id="1", **ann, text="hello")
@@ -136,6 +141,7 @@ async def test_stop_is_honoured_before_anything_is_sent(hub: World) -> None:
     assert hub.count(schema.consents, schema.consents.c.granted.is_(False)) == 1
 
 
+@on_postgresql
 async def test_bo_changes_what_he_said_and_ann_and_the_company_read_the_new_words(hub: World) -> None:
     async with hub.page() as page:
         await page.types("When does it ship?")
@@ -168,6 +174,7 @@ async def test_bo_changes_what_he_said_and_ann_and_the_company_read_the_new_word
     ]
 
 
+@on_sqlite
 async def test_the_company_is_told_what_bo_changed_and_took_back(hub: World) -> None:
     await hub.form(id="1", **{"from": {"email": "ann@example.com"}}, text="hello")
     await hub.settle()
@@ -183,6 +190,7 @@ async def test_the_company_is_told_what_bo_changed_and_took_back(hub: World) -> 
     assert hub.company.doubled == 0
 
 
+@on_postgresql
 async def test_a_note_goes_on_to_ann_and_is_said_once(hub: World) -> None:
     async with hub.page() as page:
         await page.types("When does it ship?")

@@ -20,6 +20,7 @@ from crm_store.db import Store
 from desk.slack import composing, names
 from mainstem import ports
 from tests.connectors.mail.reading import Reads
+from tests.databases import on_postgresql, on_sqlite
 from tests.servers.imap import PASSWORD, USER, Pymap
 from tests.servers.smtp import SmtpServer
 from tests.slackworld import SlackWorld, slack_world
@@ -191,6 +192,7 @@ async def test_ann_writes_bo_answers_from_slack_and_her_program_shows_one_thread
     assert [first["Message-ID"], reply["Message-ID"], again["Message-ID"]] == second["References"].split()
 
 
+@on_postgresql
 async def test_who_took_part_gets_a_copy_unless_the_agent_takes_them_out(post: Post) -> None:
     office = post.office
     await post.brings(letter("It is broken.", Cc="Ben <ben@example.com>, eve@example.net"))
@@ -215,6 +217,7 @@ async def test_who_took_part_gets_a_copy_unless_the_agent_takes_them_out(post: P
     assert len(post.smtp.mails[-1].recipients) == 3, "each answer by itself"
 
 
+@on_sqlite
 async def test_from_another_address_with_half_the_quote_gone_it_is_still_her_conversation(post: Post) -> None:
     office = post.office
     await post.brings(letter("My kettle is broken."))
@@ -285,6 +288,7 @@ replies:
         assert len(post.sent) == 2, "nothing answers a bounce"
 
 
+@on_postgresql
 async def test_a_forged_vip_does_not_open_the_record(post: Post) -> None:
     office = post.office
     await post.brings(letter("My kettle is broken.", sender="Vera <vera@vip.example>"))

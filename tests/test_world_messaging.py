@@ -14,6 +14,7 @@ from desk import ways
 from desk.replying import WindowClosed
 from desk.ways import Written
 from hub.errors import Refused
+from tests.databases import on_postgresql, on_sqlite
 from tests.messaginglines import SHOP, TwilioLine
 from tests.messagingworld import MessagingWorld, messaging_world
 
@@ -122,7 +123,11 @@ def refused(w: MessagingWorld, talk: int, channel: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("opt_outs", ["address", "customer"])
+@pytest.mark.parametrize(
+    "opt_outs, database_url",
+    [pytest.param("address", "postgresql", marks=pytest.mark.postgres), ("customer", "sqlite")],
+    indirect=["database_url"],
+)
 async def test_stop_holds_for_the_number_and_for_the_customer_where_the_brand_says_so(
     opt_outs: str, tmp_path: Path, store: Store, valkey: str
 ) -> None:
@@ -189,6 +194,7 @@ SHIPPED = {
 }
 
 
+@on_sqlite
 async def test_the_window_closes_and_the_chooser_offers_sms_and_a_template_still_goes(
     tmp_path: Path, store: Store, valkey: str
 ) -> None:
@@ -225,6 +231,7 @@ async def test_the_window_closes_and_the_chooser_offers_sms_and_a_template_still
         assert whatsapp.got("Ann")[2:] == ["With pleasure."], "her word has opened it again"
 
 
+@on_postgresql
 async def test_a_reply_that_waited_too_long_fails_in_words_and_nobody_is_asked(w: MessagingWorld) -> None:
     """Written within the window, due after it: the clock decides when it goes, not when it was written."""
     await w.says("Ann", WHATSAPP, "My kettle is broken")
@@ -279,6 +286,7 @@ async def test_doubled_reordered_and_early_reports_only_move_forward(w: Messagin
     assert (ledger.missing, ledger.on_the_way, ledger.quarantined) == (0, 0, 0)
 
 
+@on_sqlite
 async def test_a_report_that_comes_before_the_answer_is_not_lost_on_whatsapp(w: MessagingWorld) -> None:
     w.graph.reports.after, w.graph.reports.early = STATUSES, True
     await w.says("Ann", WHATSAPP, "My kettle is broken")
@@ -290,6 +298,7 @@ async def test_a_report_that_comes_before_the_answer_is_not_lost_on_whatsapp(w: 
 # ---------------------------------------------------------------------------------------------------------- outage
 
 
+@on_postgresql
 async def test_twilio_cannot_reach_us_and_what_it_gave_up_is_brought_once(w: MessagingWorld) -> None:
     """Twilio calls, calls again, and never more; its list of messages has what was missed."""
     sms = w.lines[SMS]

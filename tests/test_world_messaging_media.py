@@ -15,6 +15,7 @@ from crm_store.carried import Carried
 from crm_store.db import Store
 from crm_store.timeline import Entry
 from hub.model import Attachment
+from tests.databases import on_postgresql, on_sqlite
 from tests.messaginglines import TelegramLine
 from tests.messagingworld import MessagingWorld, messaging_world
 from tests.metalines import WhatsAppLine
@@ -69,6 +70,7 @@ async def test_her_photo_and_her_voice_are_fetched_and_shown(w: MessagingWorld) 
     assert shown(w, voice) == [("audio/ogg", OGG)]
 
 
+@on_postgresql
 async def test_a_file_that_cannot_be_had_is_tried_again_and_the_message_is_there_meanwhile(
     w: MessagingWorld,
 ) -> None:
@@ -99,6 +101,7 @@ async def test_an_album_is_one_message_in_whichever_order_its_pieces_come(w: Mes
     assert w.hub.count(schema.conversations) == 1
 
 
+@on_sqlite
 async def test_bos_picture_is_an_mms_by_a_link_that_ends_and_an_upload_in_telegram(w: MessagingWorld) -> None:
     await w.says("Ann", SMS, "My kettle is broken")
     talk = w.hub.bo.takes_next()
@@ -128,6 +131,7 @@ async def test_bos_picture_is_an_mms_by_a_link_that_ends_and_an_upload_in_telegr
     assert w.states() == ["sent"] * 3
 
 
+@on_postgresql
 async def test_what_a_channel_does_not_take_goes_out_as_a_link(w: MessagingWorld) -> None:
     await w.says("Ann", SMS, "My kettle is broken")
     talk = w.hub.bo.takes_next()
@@ -155,6 +159,7 @@ async def status(url: str) -> int:
 # --------------------------------------------------------------------------------------- edits, deletions, reactions
 
 
+@on_sqlite
 async def test_her_edits_deletions_and_reactions_show(w: MessagingWorld) -> None:
     ann = telegram(w).person("Ann")
     first = await ann.says("My kettel is broken")
@@ -188,6 +193,7 @@ async def test_her_edits_deletions_and_reactions_show(w: MessagingWorld) -> None
     assert w.entries(other)[-1].reactions == ("❤",)
 
 
+@on_postgresql
 async def test_a_quote_and_a_tapped_answer_say_what_they_belong_to(w: MessagingWorld) -> None:
     ann = telegram(w).person("Ann")
     first = await ann.says("My kettle is broken")
@@ -211,6 +217,7 @@ async def test_a_quote_and_a_tapped_answer_say_what_they_belong_to(w: MessagingW
 # ------------------------------------------------------------------------------------------------- batches, and poison
 
 
+@on_sqlite
 async def test_one_bad_entry_costs_no_other_and_is_kept(w: MessagingWorld) -> None:
     line = whatsapp(w)
     async with w.graph.door.batch():

@@ -10,6 +10,7 @@ import pytest
 
 from crm_store.db import Store
 from desk.slack import names
+from tests.databases import on_postgresql, on_sqlite
 from tests.servers.http import Say
 from tests.slackworld import SlackWorld, slack_world
 
@@ -43,6 +44,7 @@ async def test_ann_writes_bo_claims_and_answers_from_slack_and_she_reads_it(offi
     assert len(office.cards(office.support)) == 1, "one message, updated in place"
 
 
+@on_postgresql
 async def test_1_each_queue_has_its_channel_and_what_fails_comes_to_the_leads(office: SlackWorld) -> None:
     await office.claimed()
     await office.hub.form(id="2", **{"from": {"email": "eve@example.com"}}, text="Where is my refund?")
@@ -55,6 +57,7 @@ async def test_1_each_queue_has_its_channel_and_what_fails_comes_to_the_leads(of
     assert "We send you a new one." in office.words(office.card(office.ops))
 
 
+@on_sqlite
 async def test_2_the_card_says_who_where_and_why(office: SlackWorld) -> None:
     await office.hub.form(
         id="1",
@@ -93,6 +96,7 @@ async def test_3_of_two_who_claim_one_gets_it_and_the_other_reads_who(office: Sl
     assert len(office.bo.ephemerals) + len(office.cleo.ephemerals) == 1
 
 
+@on_postgresql
 async def test_3_a_claim_nobody_works_on_goes_back_and_the_card_says_so(office: SlackWorld) -> None:
     ts = await office.claimed()
     assert not office.button(office.card(office.support), names.CLAIM)
@@ -108,6 +112,7 @@ async def test_3_a_claim_nobody_works_on_goes_back_and_the_card_says_so(office: 
     assert office.hub.cleo.sees(office.conversation()).card.assignee == "cleo"
 
 
+@on_sqlite
 async def test_4_what_she_writes_again_stands_in_the_thread_and_its_agent_is_told_once(
     office: SlackWorld,
 ) -> None:
@@ -125,6 +130,7 @@ async def test_4_what_she_writes_again_stands_in_the_thread_and_its_agent_is_tol
     assert sum(f"<@{office.bo.id}>" in str(one) for one in new) == 1, "a burst is announced once"
 
 
+@on_postgresql
 async def test_5_a_double_submit_is_one_reply_and_words_that_came_meanwhile_hold_it(
     office: SlackWorld,
 ) -> None:
@@ -157,6 +163,7 @@ async def test_5_a_double_submit_is_one_reply_and_words_that_came_meanwhile_hold
         )
 
 
+@on_sqlite
 async def test_5_the_modal_counts_presets_and_fills_in(office: SlackWorld) -> None:
     await office.claimed()
     await office.clicks(office.bo, office.support, names.REPLY)
@@ -177,6 +184,7 @@ async def test_5_the_modal_counts_presets_and_fills_in(office: SlackWorld) -> No
     assert office.state() == "closed"
 
 
+@on_postgresql
 async def test_6_typing_in_the_thread_is_internal_until_it_is_sent(office: SlackWorld) -> None:
     await office.claimed()
     card = office.card(office.support)
@@ -196,6 +204,7 @@ async def test_6_typing_in_the_thread_is_internal_until_it_is_sent(office: Slack
     assert ("note", "A new one is on its way.") not in texts, "it is not shown twice"
 
 
+@on_sqlite
 async def test_6_the_question_below_what_was_typed_sends_it_or_keeps_it(office: SlackWorld) -> None:
     await office.claimed()
     kept = await office.types(office.bo, "Her third kettle this year")
@@ -214,6 +223,7 @@ async def test_6_the_question_below_what_was_typed_sends_it_or_keeps_it(office: 
     assert office.cleo.ephemerals == [], "nobody is asked about what somebody else's customer might get"
 
 
+@on_postgresql
 async def test_6_direct_mode_sends_what_the_assignee_types_and_nobody_elses(office: SlackWorld) -> None:
     await office.hub.form(id="1", **{"from": {"email": "ann@example.com"}}, text="Where is my refund?")
     await office.settle()
@@ -227,6 +237,7 @@ async def test_6_direct_mode_sends_what_the_assignee_types_and_nobody_elses(offi
     assert office.hub.company.got == ["It takes five days."]
 
 
+@on_sqlite
 async def test_7_and_8_a_reply_can_be_undone_and_a_failed_one_tried_again(office: SlackWorld) -> None:
     await office.claimed()
     await office.replies(office.bo, office.support, "First words")
@@ -244,6 +255,7 @@ async def test_7_and_8_a_reply_can_be_undone_and_a_failed_one_tried_again(office
     assert "Sent" in office.line(office.support, "Second words")
 
 
+@on_postgresql
 async def test_2_and_8_one_person_on_two_channels_is_told_by_the_other_when_one_fails(
     office: SlackWorld,
 ) -> None:
@@ -278,6 +290,7 @@ async def test_2_and_8_one_person_on_two_channels_is_told_by_the_other_when_one_
     assert office.hub.company.got == []
 
 
+@on_sqlite
 async def test_11_mentions_and_markup_do_no_harm_in_either_direction(office: SlackWorld) -> None:
     await office.hub.form(
         id="1",
@@ -301,6 +314,7 @@ async def test_11_mentions_and_markup_do_no_harm_in_either_direction(office: Sla
     assert office.hub.company.got == ["Prices & <terms> at https://shop.example/a?b=1&c=2"]
 
 
+@on_postgresql
 async def test_12_transferred_snoozed_and_closed(office: SlackWorld) -> None:
     await office.claimed()
     await office.clicks(office.bo, office.support, names.TRANSFER)

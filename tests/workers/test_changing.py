@@ -1,5 +1,6 @@
 """Changes of replies that went out: made once they may, in order, again where nobody knows, and shown as they stand."""
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from crm_store.schema import conversation_events
 from crm_store.schema import deliveries as table
 from crm_store.schema import revisions as revisions_table
 from hub.model import ConsentChanged
+from tests.databases import on_postgresql, on_sqlite
 from tests.servers.http import Provider, Say
 from tests.workers.office import SECRET, Office
 from workers.changing import Changed, Changing, attempt
@@ -32,7 +34,7 @@ class Desk(Office):
             tell=self.moved.extend,
             warn=self.warned.append,
             now=self.clock,
-            **{"lasts_s": 5.0, "poll_s": 0.02, "send_s": 1.0, **more},
+            **{"lasts_s": 60.0, "poll_s": 0.02, "send_s": 30.0, **more},
         )
 
     async def change(self, **by: float) -> Changed:
@@ -106,6 +108,7 @@ async def test_an_edit_and_then_a_deletion_are_carried_out_and_shown(store: Stor
         ]
 
 
+@on_postgresql
 async def test_nothing_is_changed_before_its_reply_has_gone_out(store: Store) -> None:
     with Provider() as provider:
         async with Desk(store, provider.url) as desk:
@@ -118,6 +121,7 @@ async def test_nothing_is_changed_before_its_reply_has_gone_out(store: Store) ->
             assert provider.seen == []
 
 
+@on_sqlite
 async def test_what_did_not_go_out_after_all_is_changed_in_the_store(store: Store) -> None:
     """It was being sent when the agent changed it; it goes out later with the new words."""
     with Provider() as provider:
@@ -136,6 +140,7 @@ async def test_what_did_not_go_out_after_all_is_changed_in_the_store(store: Stor
             assert len(provider.seen) == 1
 
 
+@on_postgresql
 async def test_a_change_whose_answer_is_lost_is_made_again_under_the_same_key(store: Store) -> None:
     with Provider() as provider:
         async with Desk(store, provider.url) as desk:
@@ -156,7 +161,7 @@ async def test_who_died_between_call_and_commit_is_followed_by_another(store: St
         async with Desk(store, provider.url) as desk:
             delivery = await sent(desk)
             revision = desk.asks(delivery, "edit", "It ships on Monday")
-            dead = desk.changing()
+            dead = desk.changing(send_s=1.0)
             todo, _ = dead._turn(False)
             await attempt(
                 desk.connectors["webhook"],  # type: ignore[arg-type]
@@ -178,6 +183,7 @@ async def test_who_died_between_call_and_commit_is_followed_by_another(store: St
         assert said(provider)[1:] == [("message.changed", "It ships on Monday", 1)] * 2
 
 
+@on_sqlite
 async def test_a_refusal_says_that_the_first_text_stands(store: Store) -> None:
     with Provider() as provider:
         async with Desk(store, provider.url) as desk:
@@ -215,6 +221,7 @@ async def test_rates_pauses_and_patience_are_those_of_sends(store: Store) -> Non
             assert desk.revision(revision).state == "done"
 
 
+@on_postgresql
 async def test_who_has_opted_out_gets_no_new_words_but_old_ones_are_taken_back(store: Store) -> None:
     with Provider() as provider:
         async with Desk(store, provider.url) as desk:
@@ -234,8 +241,6 @@ async def test_who_has_opted_out_gets_no_new_words_but_old_ones_are_taken_back(s
 
 
 async def test_two_at_once_make_each_change_once(store: Store) -> None:
-    import asyncio
-
     with Provider(default=Say(after_s=0.02)) as provider:
         async with Desk(store, provider.url) as desk:
             made = [await sent(desk, f"text {number}") for number in range(6)]
@@ -246,6 +251,7 @@ async def test_two_at_once_make_each_change_once(store: Store) -> None:
         assert len(provider.seen) == 12
 
 
+@on_sqlite
 async def test_a_hung_provider_delays_no_other_accounts_changes(store: Store) -> None:
     with Provider() as provider:
         async with Desk(store, provider.url, ("main", "other")) as desk:
@@ -257,14 +263,19 @@ async def test_a_hung_provider_delays_no_other_accounts_changes(store: Store) ->
             )
             one = desk.asks(slow, "edit", "slow")
             two = desk.asks(quick, "edit", "quick", key="k2")
-            provider.check = lambda seen: Say(hang=True) if seen.path == "/hang" else None
-            await desk.change()
+            provider.check = lambda seen: Say(hang=True, cut="before") if seen.path == "/hang" else None
+            changing = asyncio.create_task(desk.change())
+            async with asyncio.timeout(20):
+                while desk.revision(two).state != "done":
+                    await asyncio.sleep(0.01)
+            assert desk.revision(one).state == "sending"
             provider.release()
-            assert desk.revision(two).state == "done"
+            await changing
             row = desk.revision(one)
             assert (row.state, row.code) == ("queued", "unknown")
 
 
+@on_postgresql
 @pytest.mark.parametrize("tries", [8])
 async def test_after_its_tries_it_is_given_up_and_shown(store: Store, tries: int) -> None:
     with Provider(default=Say(cut="before")) as provider:

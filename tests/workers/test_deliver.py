@@ -13,6 +13,7 @@ from crm_store.db import Store
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
 from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus, Outgoing, Sent
+from tests.databases import on_postgresql, on_sqlite
 from tests.servers.provider import Provider, answers, breaks_off, hangs, resets
 from tests.workers.office import QUICK, Office
 from workers.sending import MAX_TRIES, RULES
@@ -51,6 +52,7 @@ async def test_a_reply_arrives_once_and_is_sent(office: Office, provider: Provid
     assert len(provider.got) == 1
 
 
+@on_postgresql
 async def test_a_held_reply_goes_when_its_time_comes_and_not_before(
     office: Office, provider: Provider
 ) -> None:
@@ -62,6 +64,7 @@ async def test_a_held_reply_goes_when_its_time_comes_and_not_before(
     assert office.state(delivery) == "sent"
 
 
+@on_sqlite
 async def test_a_reply_that_waits_for_the_agent_goes_only_when_confirmed(
     office: Office, provider: Provider
 ) -> None:
@@ -78,6 +81,7 @@ async def test_a_reply_that_waits_for_the_agent_goes_only_when_confirmed(
     assert [got.body["text"] for got in provider.got] == ["second", "first"]
 
 
+@on_postgresql
 async def test_an_undone_reply_never_goes(office: Office, provider: Provider) -> None:
     delivery = office.reply(state="held", in_s=10)
     undo = lambda tx: deliveries.cancel(tx, office.store.ids, delivery, by="agent:bo", now=office.now)  # noqa: E731
@@ -115,6 +119,7 @@ async def test_a_conversation_keeps_its_order(office: Office, provider: Provider
     assert [got.body["text"] for got in provider.got] == ["part 0", *texts]
 
 
+@on_sqlite
 async def test_replies_go_before_bulk(office: Office, provider: Provider) -> None:
     for n in range(6):
         office.reply(to=f"webhook:b{n}", text="newsletter", bulk=True)
@@ -152,8 +157,8 @@ async def test_what_an_answer_leads_to(desk: Office, provider: Provider, name: s
     behaviour, first, later = ANSWERS[name]
     provider.next_for["main"].append(behaviour)
     delivery = desk.reply()
-    patience_s = 0.3 if name == "no answer" else 10.0  # a busy machine is not a provider that hangs
-    await desk.drain(replace(QUICK, lasts_s=0.1, send_s=patience_s, slow_s=10.0)).run()
+    patience_s = 0.3 if name == "no answer" else QUICK.send_s  # a busy machine is not a provider that hangs
+    await desk.send(replace(QUICK, send_s=patience_s))
     assert desk.state(delivery) == first
     if first != "sent":
         assert desk.row(delivery).detail
@@ -163,6 +168,7 @@ async def test_what_an_answer_leads_to(desk: Office, provider: Provider, name: s
     assert len(provider.got) == (2 if later == "sent" and first != "sent" else 1)
 
 
+@on_postgresql
 async def test_no_connection_is_certainly_not_sent(office: Office) -> None:
     office.open("main", settings={"url": "http://127.0.0.1:1/"})
     delivery = office.reply()
@@ -171,6 +177,7 @@ async def test_no_connection_is_certainly_not_sent(office: Office) -> None:
     assert (office.row(delivery).code, office.row(delivery).attempts) == ("connection_failed", 1)
 
 
+@on_sqlite
 async def test_trying_ends_and_says_so(office: Office, provider: Provider) -> None:
     provider.always["main"] = answers(500)
     delivery = office.reply()
@@ -187,6 +194,7 @@ async def test_trying_ends_and_says_so(office: Office, provider: Provider) -> No
     assert office.state(delivery) == "sent"
 
 
+@on_postgresql
 async def test_what_is_a_day_old_is_given_up(office: Office, provider: Provider) -> None:
     provider.always["main"] = answers(503)
     delivery = office.reply()
@@ -276,6 +284,7 @@ async def test_what_a_code_leads_to(desk: Office, code: SendCode, retry: bool) -
     assert row.state == "queued" or sent.count(first) == 1
 
 
+@on_sqlite
 async def test_patience_for_the_account_is_obeyed_and_costs_no_try(office: Office) -> None:
     connector = says(
         office, SendError(SendCode.THROTTLED, "slow down", retry=True, after_s=90, whole_account=True)
@@ -293,6 +302,7 @@ async def test_patience_for_the_account_is_obeyed_and_costs_no_try(office: Offic
     assert office.row(first).attempts == 1
 
 
+@on_postgresql
 async def test_patience_for_a_recipient_leaves_the_others_alone(office: Office) -> None:
     says(office, SendError(SendCode.THROTTLED, "slow down", retry=True, after_s=60))
     first, same, other = office.reply(), office.reply(in_s=1), office.reply(to="webhook:bea", in_s=1)
@@ -303,6 +313,7 @@ async def test_patience_for_a_recipient_leaves_the_others_alone(office: Office) 
     assert office.states(first, same, other) == ["sent"] * 3
 
 
+@on_sqlite
 async def test_a_connector_that_breaks_is_unknown_and_stops_nobody(
     office: Office, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -314,6 +325,7 @@ async def test_a_connector_that_breaks_is_unknown_and_stops_nobody(
     assert "ZeroDivisionError" in office.row(first).detail
 
 
+@on_postgresql
 async def test_parts_that_went_out_are_kept_and_the_rest_is_not_sent_in_silence(office: Office) -> None:
     connector = says(
         office, SendError(SendCode.RESPONSE_STATUS, "the second failed", retry=True, sent_ids=("p1",))
@@ -327,6 +339,7 @@ async def test_parts_that_went_out_are_kept_and_the_rest_is_not_sent_in_silence(
     assert len(connector.sent) == 1
 
 
+@on_sqlite
 async def test_a_channel_that_hears_at_once_is_believed(office: Office) -> None:
     says(office, Sent(external_ids=("a", "b"), status=DeliveryStatus.DELIVERED))
     delivery = office.reply()
@@ -352,6 +365,7 @@ def stop(office: Office, urn: str = "webhook:ann", *, granted: bool = False) -> 
     )
 
 
+@on_postgresql
 async def test_who_opted_out_is_never_written_to(office: Office, provider: Provider) -> None:
     delivery = office.reply(state="held", in_s=5)
     stop(office)
@@ -360,6 +374,7 @@ async def test_who_opted_out_is_never_written_to(office: Office, provider: Provi
     assert office.row(delivery).detail == "the customer opted out"
 
 
+@on_sqlite
 async def test_an_opt_out_that_the_provider_tells_stops_the_next_send(office: Office) -> None:
     connector = says(office, SendError(SendCode.OPTED_OUT, "21610"))
     first = office.reply()
@@ -375,6 +390,7 @@ async def test_an_opt_out_that_the_provider_tells_stops_the_next_send(office: Of
     assert office.state(third) == "sent"
 
 
+@on_postgresql
 async def test_who_blocks_one_account_gets_what_goes_over_another(office: Office) -> None:
     other, person = office.open("other"), "tel:+15550001111"
     connector = says(office, SendError(SendCode.OPTED_OUT, "63033", here_alone=True))
@@ -392,6 +408,7 @@ async def test_who_blocks_one_account_gets_what_goes_over_another(office: Office
     assert office.state(again) == "sent"  # who writes to us has blocked us no more
 
 
+@on_sqlite
 async def test_what_did_not_arrive_is_sent_anew_and_then_arrives(office: Office) -> None:
     connector = says(office, Sent(external_ids=("x1",)), Sent(external_ids=("x2",)))
     delivery = office.reply()
@@ -418,6 +435,7 @@ async def test_what_did_not_arrive_is_sent_anew_and_then_arrives(office: Office)
     assert office.row(delivery).code is None
 
 
+@on_postgresql
 async def test_what_the_channel_cannot_take_is_refused_before_the_call(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,6 +460,7 @@ async def test_what_the_channel_cannot_take_is_refused_before_the_call(
 # -------------------------------------------------------------------------------------------------------------- unknown
 
 
+@on_sqlite
 async def test_an_unknown_send_that_is_found_was_sent(office: Office) -> None:
     connector = says(office, SendError(SendCode.UNKNOWN, "no answer"))
     delivery = office.reply()
@@ -454,6 +473,7 @@ async def test_an_unknown_send_that_is_found_was_sent(office: Office) -> None:
     assert len(connector.sent) == 1
 
 
+@on_postgresql
 async def test_an_unknown_send_that_the_provider_has_not_goes_again_but_not_at_once(office: Office) -> None:
     connector = says(office, SendError(SendCode.UNKNOWN, "no answer"))
     connector.found = None
@@ -466,6 +486,7 @@ async def test_an_unknown_send_that_the_provider_has_not_goes_again_but_not_at_o
     assert len(connector.sent) == 2
 
 
+@on_sqlite
 async def test_an_unknown_send_that_cannot_be_looked_for_waits_for_the_agent(office: Office) -> None:
     connector = says(office, SendError(SendCode.UNKNOWN, "no answer"))
     conversation = office.conversation()
@@ -509,14 +530,15 @@ async def test_two_drains_at_once_send_each_reply_once(office: Office, provider:
     assert len(provider.got) == 60
 
 
+@on_postgresql
 async def test_an_account_that_hangs_delays_no_other(office: Office, provider: Provider) -> None:
     office.open("hung")
     provider.always["hung"] = hangs()
     for n in range(50):
         office.reply(to=f"webhook:h{n}", account="webhook/hung")
     quick = [office.reply(to=f"webhook:q{n}") for n in range(100)]
-    drain = asyncio.create_task(office.drain(replace(QUICK, send_s=20.0)).run())
-    async with asyncio.timeout(10):
+    drain = asyncio.create_task(office.drain().run())
+    async with asyncio.timeout(20):
         while set(office.states(*quick)) != {"sent"}:
             await asyncio.sleep(0.05)
     office.stopping = True
@@ -533,11 +555,11 @@ async def test_a_process_that_must_end_ends_soon_and_loses_nothing(
 ) -> None:
     provider.always["main"] = hangs()
     replies = [office.reply(to=f"webhook:c{n}") for n in range(50)]
-    drain = asyncio.create_task(office.drain(replace(QUICK, send_s=20.0, stop_s=0.1)).run())
+    drain = asyncio.create_task(office.drain(replace(QUICK, stop_s=0.1)).run())
     while len(provider.got) < QUICK.per_account:
         await asyncio.sleep(0.01)
     office.stopping = True
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):  # long before its sends would end
         await drain
     states = office.states(*replies)
     begun = QUICK.per_account

@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from connectors.base import Wire
-from connectors.mail import CONNECTOR, sending
-from connectors.mail.lines import Timing
+from connectors.mail import CONNECTOR
 from crm_store.db import Store
 from hub.config import Account
 from hub.model import Outgoing, Sent
@@ -18,16 +17,15 @@ from tests.workers.office import Office
 ANN = "mailto:ann@example.net"
 
 
-class Quick:
-    """The mail connector with short time-outs, and somebody in Cc."""
+class Copying:
+    """The mail connector, and somebody in Cc."""
 
     def __init__(self, cc: tuple[str, ...] = ()) -> None:
         self.limits = CONNECTOR.limits
         self.cc = cc
 
     async def send(self, message: Outgoing, account: Account, wire: Wire) -> Sent:
-        timing = Timing(total=1.0, connect=0.3, command=0.3, data=0.2)
-        return await sending.send(replace(message, cc=self.cc), account, wire, timing)
+        return await CONNECTOR.send(replace(message, cc=self.cc), account, wire)
 
     async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
         return await CONNECTOR.find(message, account, wire)
@@ -43,7 +41,7 @@ def server() -> Iterator[SmtpServer]:
 def staffed(made: Office, server: SmtpServer, cc: tuple[str, ...] = ()) -> Office:
     account = mailbox(smtp={"host": "localhost", "port": server.port, "tls": "none"})
     made.accounts[account.key] = replace(account, rate_per_s=1000.0, brand="acme")
-    made.connectors = {"mail": Quick(cc)}  # type: ignore[dict-item]
+    made.connectors = {"mail": Copying(cc)}  # type: ignore[dict-item]
     return made
 
 

@@ -18,6 +18,7 @@ from desk.slack.context import SlackDesk
 from desk.slack.directory import Directory
 from hub import configfiles
 from router.rules import compile_rules
+from tests.databases import on_postgresql, on_sqlite
 from tests.desk import room as rooms
 from tests.desk.room import Room
 from tests.servers.slack import Slack
@@ -265,6 +266,7 @@ async def test_a_burst_is_announced_once_and_posted_whole(small: Office) -> None
     assert [mention in message for message in thread] == [True, False, False, False, False, True]
 
 
+@on_postgresql
 async def test_transferred_a_tombstone_here_and_a_new_card_there(office: Office) -> None:
     poster = office.poster()
     ann = office.writes()
@@ -281,6 +283,7 @@ async def test_transferred_a_tombstone_here_and_a_new_card_there(office: Office)
     office.once_each()
 
 
+@on_sqlite
 async def test_snoozed_is_small_and_wakes_with_a_fresh_card(office: Office) -> None:
     from crm_store import conversations
 
@@ -300,6 +303,7 @@ async def test_snoozed_is_small_and_wakes_with_a_fresh_card(office: Office) -> N
     office.once_each()
 
 
+@on_postgresql
 async def test_closed_is_settled_and_reopened_stands_anew(office: Office) -> None:
     poster = office.poster()
     ann = office.writes()
@@ -321,6 +325,7 @@ async def test_closed_is_settled_and_reopened_stands_anew(office: Office) -> Non
     office.once_each()
 
 
+@on_sqlite
 async def test_a_receipt_of_a_closed_one_still_comes(office: Office) -> None:
     poster = office.poster()
     ann = office.writes()
@@ -608,6 +613,7 @@ def mend(office: Office, error: str) -> None:
         channel.members.append(office.slack.bot_user_id)
 
 
+@on_postgresql
 async def test_a_revoked_token_loses_nothing(office: Office) -> None:
     poster = office.poster()
     ann = office.writes()
@@ -631,6 +637,7 @@ async def test_a_revoked_token_loses_nothing(office: Office) -> None:
     office.once_each()
 
 
+@on_sqlite
 @pytest.mark.timeout(20)  # a loop that never rests lets no other time limit fire
 async def test_a_card_that_waits_to_be_redrawn_does_not_stop_the_process_while_the_token_is_refused(
     office: Office,
@@ -736,6 +743,7 @@ async def test_a_backlog_that_was_never_in_slack_comes_with_what_is_unanswered(s
 # ------------------------------------------------------------------------------------------------------- repair
 
 
+@on_postgresql
 async def test_repair_draws_what_is_missing_and_nothing_else(office: Office) -> None:
     poster = office.poster()
     ann, ben = office.writes(), office.writes("and I", BEN, name="Ben")
