@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeDecorator
 
 from hub.clock import from_us, to_us
 
-VERSION = 6  # of this schema
+VERSION = 7  # of this schema
 MIN_CODE = 1  # the oldest code version that can live with it
 
 metadata = MetaData(

@@ -80,6 +80,7 @@ merge_proposals = Table(
     Column("by", String(80)),
     UniqueConstraint("one_id", "other_id"),
 )
+Index("ix_merge_proposals_other_id", merge_proposals.c.other_id)
 
 consents = Table(
     "consents",

@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, insert, select, update
+from sqlalchemy import text as sql
 
 from crm_store import customers, presence, views
+from crm_store.db import Store
 from crm_store.schema import conversations, decisions, deliveries, interactions
 from hub.errors import NotFound
 from tests.store.people import CONFIG, START, Office
@@ -259,6 +261,18 @@ def test_who_may_not_see_everything_finds_all_that_they_may_see(office: Office) 
         assert views.search(tx, "1002", sees=sales) == views.Hits(conversations=(), customers=())
         assert len(views.search(tx, "kettle").conversations) == 20
     assert statements(office, lambda tx: views.search(tx, "Lee", sees=sales)) <= 20
+
+
+def test_who_may_be_the_same_person_is_found_from_either_side_without_reading_all(sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+    said: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda _c, _cu, text, *_: said.append(text))
+    with store.read() as tx:
+        assert views.proposals(tx, 1) == ()
+        (asked,) = (text for text in said if "merge_proposals" in text)
+        plan = [row.detail for row in tx.execute(sql(f"EXPLAIN QUERY PLAN {asked.replace('?', '1')}"))]
+    assert not any(step.startswith("SCAN") for step in plan), plan
+    store.close()
 
 
 def test_a_merged_customer_is_found_as_who_they_are_now(office: Office) -> None:
