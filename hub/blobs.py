@@ -26,8 +26,6 @@ class Damaged(NotFound):
 class BlobStore(Protocol):
     """Where blobs are kept: a folder (Blobs) or a bucket (hub/bucket.py). What each raises stands there."""
 
-    def exists(self, sha256: str) -> bool: ...
-    def size(self, sha256: str) -> int: ...
     def usage(self) -> tuple[int, int]: ...
     def put(self, data: bytes) -> str: ...
     def read(self, sha256: str) -> bytes: ...
@@ -58,16 +56,6 @@ class Blobs:
         if not _NAME.fullmatch(sha256):
             raise ValueError(f"{sha256[:80]!r} is no sha256")
         return self.folder / sha256[:2] / sha256
-
-    def exists(self, sha256: str) -> bool:
-        return self.path(sha256).is_file()
-
-    def size(self, sha256: str) -> int:
-        """In bytes. Raises NotFound."""
-        try:
-            return self.path(sha256).stat().st_size
-        except FileNotFoundError:
-            raise NotFound(f"no blob {sha256} is kept here") from None
 
     def usage(self) -> tuple[int, int]:
         """How many there are, and their bytes together. Looks at every file."""

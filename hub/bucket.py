@@ -88,18 +88,8 @@ class Bucket:
             raise ValueError(f"{sha256[:80]!r} is no sha256")
         return f"{sha256[:2]}/{sha256}"
 
-    def exists(self, sha256: str) -> bool:
-        """Raises Unavailable."""
-        return self._head(sha256) is not None
-
-    def size(self, sha256: str) -> int:
-        """In bytes. Raises NotFound or Unavailable."""
-        found = self._head(sha256)
-        if found is None:
-            raise NotFound(f"no blob {sha256} is kept here")
-        return found
-
-    def _head(self, sha256: str) -> int | None:
+    def _size(self, sha256: str) -> int | None:
+        """In bytes; None where it is not there. Raises Unavailable."""
         import obstore
 
         key = self._key(sha256)
@@ -132,7 +122,7 @@ class Bucket:
         import obstore
 
         sha256 = hashlib.sha256(data).hexdigest()
-        if self._head(sha256) != len(data):
+        if self._size(sha256) != len(data):
             try:
                 obstore.put(self._store, self._key(sha256), data, use_multipart=False)
             except (obstore.exceptions.BaseError, OSError) as error:

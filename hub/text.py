@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 import unicodedata
@@ -16,12 +15,6 @@ GSM = (
 GSM_TWO = "^{}\\[~]|€\f"
 _GSM, _GSM_TWO = frozenset(GSM), frozenset(GSM_TWO)
 
-_BLOCK_END = re.compile(r"(?i)<\s*(?:br|hr)\s*/?>|</\s*(?:p|div|li|tr|h[1-6]|blockquote|pre|table|ul|ol)\s*>")
-_UNSEEN = re.compile(r"(?is)<\s*(script|style|title|template)\b.*?(?:</\s*\1\s*>|\Z)|<!--.*?(?:-->|\Z)")
-_TAG = re.compile(r"(?s)<[!/?a-zA-Z][^>]*(?:>|\Z)")
-_BLANKS = re.compile(r"[^\S\n]+")
-_LINE_ENDS = re.compile(r" ?\n ?")
-_NEWLINES = re.compile(r"\n{3,}")
 # PostgreSQL takes no NUL, and no other control character but tab and newline means anything in a message.
 _UNSTORABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
@@ -78,12 +71,3 @@ def storable(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _UNSTORABLE.sub("", text)
-
-
-def from_html(markup: str) -> str:
-    """What a reader would see of `markup`, as plain text, for search, rules and previews; never shown as HTML again."""
-    text = _UNSEEN.sub(" ", markup)
-    text = _BLANKS.sub(" ", text.replace("\r", "").replace("\n", " "))
-    text = _TAG.sub("", _BLOCK_END.sub("\n", text))
-    text = html.unescape(text).replace("\xa0", " ")
-    return _NEWLINES.sub("\n\n", _LINE_ENDS.sub("\n", _BLANKS.sub(" ", text))).strip()

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from email.header import Header
 
 LINE_CHARS = 76
-LONGEST_BYTES = 998  # RFC 5322, 2.1.1
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")  # RFC 5322, 3.2.3: needs no quotes
 _ADDRESS = re.compile(r"[^\s<>(),;:\\\"\[\]@\x00-\x20\x7f-\xa0]{1,64}@[A-Za-z0-9._-]{1,255}")

@@ -46,14 +46,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, s3: S3) -> BlobStore:
 
 
 async def test_the_contract_is_one(store: BlobStore) -> None:
-    assert not store.exists(HELLO)
     assert store.usage() == (0, 0)
-    with pytest.raises(NotFound):
-        store.size(HELLO)
     with pytest.raises(NotFound):
         store.read(HELLO)
     assert store.put(b"hello") == store.put(b"hello") == await store.aput(b"hello") == HELLO
-    assert (store.exists(HELLO), store.size(HELLO), store.usage()) == (True, 5, (1, 5))
+    assert store.usage() == (1, 5)
     assert store.read(HELLO) == await store.aread(HELLO) == b"hello"
     many = [store.put(bytes([n]) * n) for n in range(8)]
     assert store.usage() == (9, 5 + sum(range(8)))
@@ -62,8 +59,6 @@ async def test_the_contract_is_one(store: BlobStore) -> None:
     for bad in ("", "..", "../../etc/passwd", HELLO.upper(), HELLO + "0", f"{HELLO}?x"):
         with pytest.raises(ValueError, match="no sha256"):
             store.read(bad)
-        with pytest.raises(ValueError, match="no sha256"):
-            store.exists(bad)
 
 
 def test_keys_are_where_they_were_asked_for(s3: S3) -> None:
@@ -117,7 +112,6 @@ def away(kept: Bucket) -> list[str]:
     calls: list[Any] = [
         lambda: kept.put(b"x"),
         lambda: kept.read(NOBODY),
-        lambda: kept.exists(NOBODY),
         kept.usage,
     ]
     for call in calls:
