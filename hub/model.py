@@ -89,6 +89,11 @@ class MessageReceived:
     ours: str = ""
 
 
+# MessageReceived.form: nothing that `sender` said, but what somebody else wrote to them in our name. No form that
+# strangers may name (our own webhook's have no hyphen), or their words would open no conversation.
+ECHO = "echo-of-us"
+
+
 class Change(StrEnum):
     EDIT = "edit"
     DELETE = "delete"

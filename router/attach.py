@@ -18,6 +18,7 @@ from hub.clock import to_us
 from hub.codec import KINDS
 from hub.config import Account
 from hub.model import (
+    ECHO,
     Attachment,
     CallEvent,
     CallState,
@@ -32,7 +33,7 @@ from hub.model import (
 )
 from router import autos, pieces, turns
 from router.people import People
-from router.places import Places
+from router.places import Places, home_of, thread_of
 from router.setting import Setting, Wish, clean, compact
 from router.threads import MAIL, NOTHING, Sought, Threads
 
@@ -154,12 +155,33 @@ class _Pass:
         account = self.setting.account(event.account)
         if account.connector == MAIL:
             return self.mail(event, account)
+        if event.form == ECHO:
+            return self.echo(event, account)
         said = to_us(event.received_at)
         received = min(said, self.now)
         identity = self.people.identity(event, account.brand, received)
         if event.album:
             return self.piece(event, account, identity, said, received)
         return self.stored(event, account, identity, said, received)
+
+    def echo(self, event: MessageReceived, account: Account) -> First:
+        """What others wrote to a customer in our name stands in their conversation, as a note: it went out without us,
+        and nobody here answered. Where there is no conversation it is none of ours."""
+        identity = self.known.identities.get((account.brand, event.sender))
+        home = None if identity is None else home_of(account, identity, thread_of(event, account))
+        conversation = None if home is None else self.known.homes.get(home)
+        if identity is None or conversation is None:
+            return First(None)
+        received = min(to_us(event.received_at), self.now)
+        interaction, text = self.ids(), clean(event.text)
+        self.rows["interactions"].append(
+            (interaction, conversation.id, identity.id, account.key, "note", ECHO, text, None, event.external_id,
+             None, "", "system", None, event.blob, 0, timeline(event.sent_at, received), received)
+        )  # fmt: skip
+        if event.media:
+            pieces.expect(self.plan, event, interaction, 0, self.now)
+        self.places.touch(conversation)
+        return First(interaction, conversation.id, text)
 
     def piece(
         self, event: MessageReceived, account: Account, identity: Identity, said: int, received: int

@@ -46,7 +46,10 @@ async def test_what_messenger_tells_of_our_answers_is_seen(w: MessagingWorld) ->
     assert len(w.graph.sent) == 3
     await page.own.writes(page.person("Ann"), "Written in Meta's inbox")
     await w.settle()
-    assert len(w.texts(talk)) == 4
+    note = w.entries(talk)[-1]
+    assert (note.direction, note.text) == ("note", "(Sent in Meta's inbox.)\nWritten in Meta's inbox")
+    assert len(w.texts(talk)) == 5
+    assert w.states() == ["read", "read", "sent"]
     assert (await w.hub.ledger()).quarantined == 0
 
 

@@ -16,7 +16,7 @@ from connectors import clean, fitting, said
 from connectors.base import Parsed
 from connectors.graph import batch
 from connectors.graph.batch import BAD, Gathered
-from connectors.social import public
+from connectors.social import echoes, public
 from connectors.social.content import content, referral
 from connectors.social.model import (
     Change,
@@ -45,7 +45,6 @@ _entry = msgspec.json.Decoder(Entry, strict=False)
 _event = msgspec.json.Decoder(Event, strict=False)
 _change = msgspec.json.Decoder(Change, strict=False)
 _names = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_DELIVERY_IDS = 1 << 63
 
 _EMOJIS = {"smile": "😆", "angry": "😠", "sad": "😢", "wow": "😮", "love": "❤", "like": "👍", "dislike": "👎"}
 # What is not said to us, and nothing that a report of ours could say.
@@ -165,7 +164,7 @@ def _is_ours(event: Event, what: What) -> bool:
 def _message(message: Message, event: Event, what: What) -> None:
     mid = name(message.mid)
     if message.is_self or message.is_echo or (_is_ours(event, what) and not message.is_deleted):
-        _echo(message, mid, event, what)
+        echoes.read(message, mid, event, what)
         return
     if what.standby:
         _log.debug("another app has this conversation, so it is left", account=what.key, kind="message")
@@ -190,28 +189,6 @@ def _message(message: Message, event: Event, what: What) -> None:
             fields=found.fields,
             media=found.media,
             blob=None if found.whole else what.keep(),
-        )
-    )
-
-
-def _echo(message: Message, mid: str, event: Event, what: What) -> None:
-    """What stands on our side of the conversation. What we sent bears our delivery's id (Messenger only), which proves
-    that it went out; what a person wrote in Meta's inbox, or another app, is theirs, and not ours to count."""
-    metadata = message.metadata or ""
-    own = metadata.isascii() and metadata.isdigit() and len(metadata) < 20
-    if not own or not 0 < int(metadata) < _DELIVERY_IDS:
-        app = clean.line(str(message.app_id or ""), 30)
-        _log.debug("an echo of what was not sent by us, so it is left", account=what.key, app=app)
-        return
-    what.say(
-        DeliveryReported(
-            account=what.key,
-            event_key=f"{mid}:sent",
-            received_at=what.at,
-            status=DeliveryStatus.SENT,
-            external_id=mid,
-            delivery_id=int(metadata),
-            reported_at=moment(event.timestamp),
         )
     )
 

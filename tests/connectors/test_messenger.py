@@ -11,6 +11,7 @@ from connectors.social import parts
 from connectors.twilio.split import units
 from hub.errors import SendCode, SendError
 from hub.model import (
+    ECHO,
     Change,
     DeliveryReported,
     DeliveryStatus,
@@ -61,9 +62,10 @@ async def test_a_long_text_is_several_messages_and_all_ids_are_kept(
     assert {one["message"]["metadata"] for one in page.sent} == {str(OURS)}
 
 
-async def test_what_went_out_before_it_failed_is_told(page: Place) -> None:
+async def test_what_went_out_before_it_failed_is_told(page: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten sounds a second are taken: two of the five still fit."""
-    page.graph.rates.kept = True
+    page.graph.rates.kept, now = True, page.graph.clock.now()
+    monkeypatch.setattr(page.graph.clock, "now", lambda: now)
     sound = page.files.put("a.mp3", "audio/mpeg")
     before = (await page.send("", attachments=(sound,) * 8)).external_ids
     error = await page.fails("", attachments=(sound,) * 5)
@@ -293,10 +295,17 @@ async def test_an_echo_proves_what_no_answer_told(page: Place) -> None:
     )
 
 
-async def test_what_others_write_for_us_is_left_alone(page: Place) -> None:
-    await page.meta.writes(page.bo, "Written in Meta's inbox")
-    await page.meta.writes(page.bo, "Another app", app_id="4711")
-    assert await page.heard() == []
+async def test_what_others_write_for_us_is_told_as_theirs(page: Place) -> None:
+    await page.meta.writes(page.bo, "It left on Monday.")
+    await page.meta.writes(page.bo, "Goodbye", app_id="4711")
+    await page.meta.writes(page.bo, "We are away", app_id="")
+    told = [event for event in await page.heard() if isinstance(event, MessageReceived)]
+    assert [event.text for event in told] == [
+        "(Sent in Meta's inbox.)\nIt left on Monday.",
+        "(Sent by another app.)\nGoodbye",
+        "(Sent outside of Mainstem.)\nWe are away",
+    ]
+    assert {(event.form, event.sender) for event in told} == {(ECHO, f"messenger:{page.bo.id}")}
 
 
 async def test_reports_name_messages_or_say_until_when(page: Place) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from connectors.webhook_body import Body
 from crm_store import media, schema
 from crm_store.db import Store
-from hub.model import Attachment, Media, MessageReceived
+from hub.model import ECHO, Attachment, Media, MessageReceived
 from tests.router.way_in import WayIn
 
 PHOTO = Attachment(sha256="a" * 64, content_type="image/png", size_bytes=3, name="own.png")
@@ -140,3 +142,33 @@ def test_a_newcomer_without_a_name_wakes_who_asks_for_it(
     said = way.ann("hello", sender=sender, sender_name=name)
     assert way.take(said).files is asked
     assert not way.take(way.ann("again", sender=sender)).files
+
+
+def test_what_others_wrote_in_our_name_is_a_note_where_they_talk_with_us(way: WayIn) -> None:
+    """It opens nothing, reopens nothing, and answers nothing here."""
+    echo = way.ann("(Sent by another app.)\nGoodbye", form=ECHO)
+    way.take(echo)
+    assert not way.rows(schema.interactions)
+    assert not way.rows(schema.identities)
+    way.take(way.ann("hello"))
+    before = way.conversation()
+    again = way.ann(echo.text, form=ECHO, media=(Media(ref="1"),))
+    assert way.take(again).files
+    note = way.rows(schema.interactions)[-1]
+    assert (note.direction, note.form, note.by, note.text) == ("note", ECHO, "system", echo.text)
+    after = way.conversation()
+    assert (after.state, after.waiting_since, after.last_inbound_id) == (
+        before.state,
+        before.waiting_since,
+        before.last_inbound_id,
+    )
+    assert after.version > before.version
+    assert way.take(again).duplicates == 1
+
+
+def test_no_form_of_a_strangers_is_an_echo() -> None:
+    """Their words would open no conversation."""
+    body = {"id": "1", "from": "ann", "text": "hello", "form": "letter"}
+    assert msgspec.convert(body, Body).form == "letter"
+    with pytest.raises(msgspec.ValidationError, match="form"):
+        msgspec.convert(body | {"form": ECHO}, Body)
