@@ -42,7 +42,7 @@ def link(attachment: Attachment) -> str:
 async def wire(
     files: Files | None = None, public_url: str = PUBLIC, now: datetime | None = None
 ) -> AsyncIterator[Wire]:
-    async with http.guarded_session(allow_private=True, total_s=2.0) as session:
+    async with http.guarded_session(allow_private=True, total_s=30.0) as session:
         yield Wire(
             http=session,
             redis=None,

@@ -88,5 +88,5 @@ class Bot:
 
 @asynccontextmanager
 async def bot(**settings: Any) -> AsyncIterator[Bot]:
-    async with Telegram() as telegram, http.guarded_session(allow_private=True, total_s=3.0) as session:
+    async with Telegram() as telegram, http.guarded_session(allow_private=True, total_s=30.0) as session:
         yield Bot(telegram, session, settings=settings)

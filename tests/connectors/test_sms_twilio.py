@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from hub.errors import SendCode, SendError
 from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus, Media, MessageReceived
 from router import consent
 from tests.connectors.gate import gate
+from tests.connectors.hasty import hasty
 from tests.connectors.twilio_world import ANN, PUBLIC, SECOND, SHOP, at, file, link, message, wire
 from tests.each import each
 from tests.servers import free_port
@@ -180,7 +182,8 @@ async def test_what_may_have_gone_out_is_looked_for(
     twilio.passes(60)
     twilio.fail("messages.create", how=how, status=status)
     with pytest.raises(SendError) as caught:
-        await CONNECTOR.send(message(), at(twilio), way)
+        async with hasty(way) if how == "deaf" else nullcontext(way) as impatient:
+            await CONNECTOR.send(message(), at(twilio), impatient)
     assert (caught.value.code, caught.value.retry) == (code, False)
     twilio.mend()
     mine = message(created_at=way.now + timedelta(seconds=30))

@@ -389,7 +389,7 @@ async def test_what_may_have_been_sent_is_never_sent_again(
     ours: Bot, ann: Person, how: str, code: SendCode, arrived: bool
 ) -> None:
     ours.telegram.fail("sendmessage", how=how, status=502)
-    async with http.guarded_session(allow_private=True, total_s=0.3) as hasty:
+    async with http.guarded_session(allow_private=True, total_s=2.0) as hasty:
         ours.session, patient = hasty, ours.session
         error = await ours.fails(ann, "Once")
         ours.session = patient

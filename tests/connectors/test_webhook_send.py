@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from connectors.webhook import CONNECTOR
 from hub.config import Account
 from hub.errors import NotFound, SendCode, SendError, Unavailable
 from hub.model import Attachment, Change, Outgoing, Revision, Sent
+from tests.connectors.hasty import hasty
 from tests.connectors.samples import account
 from tests.servers import free_port
 from tests.servers.http import Provider, Say, Seen
@@ -60,7 +62,7 @@ class Files:
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    async with http.guarded_session(allow_private=True, total_s=0.5) as session:
+    async with http.guarded_session(allow_private=True, total_s=30) as session:
         yield Wire(http=session, redis=None, blobs=Files(), public_url="https://hub.example.com", now=NOW)
 
 
@@ -153,7 +155,8 @@ async def test_what_their_answer_means(
 ) -> None:
     provider.queue.append(say)
     with pytest.raises(SendError) as caught:
-        await CONNECTOR.send(message(), ours(provider.url), wire)
+        async with hasty(wire) if say.hang else nullcontext(wire) as wire:
+            await CONNECTOR.send(message(), ours(provider.url), wire)
     error = caught.value
     assert (error.code, error.retry, error.whole_account, error.after_s) == (code, retry, whole, after_s)
     assert len(provider.seen) == 1, "a send never tries again by itself"
@@ -222,10 +225,11 @@ async def test_a_doubtful_send_is_asked_after(provider: Provider, wire: Wire) ->
     assert await CONNECTOR.find(message(), ask, wire) == Sent(external_ids=("their-88",))
     assert (provider.seen[0].path, provider.seen[0].query) == ("/sent", "tenant=1&delivery=7093152233713664")
     assert await CONNECTOR.find(message(), ask, wire) is None
-    for _ in range(2):
-        with pytest.raises(SendError) as caught:
-            await CONNECTOR.find(message(), ask, wire)
-        assert caught.value.code is SendCode.UNKNOWN
+    async with hasty(wire) as impatient:
+        for way in (wire, impatient):
+            with pytest.raises(SendError) as caught:
+                await CONNECTOR.find(message(), ask, way)
+            assert caught.value.code is SendCode.UNKNOWN
     with pytest.raises(SendError) as caught:
         await CONNECTOR.find(message(), ours(provider.url), wire)
     assert caught.value.code is SendCode.UNKNOWN

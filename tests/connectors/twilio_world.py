@@ -28,7 +28,7 @@ def link(attachment: Attachment) -> str:
 
 @asynccontextmanager
 async def wire(public_url: str = PUBLIC, now: datetime | None = None, **more: Any) -> AsyncIterator[Wire]:
-    async with http.guarded_session(allow_private=True, total_s=2.0) as session:
+    async with http.guarded_session(allow_private=True, total_s=30.0) as session:
         yield Wire(
             http=session,
             redis=None,

@@ -56,7 +56,7 @@ def postfix(running: Postfix) -> Postfix:
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    async with http.guarded_session(allow_private=True, total_s=2) as session:
+    async with http.guarded_session(allow_private=True, total_s=30) as session:
         yield Wire(http=session, redis=None, blobs=Files(), public_url="https://hub.example.com", now=NOW)
 
 
@@ -81,7 +81,7 @@ async def until(what: Callable[[], object]) -> None:
 
 
 async def failing(postfix: Postfix, timing: Timing = Timing(), **said: Any) -> SendError:  # noqa: B008
-    async with http.guarded_session(allow_private=True, total_s=2) as session:
+    async with http.guarded_session(allow_private=True, total_s=30) as session:
         wire = Wire(http=session, redis=None, blobs=Files(), public_url="https://hub.example.com", now=NOW)
         with pytest.raises(SendError) as caught:
             await sending.send(message(**said), ours(postfix), wire, timing)

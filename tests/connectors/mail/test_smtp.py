@@ -25,7 +25,10 @@ from tests.servers.http import Provider, Say
 from tests.servers.smtp import SmtpServer
 from tests.servers.tls import certificate
 
-QUICK = Timing(total=1.0, connect=0.3, command=0.3, data=0.2)
+# For who waits in vain. What comes before the step that hangs may take long on a machine under load: up to the mail it
+# is the same to us at which step the time was up, and after it there is time for all of them.
+UP_TO_THE_MAIL = Timing(connect=0.5, command=0.5)
+AFTER_IT = Timing(total=4.0, connect=4.0, command=4.0, data=0.2)
 BOB, CARL = "mailto:bob@example.org", "mailto:carl@example.org"
 
 
@@ -38,7 +41,7 @@ def server() -> Iterator[SmtpServer]:
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    async with http.guarded_session(allow_private=True, total_s=2) as session:
+    async with http.guarded_session(allow_private=True, total_s=30) as session:
         yield Wire(http=session, redis=None, blobs=Files(), public_url="https://hub.example.com", now=NOW)
 
 
@@ -56,9 +59,9 @@ def ours(server: SmtpServer, secrets: dict[str, tuple[str, ...]] | None = None, 
     return mailbox(secrets, smtp=place, **more)
 
 
-async def failing(said: Outgoing, account: Account, wire: Wire, timing: Timing = QUICK) -> SendError:
+async def failing(said: Outgoing, account: Account, wire: Wire, timing: Timing | None = None) -> SendError:
     with pytest.raises(SendError) as caught:
-        await sending.send(said, account, wire, timing)
+        await sending.send(said, account, wire, timing or Timing())
     return caught.value
 
 
@@ -111,7 +114,7 @@ async def test_idle_connections_are_closed(
 ) -> None:
     monkeypatch.setattr(lines, "IDLE_S", 0.01)
     await CONNECTOR.send(message(), ours(server), wire)
-    for _ in range(300):
+    for _ in range(3000):
         if not server.open:
             break
         await asyncio.sleep(0.01)
@@ -248,7 +251,7 @@ async def test_until_the_mail_it_was_certainly_not_sent(
     at: str, how: str, server: SmtpServer, wire: Wire
 ) -> None:
     getattr(server, how)(at)
-    error = await failing(message(), ours(server), wire)
+    error = await failing(message(), ours(server), wire, UP_TO_THE_MAIL)
     assert (error.code, error.retry, error.after_s) == (C.CONNECTION_FAILED, True, 60.0), error
     server.release()
     await CONNECTOR.send(message(attempt=2), ours(server), wire)
@@ -261,7 +264,7 @@ async def test_after_it_nobody_knows_and_the_same_mail_goes_again(
 ) -> None:
     """RFC 1047: so the retry has the same Message-ID, and the same bytes."""
     getattr(server, how)(at)
-    error = await failing(message(), ours(server), wire)
+    error = await failing(message(), ours(server), wire, AFTER_IT)
     assert (error.code, error.retry) == (C.UNKNOWN, False)
     assert len(server.mails) == arrived
     server.release()
@@ -318,7 +321,7 @@ async def test_a_cancelled_send_leaves_no_connection(server: SmtpServer, wire: W
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     server.release()
-    for _ in range(300):
+    for _ in range(3000):
         if not server.open:
             break
         await asyncio.sleep(0.01)
