@@ -26,6 +26,7 @@ from hub.config import Account
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
 from hub.model import Outgoing, Sent
+from hub.text import storable
 
 _log = log.get("deliver")
 
@@ -195,17 +196,20 @@ def went_out(delivery: Claimed, sent: Sent, now: datetime, expected: str = state
         delivery=delivery,
         state=status,
         at=now,
-        sent_ids=sent.external_ids,
-        detail=sent.detail,
+        sent_ids=tuple(map(storable, sent.external_ids)),
+        detail=storable(sent.detail),
         expected=expected,
     )
 
 
 def judge(delivery: Claimed, error: SendError, tries: int, now: datetime) -> Result:
-    """What becomes of a delivery whose `tries`-th try ended so, and whether its account or recipient must rest."""
+    """What becomes of a delivery whose `tries`-th try ended so, and whether its account or recipient must rest.
+
+    What a provider said may hold characters that no store of ours takes; the end of a try is noted all the same.
+    """
     rule = RULES[error.code]
     do = rule.do if rule.do is not Do.RETRY or error.retry else rule.otherwise
-    detail = error.detail
+    detail = storable(error.detail)
     if error.sent_ids and do in (Do.RETRY, Do.PATIENCE):
         # Trying again would send those parts twice: the agent decides.
         do, detail = Do.FAIL, f"only {len(error.sent_ids)} part(s) went out: {detail}"
@@ -227,9 +231,9 @@ def judge(delivery: Claimed, error: SendError, tries: int, now: datetime) -> Res
         state=state,
         at=now,
         due_at=now + FIRST_LOOK if state == states.UNKNOWN else again_at,
-        sent_ids=error.sent_ids,
+        sent_ids=tuple(map(storable, error.sent_ids)),
         code=error.code.value,
-        provider_code=error.provider_code,
+        provider_code=error.provider_code and storable(error.provider_code),
         detail=detail,
         counted=rule.do is not Do.PATIENCE,
         here_alone=error.here_alone,
@@ -256,7 +260,7 @@ def _pause(delivery: Claimed, error: SendError, rule: Rule, now: datetime) -> Pa
     return Pause(
         account=delivery.account,
         until=now + timedelta(seconds=rest_s),
-        why=str(error),
+        why=storable(str(error)),
         to_urn=None if whole else delivery.to_urn,
         tells=rule.tells or (error.whole_account and error.code is not SendCode.THROTTLED),
     )
@@ -278,7 +282,7 @@ async def look(
             sent = await connector.find(outgoing(delivery, tries=delivery.attempts), account, wire)
     except SendError as error:
         for_now = error.retry and clock() - delivery.updated_at < MAX_AGE
-        return str(error) if error.code is SendCode.UNKNOWN and not for_now else None
+        return storable(str(error)) if error.code is SendCode.UNKNOWN and not for_now else None
     except TimeoutError:
         return None
     except Exception as error:

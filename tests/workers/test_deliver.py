@@ -52,6 +52,19 @@ async def test_a_reply_arrives_once_and_is_sent(office: Office, provider: Provid
     assert len(provider.got) == 1
 
 
+async def test_what_no_store_takes_of_an_answer_leaves_no_doubt(office: Office, provider: Provider) -> None:
+    """A NUL in what a provider says, which PostgreSQL refuses: the end of the try is noted, without it."""
+    provider.next_for["main"] += [answers(500, "bad\x00gateway"), answers(200, '{"id": "a\\u0000b"}')]
+    delivery = office.reply()
+    await office.send()
+    assert (office.state(delivery), office.row(delivery).detail) == (
+        "queued",
+        "500: their server failed (badgateway)",
+    )
+    await office.send(minutes=1)
+    assert (office.state(delivery), office.parts(delivery)) == ("sent", {"ab": "sent"})
+
+
 @on_postgresql
 async def test_a_held_reply_goes_when_its_time_comes_and_not_before(
     office: Office, provider: Provider
