@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from crm_store.db import Store
 from crm_store.schema import account_states, cursors, intake
 from hub.clock import EPOCH, to_us
+from hub.text import storable
 
 # How reading an account goes stands beside how sending over it goes: account_states of `mail/support#in`. A pause of
 # the one is none of the other.
@@ -59,7 +60,8 @@ def has(tx: Connection, account: str, event_keys: Sequence[str]) -> set[str]:
 
 
 def note(tx: Connection, account: str, at: datetime, why: str, next_at: datetime | None) -> None:
-    """How reading it goes, as of now. What goes wrong still keeps the time since which something did."""
+    """How reading it goes, as of now. What goes wrong still keeps the time since which something did. why: a server's
+    words may be among it, so anything at all."""
     tx.execute(
         text(
             "INSERT INTO account_states (account, paused_until, why, at) VALUES (:account, :until, :why, :at)"
@@ -70,7 +72,7 @@ def note(tx: Connection, account: str, at: datetime, why: str, next_at: datetime
         {
             "account": f"{account}{READING}",
             "until": None if next_at is None else to_us(next_at),
-            "why": why,
+            "why": storable(why),
             "at": to_us(at),
         },
     )
