@@ -71,17 +71,17 @@ class SlackWorld:
 
     async def settle(self) -> None:
         """Everything said has reached everybody, as far as Slack and the providers take it (bounded)."""
-        for _ in range(20):
-            await self.hub.settle()
+        for turn in range(20):
+            moved = await self.hub.settle()
             await self.slack.settled()
-            done = await self.inbox.once() + await self.poster.once()
-            if not done:
-                return
+            if not (await self.inbox.once() or moved) and turn:
+                return  # the poster ends when it has nothing more to say
+            await self.poster.once()
         raise AssertionError("Slack does not come to rest")
 
     async def until(self, condition: Callable[[], object]) -> None:
         """What failed is tried again, until that holds."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.01)
                 await self.settle()

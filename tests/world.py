@@ -164,9 +164,11 @@ class World:
 
     # ------------------------------------------------------------------------------------------------- machinery
 
-    async def settle(self) -> None:
+    async def settle(self) -> bool:
         """Journal to stream, stream to store, outbox to the far ends, files from there, until nothing moves
-        (bounded by time: on a busy machine a call to Redis may fail, and its retry is a matter of seconds)."""
+        (bounded by time: on a busy machine a call to Redis may fail, and its retry is a matter of seconds).
+        Whether anything did."""
+        moved = False
         deadline = asyncio.get_running_loop().time() + SETTLE_S
         while True:
             routed = await self.route()
@@ -174,7 +176,8 @@ class World:
             waiting = list(self.journal.pending_seqs(0, self.journal.next_seq))
             known = intake.known(self.store, self.journal.producer, waiting) if waiting else set()
             if not routed and not sent and len(known) == len(waiting):
-                return
+                return moved
+            moved = True
             late = asyncio.get_running_loop().time() > deadline
             assert not late, f"no rest: {routed} routed, {sent} sent, {len(waiting) - len(known)} on the way"
             await asyncio.sleep(0.01)

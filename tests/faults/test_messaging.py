@@ -107,7 +107,7 @@ async def test_f12_whatever_a_provider_answers_nothing_is_lost_in_silence_or_sen
     w: MessagingWorld,
 ) -> None:
     """500 in JSON, 503 as a page, a reset before and after the work, half an answer, none in time, nobody there."""
-    channel, w.hub.patience_s = line(w), 0.5
+    channel, patient_s = line(w), w.hub.patience_s
     people = dict(zip(HOWS, ("Ann", "Bea", "Cy", "Dan", "Eve", "Fay", "Gus"), strict=True))
     talks = {how: await talk_of(w, who) for how, who in people.items()}
     account = w.hub.accounts[channel.account]
@@ -117,6 +117,7 @@ async def test_f12_whatever_a_provider_answers_nothing_is_lost_in_silence_or_sen
             w.hub.accounts[account.key] = replace(account, settings=gone)
         else:
             channel.breaks(how, people[how])
+        w.hub.patience_s = 0.5 if how == "hang" else patient_s
         w.hub.cleo.replies(talk, f"re {how}")
         await w.passes(seconds=11)
         w.hub.accounts[account.key] = account
@@ -124,6 +125,7 @@ async def test_f12_whatever_a_provider_answers_nothing_is_lost_in_silence_or_sen
             assert delivery(w, talk)[0] in ("sent", "unknown"), how
         else:
             assert delivery(w, talk)[0] in ("queued", "sent"), how
+        w.hub.patience_s = patient_s
     channel.mend()
     for minutes in (1, 30, 60):
         await w.passes(minutes=minutes)
