@@ -49,7 +49,7 @@ class Imap(Server):
 
     def client(self, user: str = USER) -> IMAPClient:
         """Another mail program at the same mailbox."""
-        client = IMAPClient("127.0.0.1", self.port, ssl=False, timeout=10)
+        client = IMAPClient("127.0.0.1", self.port, ssl=False, timeout=60)
         client.login(user, PASSWORD)
         return client
 

@@ -110,9 +110,9 @@ class Reading:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.mailbox.stop()
-        assert await asyncio.to_thread(self.mailbox.join, 10)
+        assert await asyncio.to_thread(self.mailbox.join, 60)
 
-    async def until(self, what: Callable[[], object], seconds: float = 10.0) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 60.0) -> None:
         """Wait for what another thread brings about."""
         for _ in range(int(seconds / 0.02)):
             if what():

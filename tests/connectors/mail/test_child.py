@@ -27,11 +27,28 @@ IN_QUARANTINE = frozenset(
 )
 
 
-@pytest_asyncio.fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def parser() -> AsyncIterator[Parser]:
+    """One for all: starting its process takes most of a test's time. Whatever becomes of that, the next reads."""
     made = Parser()
     yield made
     await made.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def child(parser: Parser) -> int:
+    """The process that waits for the parser's next mail."""
+    assert _text(await parser.parse(GOOD, ACCOUNT, AT)) == "Hello."
+    return _waiting(parser)
+
+
+def _waiting(parser: Parser) -> int:
+    (one,) = parser._idle
+    assert one._process.pid in _children()
+    return one._process.pid
 
 
 def _children() -> set[int]:
@@ -58,7 +75,7 @@ async def test_each_bomb_costs_little_and_the_next_mail_is_read(parser: Parser) 
         raw = made()
         began = time.monotonic()
         parsed = await parser.parse(raw, ACCOUNT, AT)
-        assert time.monotonic() - began < 10, name
+        assert time.monotonic() - began < 30, name
         assert len(parsed.events) == 1, name
         assert isinstance(parsed.events[0], Unreadable) is (name in IN_QUARANTINE), name
         assert parsed.blobs[0] == raw, name
@@ -111,31 +128,22 @@ async def test_a_mail_of_the_largest_size_is_read_within_the_limit(parser: Parse
     assert event.attachments[0].size_bytes == 30_000_000
 
 
-async def test_a_child_that_dies_while_it_waits_harms_no_mail(parser: Parser) -> None:
-    before = _children()
+async def test_a_child_that_dies_while_it_waits_harms_no_mail(parser: Parser, child: int) -> None:
+    os.kill(child, signal.SIGKILL)
     assert _text(await parser.parse(GOOD, ACCOUNT, AT)) == "Hello."
-    first = await _grown(before)
-    os.kill(first, signal.SIGKILL)
-    assert _text(await parser.parse(GOOD, ACCOUNT, AT)) == "Hello."
-    assert await _grown(before) != first
+    assert _waiting(parser) != child
 
 
-async def test_a_child_killed_over_a_mail_is_replaced_and_the_mail_read(parser: Parser) -> None:
-    before = _children()
-    await parser.parse(GOOD, ACCOUNT, AT)
-    first = await _grown(before)
-    os.kill(first, signal.SIGSTOP)
+async def test_a_child_killed_over_a_mail_is_replaced_and_the_mail_read(parser: Parser, child: int) -> None:
+    os.kill(child, signal.SIGSTOP)
     reading = asyncio.create_task(parser.parse(GOOD, ACCOUNT, AT))
     await asyncio.sleep(0)
-    os.kill(first, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
     assert _text(await reading) == "Hello."
 
 
-async def test_cancelled_in_the_middle_leaves_no_half_answer(parser: Parser) -> None:
-    before = _children()
-    await parser.parse(GOOD, ACCOUNT, AT)
-    first = await _grown(before)
-    os.kill(first, signal.SIGSTOP)
+async def test_cancelled_in_the_middle_leaves_no_half_answer(parser: Parser, child: int) -> None:
+    os.kill(child, signal.SIGSTOP)
     reading = asyncio.create_task(parser.parse(GOOD, ACCOUNT, AT))
     await asyncio.sleep(0)
     reading.cancel()
@@ -143,7 +151,7 @@ async def test_cancelled_in_the_middle_leaves_no_half_answer(parser: Parser) -> 
         await reading
     other = b"From: ann@example.net\r\n\r\nAnother.\r\n"
     assert _text(await parser.parse(other, ACCOUNT, AT)) == "Another."
-    assert first not in _children()
+    assert child not in _children()
 
 
 async def test_many_at_once_are_each_given_their_own_answer() -> None:
@@ -167,16 +175,17 @@ async def test_what_cannot_start_is_no_fault_of_a_mail(monkeypatch: pytest.Monke
     await parser.close()
 
 
-async def test_the_child_sees_none_of_our_secrets(parser: Parser, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_child_sees_none_of_our_secrets(
+    parser: Parser, child: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SUPPORT_MAILBOX_PASSWORD", "canary-5e1")
-    before = _children()
+    os.kill(child, signal.SIGKILL)  # so that a new one is started
     await parser.parse(GOOD, ACCOUNT, AT)
-    pid = await _grown(before)
-    assert b"canary-5e1" not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"canary-5e1" not in Path(f"/proc/{_waiting(parser)}/environ").read_bytes()
 
 
 async def test_nothing_warns_of_a_child_that_nobody_knows(caplog: pytest.LogCaptureFixture) -> None:
-    for _ in range(3):
+    for _ in range(2):
         parser = Parser()
         before = _children()
         await parser.parse(GOOD, ACCOUNT, AT)

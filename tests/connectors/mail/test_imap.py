@@ -151,9 +151,9 @@ async def test_a_folder_made_anew_is_read_again(server: Imap) -> None:
             other.delete_folder(box)
             other.create_folder(box)
         server.put(box, mail(1), mail(7))  # one that we know, one that we do not, both with low UIDs
-        await reading.until(lambda: "mail 7" in hub.subjects(), 25)
+        await reading.until(lambda: "mail 7" in hub.subjects())
         server.put(box, mail(8))
-        await reading.until(lambda: "mail 8" in hub.subjects(), 25)
+        await reading.until(lambda: "mail 8" in hub.subjects())
     assert len(hub.doubled()) == 1
 
 
@@ -166,7 +166,7 @@ async def test_a_deleted_folder_is_said_and_waited_for(server: Imap) -> None:
         with server.client() as other:
             other.create_folder(box)
         server.put(box, mail(1))
-        await reading.until(lambda: hub.subjects() == ["mail 1"], 15)
+        await reading.until(lambda: hub.subjects() == ["mail 1"])
         await reading.until(lambda: not hub.health[-1].why)
 
 

@@ -42,7 +42,7 @@ async def test_connections_that_are_cut_again_and_again(server: Imap, proxy: Pro
             await reading.until(lambda seen=seen: len(hub.subjects()) > seen or len(hub.subjects()) == 120)
             proxy.reset()
         proxy.delay_s = 0.0
-        await reading.until(lambda: len(hub.subjects()) == 120, 20)
+        await reading.until(lambda: len(hub.subjects()) == 120)
     assert hub.subjects() == names(range(120))
     assert hub.unreadable() == []
     assert hub.doubled() == []
@@ -63,7 +63,7 @@ async def test_a_large_mail_goes_on_where_the_connection_broke(server: Imap, pro
                 )
             )
             proxy.reset()
-        await reading.until(lambda: len(hub.subjects()) == 2, 20)
+        await reading.until(lambda: len(hub.subjects()) == 2)
     assert hub.subjects() == ["mail 1", "mail 2"]
     assert large in hub.blobs
 
@@ -77,7 +77,7 @@ async def test_an_idle_that_died_in_silence_is_found_by_the_poll(
         await reading.until(lambda: hub.health)
         proxy.strand()  # open, and dead for ever: nobody is told
         server.put(box, mail(1))
-        await reading.until(lambda: hub.subjects() == ["mail 1"], 15)
+        await reading.until(lambda: hub.subjects() == ["mail 1"])
         assert reading.mailbox.connections >= 2
 
 
@@ -94,7 +94,7 @@ async def test_a_frozen_server_is_waited_for(dovecot: Dovecot, monkeypatch: pyte
             await reading.until(lambda: hub.health and hub.health[-1].why)
         finally:
             dovecot.thaw()  # others use it, too
-        await reading.until(lambda: hub.subjects() == ["mail 1", "mail 2"], 15)
+        await reading.until(lambda: hub.subjects() == ["mail 1", "mail 2"])
         await reading.until(lambda: not hub.health[-1].why)
     assert hub.doubled() == []
 
@@ -106,7 +106,7 @@ async def test_its_process_killed_while_it_gives_mails(dovecot: Dovecot) -> None
         for count in (1, 51):
             await reading.until(lambda count=count: len(hub.subjects()) >= count)
             dovecot.kick()
-        await reading.until(lambda: len(hub.subjects()) == 100, 20)
+        await reading.until(lambda: len(hub.subjects()) == 100)
     assert hub.subjects() == names(range(100))
     assert hub.unreadable() == []
 
@@ -123,7 +123,7 @@ async def test_expunged_by_another_while_it_is_fetched(dovecot: Dovecot) -> None
             other.delete_messages(uids[60:140:2])
             other.expunge()
             dovecot.put(box, mail(150))
-            await reading.until(lambda: "mail 150" in hub.subjects(), 15)
+            await reading.until(lambda: "mail 150" in hub.subjects())
     stayed = [f"mail {n}" for n in range(151) if not (60 <= n < 140 and n % 2 == 0)]
     assert [name for name in stayed if name not in hub.subjects()] == []
     assert hub.unreadable() == []
@@ -138,7 +138,7 @@ async def test_one_mail_that_ends_every_connection_is_set_aside(
     server.put(box, *map(mail, range(5)), mail("POISON", body="THE POISON"), *map(mail, range(6, 10)))
     with Cutting(server.port, b"THE POISON") as between:
         async with Reading(hub, account(server, box, port=between.port)) as reading:
-            await reading.until(lambda: "mail 9" in hub.subjects(), 30)
+            await reading.until(lambda: "mail 9" in hub.subjects())
     assert hub.subjects() == [*names(range(5)), *names(range(6, 10))]
     (aside,) = hub.unreadable()
     assert "could not be fetched after 3 tries" in aside.reason
@@ -172,7 +172,7 @@ async def test_a_refused_login_is_said_and_not_tried_again_soon(dovecot: Dovecot
     hub, box = Hub(), dovecot.box()
     wrong = replace(account(dovecot, box), secrets={"password": ("wrong",)})
     async with Reading(hub, wrong) as reading:
-        await reading.until(lambda: hub.health, 15)
+        await reading.until(lambda: hub.health)
         await asyncio.sleep(0.5)  # a hot loop would show
         assert reading.mailbox.connections == 1
     assert "refuses the login" in hub.health[-1].why
