@@ -11,6 +11,7 @@ from aiohttp import web
 
 from connectors import media, visitor, webchat
 from connectors.edge import Buckets, Edge, NotTaken, bucket_key, client_address, read_body, same_place
+from connectors.files import Busy, Sends
 from hub import log
 from hub.config import Account
 from hub.errors import Forged, MainstemError, Unavailable
@@ -41,6 +42,7 @@ class Pages:
         self._edge = edge
         self._files = Buckets(edge.limits.visitor_file)
         self._address_files = Buckets(edge.limits.address_file)
+        self._sends = Sends(edge.blobs)
         script = (_STATIC / "widget.js").read_bytes()
         self._assets = {
             "widget.js": (script, "text/javascript"),
@@ -105,18 +107,24 @@ class Pages:
         origin = check_origin(request, self._edge, account, needed=False)
         who, secret = _holder(request, account)
         file = webchat.file_of(secret, who, request.match_info["ref"])
-        try:
-            data = await self._edge.blobs.read(file.sha256) if file else None
-        except (OSError, MainstemError):
-            data = None
-        if file is None or data is None:
+        if file is None:
             return _error(404, "there is no such file", origin)
         headers = _SAFE | {
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "Cache-Control": "private, no-store",
         }
-        return web.Response(body=data, content_type=file.content_type, headers=headers | _cors(origin))
+        kind = file.content_type
+        try:
+            return await self._sends.send(
+                request,
+                file.sha256,
+                lambda data: web.Response(body=data, content_type=kind, headers=headers | _cors(origin)),
+            )
+        except Busy:
+            return _error(503, "too many files are read just now; try again in a minute", origin)
+        except (OSError, MainstemError):
+            return _error(404, "there is no such file", origin)
 
 
 def account_of(request: web.Request, edge: Edge) -> Account:

@@ -6,9 +6,11 @@ Whoever has no link that holds learns nothing: what is forged, what has ended an
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
+from connectors.base import BlobReader
 from connectors.edge import Buckets, Edge, bucket_key, client_address
 from hub import links, log, showing
 from hub.errors import NotFound, Unavailable
@@ -27,15 +29,55 @@ _HEADERS = {
 _log = log.get("edge")
 
 
+class Busy(Exception):
+    """As many files are on their way as may be."""
+
+
+class Sends:
+    """Files on their way to readers, each of them in memory: MOST at once, and a slow reader has SEND_S."""
+
+    def __init__(self, blobs: BlobReader) -> None:
+        self._blobs = blobs
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self.under_way = 0
+
+    async def send(
+        self, request: web.Request, sha256: str, answer: Callable[[bytes], web.Response]
+    ) -> web.StreamResponse:
+        """What `answer` makes of the file. Raises Busy, NotFound, Unavailable or OSError before anything has left."""
+        if self.under_way >= MOST:
+            raise Busy
+        self.under_way += 1
+        try:
+            async with asyncio.timeout(READ_S):
+                async with self._room:
+                    data = await self._blobs.read(sha256)
+            return await self._out(request, answer(data))
+        finally:
+            self.under_way -= 1
+
+    @staticmethod
+    async def _out(request: web.Request, response: web.Response) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(SEND_S):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:  # what they did not read would stay in memory as long as they like
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass  # they have seen enough, as players of films often have
+        return response
+
+
 class Files:
     """The route. Limited by address like all else: links that do not hold count as bad requests."""
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
+        self.sends = Sends(edge.blobs)
         self._requests = Buckets(edge.limits.file)
         self._bad = Buckets(edge.limits.bad)
-        self._room = asyncio.Semaphore(AT_ONCE)
-        self._sending = 0
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         edge = self._edge
@@ -49,54 +91,36 @@ class Files:
             self._bad.take(counted_by)
             edge.count("unknown", "")
             return _gone()
-        if self._sending >= MOST:
-            return _no(503, "Too many files are read just now; come again later.", {"Retry-After": "10"})
-        self._sending += 1
         try:
-            async with asyncio.timeout(READ_S):
-                async with self._room:
-                    data = await edge.blobs.read(linked.sha256)
+            return await self.sends.send(request, linked.sha256, lambda data: _answer(request, linked, data))
+        except Busy:
+            return _no(503, "Too many files are read just now; come again later.", {"Retry-After": "10"})
         except NotFound:
             return _gone()
         except (Unavailable, OSError) as error:
             _log.error("file not there", why=str(error) or type(error).__name__)
             return _no(503, "The file cannot be read now; come again later.", {"Retry-After": "30"})
-        else:
-            return await self._send(request, linked, data)
-        finally:
-            self._sending -= 1
 
-    async def _send(self, request: web.Request, linked: links.Linked, data: bytes) -> web.StreamResponse:
-        shown = showing.shown_as(data[: showing.HEAD_BYTES], linked.content_type)
-        headers = {
-            **_HEADERS,
-            "Content-Type": shown or showing.OCTETS,
-            "Content-Disposition": showing.disposition("inline" if shown else "attachment", linked.name),
-            "Content-Security-Policy": (showing.LOCKED_PDF if shown == "application/pdf" else showing.LOCKED),
-            "Cache-Control": "private, max-age=300",
-            "Accept-Ranges": "bytes",
-        }
-        try:
-            part = showing.part(request.headers.get("Range"), len(data))
-        except ValueError:
-            return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
-        if part is not None:
-            first, behind = part
-            headers["Content-Range"] = f"bytes {first}-{behind - 1}/{len(data)}"
-            data = data[first:behind]
-        response = web.Response(status=200 if part is None else 206, body=data, headers=headers)
-        try:
-            async with asyncio.timeout(SEND_S):
-                await response.prepare(request)
-                await response.write_eof()
-        except TimeoutError:
-            if (
-                request.transport is not None
-            ):  # or what they did not read would stay in memory as long as they like
-                request.transport.abort()
-        except ConnectionError:
-            pass  # they have seen enough, as players of films often have
-        return response
+
+def _answer(request: web.Request, linked: links.Linked, data: bytes) -> web.Response:
+    shown = showing.shown_as(data[: showing.HEAD_BYTES], linked.content_type)
+    headers = {
+        **_HEADERS,
+        "Content-Type": shown or showing.OCTETS,
+        "Content-Disposition": showing.disposition("inline" if shown else "attachment", linked.name),
+        "Content-Security-Policy": (showing.LOCKED_PDF if shown == "application/pdf" else showing.LOCKED),
+        "Cache-Control": "private, max-age=300",
+        "Accept-Ranges": "bytes",
+    }
+    try:
+        part = showing.part(request.headers.get("Range"), len(data))
+    except ValueError:
+        return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
+    if part is not None:
+        first, behind = part
+        headers["Content-Range"] = f"bytes {first}-{behind - 1}/{len(data)}"
+        data = data[first:behind]
+    return web.Response(status=200 if part is None else 206, body=data, headers=headers)
 
 
 def _gone() -> web.Response:

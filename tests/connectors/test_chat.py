@@ -14,7 +14,7 @@ import pytest
 import redis.asyncio
 from structlog.testing import capture_logs
 
-from connectors import visitor, webchat
+from connectors import files, visitor, webchat
 from connectors.base import PastMessage, Wire
 from connectors.edge import Limit, Limits
 from hub.errors import Unavailable
@@ -623,6 +623,40 @@ async def test_files_from_the_agent_can_be_fetched(g: Gate) -> None:
         headers = {"Authorization": f"Bearer {page.token}"}
         async with g.http.get(f"{g.url}/chat/main/files/{shown['file']}", headers=headers) as got:
             assert await got.read() == b"hello"
+
+
+async def test_who_fetches_and_does_not_read_fills_no_memory(
+    g: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MOST", 2)
+    film = b"\x00\x00\x00\x18ftypisom" + bytes(9 * 1024 * 1024)
+    async with Page(g).open() as page:
+        kept = visitor.File(g.blobs.put(film), "film.mp4", len(film), "video/mp4")
+    (secret,) = ACCOUNTS["webchat/main"].secrets["visitors"]
+    url = f"/chat/main/files/{webchat.file_ref(secret, page.visitor, kept)}"
+    headers = {"Authorization": f"Bearer {page.token}", **OURS}
+    lines = [
+        f"GET {url} HTTP/1.1",
+        "Host: hub",
+        *(f"{name}: {value}" for name, value in headers.items()),
+        "",
+        "",
+    ]
+    idle = []
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection("127.0.0.1", g.port, limit=1024)
+        writer.write("\r\n".join(lines).encode())
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        idle.append(writer)
+    async with g.http.get(g.url + url, headers=headers) as got:
+        assert got.status == 503
+    for writer in idle:
+        writer.transport.abort()
+    async with asyncio.timeout(10):
+        while True:
+            async with g.http.get(g.url + url, headers=headers) as got:
+                if got.status == 200:
+                    break
 
 
 async def test_files_that_are_not_taken(g: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -282,7 +282,7 @@ async def test_who_reads_no_further_is_let_go(
             if leaves:
                 writer.transport.abort()
             async with asyncio.timeout(10):
-                while doors[0]._sending:
+                while doors[0].sends.under_way:
                     await asyncio.sleep(0.01)
         got = b"" if leaves else await reader.read()
         writer.close()
