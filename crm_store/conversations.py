@@ -369,6 +369,8 @@ def unanswered(
     conversation_id: int,
     *,
     since: datetime | None,
+    was: str,
+    until: datetime | None,
     then: str,
     by: str,
     now: datetime,
@@ -376,7 +378,7 @@ def unanswered(
 ) -> None:
     """A reply was undone: what it had changed becomes what it was, as far as nothing happened since.
 
-    since: the `waiting_since` before the reply.
+    since, was, until: its `waiting_since`, `state` and `snoozed_until` before the reply.
     """
     row = get(tx, conversation_id, lock=True)
     values: dict[str, Any] = {}
@@ -388,13 +390,16 @@ def unanswered(
     at, others_at = _answers(tx, conversation_id, delivery_id)
     if at is not None and row.first_answer_at == at:
         values["first_answer_at"] = others_at
+    before: dict[str, Any] = {"state": was if was == "pending" else "open"}
+    if was == "snoozed" and until is not None:
+        before = {"state": was, "snoozed_until": until}
     if then == "wait" and row.state == "pending":
-        values["state"] = "open"
+        values |= before
     if then == "close" and row.state == "closed":
         if row.home is not None and tx.execute(select(_c.id).where(_c.slot == row.home)).first():
             values.pop("waiting_since", None)  # the customer goes on elsewhere; this one stays closed
         else:
-            values |= {"state": "open", "slot": row.home, "closed_at": None, "disposition": None}
+            values |= before | {"slot": row.home, "closed_at": None, "disposition": None}
             if row.assignee is not None:
                 _begin(tx, ids, conversation_id, row.assignee, "claim", now)
     _set(tx, conversation_id, _c.state == row.state, **values)

@@ -152,17 +152,22 @@ def undone(tx: Connection, ids: Ids, delivery: Row[Any], *, by: str, now: dateti
     if delivery.code == states.CUSTOMER_WROTE:  # it had changed nothing yet
         conversations.touch(tx, [delivery.conversation_id])
         return
-    since = reply.get("waiting_since")
     conversations.unanswered(
         tx,
         ids,
         delivery.conversation_id,
-        since=None if since is None else from_us(int(since)),
+        since=_time(reply.get("waiting_since")),
+        was=reply.get("state", "open"),
+        until=_time(reply.get("snoozed_until")),
         then=reply.get("then", "leave"),
         by=by,
         now=now,
         delivery_id=delivery.id,
     )
+
+
+def _time(us: int | None) -> datetime | None:
+    return None if us is None else from_us(us)
 
 
 def _hold(tx: Connection, conversation_ids: Iterable[int]) -> None:

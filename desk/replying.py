@@ -220,15 +220,10 @@ def _before(row: Row[Any], order: Order) -> dict[str, Any]:
     return {
         "then": order.then,
         "disposition": order.disposition,
+        "state": row.state,
         "waiting_since": to_us(row.waiting_since) if row.waiting_since else None,
-        "first": row.first_answer_at is None,
+        "snoozed_until": to_us(row.snoozed_until) if row.snoozed_until else None,
     } | ({} if order.note_id is None else {"note": order.note_id})
-
-
-def waiting_since(reply: Mapping[str, Any]) -> datetime | None:
-    """When the customer had begun to wait, as an interaction's `extra["reply"]` keeps it."""
-    since = reply.get("waiting_since")
-    return None if since is None else from_us(int(since))
 
 
 # ------------------------------------------------------------------------------------------- where it goes, and whether

@@ -106,8 +106,6 @@ PROOFS = {
 }
 NOT_PROVED = "not proved"
 
-CALLS = {"call": "Call", "post": "Post", "form": "Form", "letter": "Letter", "visit": "Visit"}
-
 TROUBLE = {"dead": "does not exist any more", "full": "mailbox is full", "blocked": "has blocked us"}
 
 QUARANTINE = {

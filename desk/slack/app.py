@@ -37,7 +37,6 @@ ACK_S = 2.5  # of Slack's three seconds
 BODY_BYTES = (
     4 * 1024 * 1024
 )  # a message of 40,000 characters comes with its blocks, twice where it was edited
-AGE_S = 300  # of a signed request; SignatureVerifier's own limit
 
 Told = Callable[[Mapping[str, Any]], Awaitable[None]]
 _log = log.get("slack")

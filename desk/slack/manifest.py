@@ -27,7 +27,6 @@ SCOPES = {
     "reactions:write": "the lock and the tick on typed messages",
     "users:read": "tell members from guests, outsiders and bots",
 }
-APP_SCOPES = {"connections:write": "Socket Mode"}
 EVENTS = (
     "app_home_opened",
     "channel_archive",

@@ -224,6 +224,21 @@ def test_an_undone_reply_leaves_all_as_it_was(office: Office, act: Any, talk: in
         assert [past.text for past in views.history_since(tx, "webchat/main", "webchat:ann", 0)] == ["hello"]
 
 
+def test_an_undone_reply_leaves_it_with_the_customer_or_asleep(office: Office, act: Any, talk: int) -> None:
+    act.reply(talk, "bo", "Which model is it?", idem_key="k1", then="wait")
+    for name in ("pending", "snoozed"):
+        if name == "snoozed":
+            act.snooze(talk, "bo", office.now + timedelta(hours=1))
+        before = office.row(talk)
+        for then in ("leave", "wait", "close"):
+            result = act.reply(talk, "bo", "oops", idem_key=f"{name} {then}", then=then)
+            office.later(seconds=1)
+            act.undo(result.delivery_id, "bo")
+            row = office.row(talk)
+            for field in ("state", "slot", "snoozed_until", "waiting_since", "rank_at", "assignee"):
+                assert getattr(row, field) == getattr(before, field), (name, then, field)
+
+
 def test_an_undo_too_late_is_told(office: Office, act: Any, talk: int) -> None:
     result = act.reply(talk, "bo", "oops", idem_key="k1", then="wait")
     with pytest.raises(Refused, match="with Bo"):
