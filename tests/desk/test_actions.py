@@ -8,6 +8,7 @@ import pytest
 
 from crm_store import presence, views
 from hub.errors import Conflict, NotFound, Refused
+from tests.databases import on_postgresql, on_sqlite
 from tests.store.people import CONFIG, START, Office, at_once
 
 
@@ -47,6 +48,7 @@ def test_a_claim_is_for_agents_of_the_queue_and_leads(office: Office, act: Any, 
         act.claim(talk, "cy")
 
 
+@on_sqlite
 def test_two_hundred_clicks_have_one_winner(office: Office, act: Any, talk: int) -> None:
     agents = ["bo", "cy", "lea"]
 
@@ -63,6 +65,7 @@ def test_two_hundred_clicks_have_one_winner(office: Office, act: Any, talk: int)
     assert sum(at_once(20, clicks)) == 1
 
 
+@on_postgresql
 def test_next_gives_what_fits_or_nothing(office: Office, act: Any, talk: int) -> None:
     assert act.next("lea") is None, "a lead in no queue is given nothing"
     assert act.next("bo") == talk
@@ -70,6 +73,7 @@ def test_next_gives_what_fits_or_nothing(office: Office, act: Any, talk: int) ->
     assert office.row(talk).assignee == "bo"
 
 
+@on_sqlite
 def test_offers(office: Office, act: Any, talk: int) -> None:
     with pytest.raises(Refused, match="Only a lead"):
         act.offer(talk, "bo", "cy")
@@ -85,6 +89,7 @@ def test_offers(office: Office, act: Any, talk: int) -> None:
     assert (office.row(talk).state, office.row(talk).assignee) == ("open", "cy")
 
 
+@on_postgresql
 def test_giving_back_is_for_who_has_it_or_leads(office: Office, act: Any, talk: int) -> None:
     with pytest.raises(Refused, match="Claim #1001 first"):
         act.release(talk, "bo")
@@ -95,6 +100,7 @@ def test_giving_back_is_for_who_has_it_or_leads(office: Office, act: Any, talk: 
     assert office.row(talk).state == "waiting"
 
 
+@on_sqlite
 def test_a_transfer_needs_a_reason_and_a_queue(office: Office, act: Any, talk: int) -> None:
     act.claim(talk, "bo")
     with pytest.raises(Refused, match="why"):
@@ -112,6 +118,7 @@ def test_a_transfer_needs_a_reason_and_a_queue(office: Office, act: Any, talk: i
     assert [ids for kind, ids in office.told if kind == "queue"] == [{"queue": "sales"}, {"queue": "billing"}]
 
 
+@on_postgresql
 def test_snoozing_is_until_a_time_ahead(office: Office, act: Any, talk: int) -> None:
     act.claim(talk, "bo")
     for until in (
@@ -126,6 +133,7 @@ def test_snoozing_is_until_a_time_ahead(office: Office, act: Any, talk: int) -> 
     assert office.row(talk).state == "snoozed"
 
 
+@on_sqlite
 def test_closing_and_reopening(office: Office, act: Any, talk: int) -> None:
     act.claim(talk, "bo")
     with pytest.raises(Refused, match="80"):
@@ -139,6 +147,7 @@ def test_closing_and_reopening(office: Office, act: Any, talk: int) -> None:
     assert (office.row(talk).state, office.row(talk).assignee) == ("open", "cy")
 
 
+@on_postgresql
 def test_priorities_and_tags(office: Office, act: Any, talk: int) -> None:
     with pytest.raises(Refused, match="there are normal, high"):
         act.prioritise(talk, "bo", "urgent")
@@ -149,6 +158,7 @@ def test_priorities_and_tags(office: Office, act: Any, talk: int) -> None:
         act.tag(talk, "bo", [str(n) for n in range(21)])
 
 
+@on_sqlite
 def test_a_note_is_for_colleagues(office: Office, act: Any, talk: int) -> None:
     with pytest.raises(Refused, match="empty"):
         act.note(talk, "bo", " \n")
@@ -161,6 +171,7 @@ def test_a_note_is_for_colleagues(office: Office, act: Any, talk: int) -> None:
     assert (note.direction, note.text, note.sender_name, note.by) == ("note", "she is nice", "Bo", "agent:bo")
 
 
+@on_postgresql
 def test_presence_is_ones_own_or_a_leads(office: Office, act: Any) -> None:
     act.set_presence("bo", "available")
     with pytest.raises(Refused, match="A status is"):
@@ -200,6 +211,7 @@ def test_records_are_merged_changed_and_parted(office: Office, act: Any, talk: i
         act.change_customer(1, "bo", tier="gold")
 
 
+@on_sqlite
 def test_what_is_reopened_after_its_queue_was_removed_stands_where_somebody_sees_it(
     office: Office, talk: int
 ) -> None:

@@ -20,6 +20,7 @@ from desk.revising import Revisable
 from hub.config import ApprovedText, CannedReply, ConversationPolicy, Quiet
 from hub.errors import Conflict, Refused
 from hub.model import Attachment, ConsentChanged, HeaderKind, Template, TemplateHeader
+from tests.databases import on_postgresql, on_sqlite
 from tests.desk import messaging
 from tests.desk.messaging import TEL, Messaging
 from tests.desk.room import PNG, Room, make
@@ -55,6 +56,7 @@ def counts(office: Office) -> tuple[int, int, int]:
         return one, two, three
 
 
+@on_sqlite
 def test_a_stranger_becomes_a_lead_with_a_conversation_and_a_held_reply(office: Office, act: Any) -> None:
     begun = begin(act, " Ann@Example.com ", name=" Ann  Weber ", subject="Order 12")
     assert counts(office) == (1, 1, 1)
@@ -78,6 +80,7 @@ def test_a_stranger_becomes_a_lead_with_a_conversation_and_a_held_reply(office: 
     assert ("conversation", {"conversation": begun.conversation_id}) in office.told
 
 
+@on_postgresql
 def test_the_same_key_is_one_conversation(office: Office, act: Any) -> None:
     results = at_once(6, lambda _: begin(act))
     assert {type(result).__name__ for result in results} == {"Begun"}, results
@@ -98,6 +101,7 @@ def test_of_two_agents_at_once_the_other_is_told(office: Office, act: Any) -> No
     assert counts(office) == (1, 1, 1)
 
 
+@on_sqlite
 def test_an_open_conversation_is_where_a_reply_belongs(office: Office, act: Any) -> None:
     office.numbers = 5000
     office.customer("Ann", "mailto:ann@example.com", "webchat:ann")
@@ -113,6 +117,7 @@ def test_an_open_conversation_is_where_a_reply_belongs(office: Office, act: Any)
         assert views.card(tx, begun.conversation_id).customer_name == "Ann"
 
 
+@on_postgresql
 def test_their_answer_finds_it(office: Office, act: Any) -> None:
     begun = begin(act)
     row, who = office.row(begun.conversation_id), office.who("mailto:ann@example.com")
@@ -152,10 +157,12 @@ def test_what_may_not_be_sent_leaves_no_trace(office: Office, act: Any) -> None:
     assert (office.woken, office.told) == ([], [])
 
 
+@on_sqlite
 def test_which_accounts_can_write_first(act: Any) -> None:
     assert [one.account.key for one in act.senders("bo")] == ["mail/main", "mail/other"]
 
 
+@on_postgresql
 def test_nobody_waits_for_our_first_answer(office: Office, act: Any) -> None:
     begun = begin(act)
     act.undo(begun.reply.delivery_id, "bo")
@@ -183,6 +190,7 @@ def sends(room: Messaging, to: str = TEL, **more: Any) -> Any:
     return room.actions.begin("bo", "general", "whatsapp/main", to, READS, **order)
 
 
+@on_sqlite
 def test_a_template_begins_a_conversation_over_a_channel_with_a_window(talks: Messaging) -> None:
     with pytest.raises(WindowClosed, match=r"only within 24 hours.*approved template"):
         sends(talks, carries=Carried())
@@ -204,6 +212,7 @@ def test_a_template_begins_a_conversation_over_a_channel_with_a_window(talks: Me
     talks.actions.reply(begun.conversation_id, "bo", "You are welcome", idem_key="2")
 
 
+@on_postgresql
 def test_with_a_template_the_same_holds_as_for_every_first_message(talks: Messaging) -> None:
     gone = ConsentChanged(
         account="whatsapp/main", event_key="c1", received_at=talks.now, urn="tel:+447700900999", granted=False,
@@ -232,6 +241,7 @@ def test_with_a_template_the_same_holds_as_for_every_first_message(talks: Messag
         assert tx.execute(select(func.count()).select_from(conversations_table)).scalar_one() == 0
 
 
+@on_sqlite
 def test_accounts_with_a_window_are_offered_where_a_text_is_approved(talks: Messaging) -> None:
     offered = {one.account.key: one.template for one in talks.actions.senders("bo")}
     assert offered == {
@@ -244,6 +254,7 @@ def test_accounts_with_a_window_are_offered_where_a_text_is_approved(talks: Mess
     talks.config = full
 
 
+@on_postgresql
 def test_free_text_is_a_way_again_while_their_window_is_open(talks: Messaging) -> None:
     def ways() -> list[tuple[str | None, bool]]:
         return [(one.account, one.template) for one in talks.actions.ways("bo", "main", [TEL])]
@@ -318,6 +329,7 @@ def room(store: Any, tmp_path: Path) -> Room:
     return make(store, tmp_path)
 
 
+@on_sqlite
 def test_what_its_owner_answers_continues_it(room: Room) -> None:
     """By the real router: the address counts as seen, so that its owner is not taken for a stranger."""
     begun = room.actions.begin(
@@ -334,6 +346,7 @@ def test_what_its_owner_answers_continues_it(room: Room) -> None:
     assert page.card.customer_name == "Ann", "who had no name yet has one now"
 
 
+@on_postgresql
 async def test_the_web_desk_shows_what_was_begun(room: Room) -> None:
     begun = room.actions.begin(
         "bo", "general", "webhook/main", "ann@example.com", "Your lamp is here", idem_key="k"

@@ -12,6 +12,7 @@ from crm_store.schema import account_states, customers, identities
 from desk.actions import Actions
 from hub.errors import NotFound, Refused
 from hub.model import ConsentChanged
+from tests.databases import on_postgresql, on_sqlite
 from tests.store.people import CONFIG, LIMITS, SCHEMES, Office
 
 
@@ -34,6 +35,7 @@ def ways(
     return {one.urn: (one.account, one.speaks_for, one.blocked_by) for one in choice.options}
 
 
+@on_sqlite
 def test_every_address_with_the_account_that_reaches_it(office: Office, talk: int) -> None:
     found = ways(office, talk)
     assert {urn: account for urn, (account, _, _) in found.items()} == {
@@ -67,6 +69,7 @@ def test_what_speaks_and_what_blocks(office: Office, talk: int) -> None:
     assert office.actions().choices(talk).winner is None
 
 
+@on_postgresql
 def test_a_window_is_open_after_a_word_and_a_pause_ends(office: Office, talk: int) -> None:
     office.writes("tel:+15551230001", "hi", account="window/main", conversation=talk)
     with office.store.begin() as tx:
@@ -82,6 +85,7 @@ def test_a_window_is_open_after_a_word_and_a_pause_ends(office: Office, talk: in
     assert len(ways(office, talk)["tel:+15551230001"][2]) == 1
 
 
+@on_sqlite
 def test_an_address_learned_by_a_merge_counts(office: Office, talk: int) -> None:
     bea = office.customer("Bea", "mailto:bea@example.com")
     act = office.actions()

@@ -9,6 +9,7 @@ from crm_store import timeline
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import interactions
 from hub.errors import Conflict, NotFound, Refused
+from tests.databases import on_postgresql, on_sqlite
 from tests.store.people import Office, at_once
 
 
@@ -45,6 +46,7 @@ def entry(office: Office, interaction_id: int) -> timeline.Entry:
         return timeline.entries(tx, [interaction_id])[0]
 
 
+@on_sqlite
 def test_a_note_that_is_said_twice_is_one_note(office: Office, act: Any, talk: int) -> None:
     first = act.note(talk, "bo", "she is cross", idem_key="slack:C1:17.1")
     office.told.clear()
@@ -60,6 +62,7 @@ def test_a_note_said_by_four_at_the_same_moment_is_one(office: Office, act: Any,
     assert history(office, talk) == [("in", "hello"), ("note", "she is cross")]
 
 
+@on_postgresql
 def test_a_note_becomes_a_reply_and_is_not_shown_twice(office: Office, act: Any, talk: int) -> None:
     note = act.note(talk, "bo", "It ships today")
     result = act.send_note(note, "bo", "slack:C1:17.1", then="wait")
@@ -85,6 +88,7 @@ def test_a_note_that_four_send_at_once_is_one_reply(office: Office, act: Any, ta
     assert history(office, talk) == [("in", "hello"), ("out", "It ships today")]
 
 
+@on_sqlite
 def test_undoing_its_reply_makes_it_a_note_again(office: Office, act: Any, talk: int) -> None:
     note = act.note(talk, "bo", "It ships today")
     result = act.send_note(note, "bo", "k")
@@ -117,6 +121,7 @@ def test_what_cannot_be_sent_leaves_the_note_a_note(office: Office, act: Any, ta
         act.send_note(seen, "bo", "k")
 
 
+@on_postgresql
 def test_the_customers_word_meanwhile_holds_a_note_that_is_sent(office: Office, act: Any, talk: int) -> None:
     seen = office.row(talk).last_inbound_id
     note = act.note(talk, "bo", "It ships today")
@@ -145,6 +150,7 @@ def test_a_note_is_changed_and_its_first_words_stay(office: Office, act: Any, ta
     assert entry(office, sent.interaction_id).text == "ship it on Tuesday"
 
 
+@on_sqlite
 def test_a_note_is_removed_once(office: Office, act: Any, talk: int) -> None:
     note = act.note(talk, "cy", "she is rude")
     with pytest.raises(Refused, match="Only who wrote"):

@@ -12,6 +12,7 @@ from crm_store.schema import conversation_events, delivery_events, identities, i
 from crm_store.schema import deliveries as deliveries_table
 from hub.errors import Conflict, NotFound, Refused
 from hub.model import Attachment, ConsentChanged
+from tests.databases import on_postgresql, on_sqlite
 from tests.store.people import CONFIG, Office, at_once
 
 FILE = Attachment(sha256="a" * 64, content_type="image/png", size_bytes=1000, name="a.png")
@@ -52,6 +53,7 @@ def written(office: Office) -> tuple[int, int]:
         return tx.execute(out).scalar_one(), tx.execute(sends).scalar_one()
 
 
+@on_sqlite
 def test_a_reply_is_one_interaction_and_one_held_delivery(office: Office, act: Any, talk: int) -> None:
     result = act.reply(talk, "bo", "Good morning!", idem_key="k1", then="wait")
     due = office.now + timedelta(seconds=10)
@@ -77,6 +79,7 @@ def test_a_reply_is_one_interaction_and_one_held_delivery(office: Office, act: A
     assert ("delivery", {"delivery": result.delivery_id, "conversation": talk}) in office.told
 
 
+@on_postgresql
 def test_the_first_answer_counts_once(office: Office, act: Any, talk: int) -> None:
     act.reply(talk, "bo", "one", idem_key="k1")
     first = office.now
@@ -97,6 +100,7 @@ def test_a_double_click_is_one_reply(office: Office, act: Any, talk: int) -> Non
         act.reply(talk, "bo", "hi", idem_key="")
 
 
+@on_sqlite
 def test_the_same_key_elsewhere_is_another_reply(office: Office, act: Any, talk: int) -> None:
     office.customer("Bea", "webchat:bea")
     other, _ = office.writes("webchat:bea", "hi")
@@ -106,6 +110,7 @@ def test_the_same_key_elsewhere_is_another_reply(office: Office, act: Any, talk:
     assert one.delivery_id != two.delivery_id
 
 
+@on_postgresql
 def test_only_who_has_it_or_a_lead_answers(office: Office, act: Any, talk: int) -> None:
     with pytest.raises(Refused, match="#1001 is with Bo"):
         act.reply(talk, "cy", "hi", idem_key="k1")
@@ -152,6 +157,7 @@ def test_what_the_channel_does_not_take_is_refused(office: Office, act: Any, tal
     )
 
 
+@on_sqlite
 def test_where_it_may_go(office: Office, act: Any, talk: int) -> None:
     office.customer("Eve", "mailto:eve@example.com")
     for account, to, why in (
@@ -170,6 +176,7 @@ def test_where_it_may_go(office: Office, act: Any, talk: int) -> None:
     assert delivery(office, result.delivery_id).to_urn == "mailto:ann@example.com"
 
 
+@on_postgresql
 def test_a_window_opens_with_the_customers_word(office: Office, act: Any, talk: int) -> None:
     office.writes("tel:+15551230001", "hi", account="window/main", conversation=talk)
     office.later(hours=24)
@@ -179,6 +186,7 @@ def test_a_window_opens_with_the_customers_word(office: Office, act: Any, talk: 
         act.reply(talk, "bo", "too late", idem_key="k2")
 
 
+@on_sqlite
 def test_an_opted_out_or_dead_address_is_not_written_to(office: Office, act: Any, talk: int) -> None:
     def says(granted: bool) -> None:
         change = ConsentChanged(
@@ -207,6 +215,7 @@ def test_an_opted_out_or_dead_address_is_not_written_to(office: Office, act: Any
 # --------------------------------------------------------------------------------------------------------------- undo
 
 
+@on_postgresql
 def test_an_undone_reply_leaves_all_as_it_was(office: Office, act: Any, talk: int) -> None:
     before = office.row(talk)
     for then, after in (("leave", "open"), ("wait", "pending"), ("close", "closed")):
@@ -239,6 +248,7 @@ def test_an_undone_reply_leaves_it_with_the_customer_or_asleep(office: Office, a
                 assert getattr(row, field) == getattr(before, field), (name, then, field)
 
 
+@on_sqlite
 def test_an_undo_too_late_is_told(office: Office, act: Any, talk: int) -> None:
     result = act.reply(talk, "bo", "oops", idem_key="k1", then="wait")
     with pytest.raises(Refused, match="with Bo"):
@@ -252,6 +262,7 @@ def test_an_undo_too_late_is_told(office: Office, act: Any, talk: int) -> None:
         act.undo(1, "bo")
 
 
+@on_postgresql
 def test_an_undo_does_not_take_back_what_happened_since(office: Office, act: Any, talk: int) -> None:
     result = act.reply(talk, "bo", "oops", idem_key="k1", then="close")
     office.writes("webchat:ann", "wait!")
@@ -271,6 +282,7 @@ def test_an_undo_gives_the_place_in_the_queue_back_too(office: Office, act: Any,
     assert (row.state, row.waiting_since, row.rank_at) == ("waiting", since, since)
 
 
+@on_postgresql
 def test_an_undo_leaves_nobody_waiting_where_another_reply_goes_out(
     office: Office, act: Any, talk: int
 ) -> None:
@@ -348,6 +360,7 @@ def test_a_reply_to_what_was_not_seen_waits_for_its_writer(office: Office, act: 
         act.confirm(result.delivery_id, "bo")
 
 
+@on_sqlite
 def test_or_is_taken_back(office: Office, act: Any, talk: int) -> None:
     seen = office.row(talk).last_inbound_id
     office.writes("webchat:ann", "never mind!", conversation=talk)
@@ -372,6 +385,7 @@ def test_one_that_was_confirmed_is_undone_like_any_other(office: Office, act: An
     assert (row.waiting_since, row.first_answer_at) == (before.waiting_since, None)
 
 
+@on_postgresql
 def test_who_saw_the_newest_is_not_asked(office: Office, act: Any, talk: int) -> None:
     seen = office.row(talk).last_inbound_id
     assert act.reply(talk, "bo", "hi", idem_key="k1", seen_inbound=seen).held_reason is None
@@ -383,6 +397,7 @@ def test_who_saw_the_newest_is_not_asked(office: Office, act: Any, talk: int) ->
 # ---------------------------------------------------------------------------------------------------- after it went out
 
 
+@on_sqlite
 def test_a_failed_reply_is_tried_again(office: Office, act: Any, talk: int) -> None:
     result = act.reply(talk, "bo", "hi", idem_key="k1")
     with pytest.raises(Conflict, match="Only a reply that failed"):
@@ -401,6 +416,7 @@ def test_a_failed_reply_is_tried_again(office: Office, act: Any, talk: int) -> N
     assert office.woken == ["workers.deliver.job"]
 
 
+@on_postgresql
 def test_an_unknown_one_is_settled_by_a_person(office: Office, act: Any, talk: int) -> None:
     for how, state in (("sent", "sent"), ("again", "queued"), ("give up", "failed")):
         result = act.reply(talk, "bo", "hi", idem_key=how)
@@ -423,6 +439,7 @@ def test_a_reply_without_undo_goes_at_once(office: Office, talk: int) -> None:
     assert (result.undo_until, delivery(office, result.delivery_id).due_at) == (None, office.now)
 
 
+@on_sqlite
 def test_an_account_taken_out_of_service_sends_nothing(office: Office, talk: int) -> None:
     off = replace(CONFIG.accounts["webchat/main"], enabled=False)
     config = replace(CONFIG, accounts={**CONFIG.accounts, "webchat/main": off})
@@ -430,6 +447,7 @@ def test_an_account_taken_out_of_service_sends_nothing(office: Office, talk: int
         office.actions(config=config).reply(talk, "bo", "hi", idem_key="k1")
 
 
+@on_postgresql
 def test_every_step_of_a_delivery_is_kept(office: Office, act: Any, talk: int) -> None:
     result = act.reply(talk, "bo", "hi", idem_key="k1")
     act.undo(result.delivery_id, "bo")

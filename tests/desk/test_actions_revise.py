@@ -12,6 +12,7 @@ from crm_store import timeline
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import interaction_changes, revisions
 from hub.errors import Conflict, Refused, StillSeen
+from tests.databases import on_postgresql, on_sqlite
 from tests.store.people import LIMITS, Office, at_once
 
 
@@ -68,6 +69,7 @@ def asked(office: Office) -> list[tuple[int, str, str, str]]:
         return [tuple(x) for x in tx.execute(select(r.number, r.change, r.text, r.state).order_by(r.number))]
 
 
+@on_sqlite
 def test_what_is_held_is_changed_where_it_waits(office: Office, act: Any, said: int) -> None:
     office.later(seconds=6)
     done = act.revise(said, "bo", "It ships on Monday", "e1")
@@ -81,12 +83,14 @@ def test_what_is_held_is_changed_where_it_waits(office: Office, act: Any, said: 
     assert act.revise(said, "bo", "It ships on Monday", "e1").how == "nothing"
 
 
+@on_postgresql
 def test_a_sender_that_has_it_in_hand_loses_it(office: Office, act: Any, said: int) -> None:
     becomes(office, said, "queued", lease_owner="worker", lease_until=office.now + timedelta(seconds=50))
     act.revise(said, "bo", "It ships on Monday", "e1")
     assert row(office, said).lease_owner is None
 
 
+@on_sqlite
 def test_what_went_out_is_changed_at_the_customers(office: Office, act: Any, said: int) -> None:
     becomes(office, said, "delivered", sent_at=office.now)
     office.woken.clear()
@@ -125,6 +129,7 @@ def test_eight_changes_with_one_key_at_once_are_one(office: Office, act: Any, sa
     assert sum(one.new for one in done) == 1
 
 
+@on_postgresql
 def test_a_channel_that_cannot_says_what_the_customer_sees(
     office: Office, act: Any, talk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +146,7 @@ def test_a_channel_that_cannot_says_what_the_customer_sees(
     assert asked(office) == []
 
 
+@on_sqlite
 def test_a_channels_time_for_taking_back_is_kept(office: Office, act: Any, said: int) -> None:
     becomes(office, said, "read", sent_at=office.now)
     office.later(hours=49)
@@ -151,6 +157,7 @@ def test_a_channels_time_for_taking_back_is_kept(office: Office, act: Any, said:
     assert act.revise(said, "bo", "It ships on Monday", "e1").how == "after"
 
 
+@on_postgresql
 def test_taking_back_before_it_goes_is_an_undo(office: Office, act: Any, talk: int, said: int) -> None:
     assert act.withdraw(said, "bo").how == "before"
     assert row(office, said).state == "cancelled"
@@ -158,6 +165,7 @@ def test_taking_back_before_it_goes_is_an_undo(office: Office, act: Any, talk: i
     assert act.withdraw(said, "bo").how == "nothing"
 
 
+@on_sqlite
 def test_what_was_not_sent_is_not_changed(office: Office, act: Any, said: int) -> None:
     becomes(office, said, "failed", code="rejected")
     changes: tuple[Callable[[], Any], ...] = (
@@ -169,6 +177,7 @@ def test_what_was_not_sent_is_not_changed(office: Office, act: Any, said: int) -
             change()
 
 
+@on_postgresql
 def test_only_who_wrote_it_who_has_the_conversation_or_a_lead(office: Office, act: Any, said: int) -> None:
     becomes(office, said, "sent")
     with pytest.raises(Refused, match="with Bo"):

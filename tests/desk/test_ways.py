@@ -23,6 +23,7 @@ from hub.config import ConversationPolicy, Quiet
 from hub.errors import ConfigError, Refused
 from hub.redis import connect, connect_async
 from mainstem.ports import VisitorsHere
+from tests.databases import on_postgresql, on_sqlite
 from tests.desk import messaging
 from tests.desk.messaging import INSTA, TEL, Messaging
 from tests.desk.room import FILES
@@ -41,6 +42,7 @@ def options(room: Messaging, number: int) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------ windows
 
 
+@on_sqlite
 def test_a_window_follows_the_customers_last_word(room: Messaging) -> None:
     number = room.claimed(TEL, "hello", "whatsapp/main")
 
@@ -62,6 +64,7 @@ def test_a_window_follows_the_customers_last_word(room: Messaging) -> None:
     assert not second.open(room.now)
 
 
+@on_postgresql
 def test_a_closed_window_names_what_else_is_open(room: Messaging) -> None:
     number = room.claimed(TEL, "hello", "whatsapp/main")
     room.later(days=1, minutes=1)
@@ -133,6 +136,7 @@ def test_answers_to_tap_are_read_a_line_each() -> None:
 # ------------------------------------------------------------------------------------------------------ in public
 
 
+@on_sqlite
 def test_only_what_was_said_in_public_is_answered_there(room: Messaging) -> None:
     number = room.claimed(INSTA, "is it in blue?", "instagram/shop", form="comment", external_id="c1")
     conversation = room.id_of(number)
@@ -181,6 +185,7 @@ def test_a_comment_is_answered_in_private_once_and_for_a_week_and_in_public_for_
     answers(room, number, "6")
 
 
+@on_postgresql
 def test_a_week_old_comment_is_only_answered_in_public(room: Messaging) -> None:
     number = room.claimed(INSTA, "is it in blue?", "instagram/shop", form="comment", external_id="c1")
     room.later(days=7, minutes=1)
@@ -191,6 +196,7 @@ def test_a_week_old_comment_is_only_answered_in_public(room: Messaging) -> None:
     answers(room, number, "2", public=True)
 
 
+@on_sqlite
 def test_a_comment_opens_no_window_for_direct_messages(room: Messaging) -> None:
     """They wrote to us, and days later commented on something, which is another conversation."""
     shop = replace(room.config.accounts["instagram/shop"], policy=ConversationPolicy.THREAD)
@@ -205,6 +211,7 @@ def test_a_comment_opens_no_window_for_direct_messages(room: Messaging) -> None:
         answers(room, number, "1")
 
 
+@on_postgresql
 def test_who_has_written_to_us_since_is_answered_as_anybody_who_has(room: Messaging) -> None:
     """They answered our private answer, which is another conversation where each post is one."""
     shop = replace(room.config.accounts["instagram/shop"], policy=ConversationPolicy.THREAD)
@@ -227,6 +234,7 @@ def test_who_has_written_to_us_since_is_answered_as_anybody_who_has(room: Messag
         answers(room, number, "4")
 
 
+@on_sqlite
 def test_a_comment_has_its_private_answer_before_an_open_window_is_used(room: Messaging) -> None:
     """They wrote to us alone, and then commented: the answer stands below the comment; the next goes the other way."""
     number = room.claimed(INSTA, "hello", "instagram/shop", external_id="m1")
@@ -242,6 +250,7 @@ def test_a_comment_has_its_private_answer_before_an_open_window_is_used(room: Me
     assert sent(room, number) == (Carried(direct=True), None)
 
 
+@on_postgresql
 def test_who_presses_a_button_has_written_to_us(room: Messaging) -> None:
     """What came of it has no id by which it could be answered; the comment before it is not answered again."""
     number = room.claimed(INSTA, "in blue?", "instagram/shop", form="comment", external_id="c1")
@@ -252,6 +261,7 @@ def test_who_presses_a_button_has_written_to_us(room: Messaging) -> None:
     assert sent(room, number) == (Carried(direct=True), None)
 
 
+@on_sqlite
 def test_what_came_late_opens_no_window_anew(room: Messaging) -> None:
     """WhatsApp repeats what it could not hand over, and its window counts from when that was said."""
     said = room.now - timedelta(hours=20)
@@ -280,6 +290,7 @@ def sent(room: Messaging, number: int) -> tuple[Carried, str | None]:
 # ------------------------------------------------------------------------------- where they asked to be answered
 
 
+@on_postgresql
 def test_where_they_asked_to_be_answered_goes_first(room: Messaging) -> None:
     number = room.claimed(TEL, "please text me", "whatsapp/main")
     conversation = room.id_of(number)
@@ -303,6 +314,7 @@ def test_where_they_asked_to_be_answered_goes_first(room: Messaging) -> None:
 # ------------------------------------------------------------------------------------------------- who is here now
 
 
+@on_sqlite
 async def test_who_has_a_chat_open_is_here_now(valkey: str, room: Messaging) -> None:
     client, edge = connect(valkey), connect_async(valkey)
     live = VisitorsHere(client)
@@ -344,6 +356,7 @@ def test_quiet_hours_go_by_the_clock_of_their_place(at: str, ends: str | None) -
     assert quiet.until(NIGHT, utc(at)) == (utc(ends) if ends else None)
 
 
+@on_postgresql
 def test_at_night_only_answers_go_out(room: Messaging) -> None:
     account = replace(room.config.accounts["sms_twilio/uk"], quiet=NIGHT)
     room.config = replace(room.config, accounts={**room.config.accounts, "sms_twilio/uk": account})

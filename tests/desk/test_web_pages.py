@@ -1,4 +1,4 @@
-"""The desk's pages as agents and leads meet them, on both databases."""
+"""The desk's pages as agents and leads meet them, each on one of the databases or on both."""
 
 import asyncio
 import html
@@ -13,6 +13,7 @@ from crm_store import outbox, pauses, sources, views
 from crm_store.db import Store
 from crm_store.schema import deliveries, quarantine
 from hub.model import Attachment
+from tests.databases import on_postgresql, on_sqlite
 from tests.desk.room import Room, make
 
 
@@ -21,6 +22,7 @@ def room(store: Store, tmp_path: Path) -> Room:
     return make(store, tmp_path / "blobs")
 
 
+@on_sqlite
 async def test_claim_reply_and_undo(room: Room) -> None:
     number = room.writes("webchat:ann", "Hello, my kettle is broken", name="Ann")
     async with room.browsers() as browse:
@@ -44,6 +46,7 @@ async def test_claim_reply_and_undo(room: Room) -> None:
         assert ">Oh dear.</textarea>" in bo.text, "the text comes back to be written anew"
 
 
+@on_postgresql
 async def test_home_shows_queues_waits_and_what_is_mine(room: Room) -> None:
     room.writes("webchat:ann", "it is broken", name="Ann")
     room.later(minutes=12)
@@ -81,6 +84,7 @@ async def test_a_double_submit_is_one_reply(room: Room) -> None:
         assert tx.scalar(select(func.count()).select_from(deliveries)) == 1
 
 
+@on_sqlite
 async def test_what_cannot_be_done_is_a_sentence_and_keeps_what_was_typed(room: Room) -> None:
     number = room.writes("webchat:ann", "hello", name="Ann")
     async with room.browsers() as browse:
@@ -100,6 +104,7 @@ async def test_what_cannot_be_done_is_a_sentence_and_keeps_what_was_typed(room: 
         assert "x" * 4001 + "</textarea>" in cleo.text
 
 
+@on_postgresql
 async def test_transfer_snooze_close_reopen(room: Room) -> None:
     number = room.writes("webchat:ann", "hello", name="Ann")
     async with room.browsers() as browse:
@@ -129,6 +134,7 @@ async def test_transfer_snooze_close_reopen(room: Room) -> None:
         assert room.row(number).assignee == "eva"
 
 
+@on_sqlite
 async def test_failures_in_words_and_what_to_do_about_them(room: Room) -> None:
     number = room.writes("webchat:ann", "hello", name="Ann")
     room.actions.claim(room.id_of(number), "bo")
@@ -154,6 +160,7 @@ async def test_failures_in_words_and_what_to_do_about_them(room: Room) -> None:
         assert (await bo.post(f"{on}/{sent}/resolve", {"how": "pray"})).status == 403
 
 
+@on_postgresql
 async def test_why_it_landed_there(room: Room) -> None:
     number = room.writes("webchat:ann", "my password does not work", name="Ann")
     async with room.browsers() as browse:
@@ -166,6 +173,7 @@ async def test_why_it_landed_there(room: Room) -> None:
         assert "urgent words" in bo.text
 
 
+@on_sqlite
 async def test_the_channel_chooser_says_why(room: Room) -> None:
     number = room.writes("webchat:ann", "hello", name="Ann")
     room.actions.claim(room.id_of(number), "bo")
@@ -185,6 +193,7 @@ async def test_the_channel_chooser_says_why(room: Room) -> None:
         assert odd.status in (403, 404), "only to addresses of this customer"
 
 
+@on_postgresql
 async def test_a_lead_merges_and_takes_it_back(room: Room) -> None:
     one = room.writes("webchat:ann", "hello from the chat", name="Ann")
     room.later(seconds=5)
@@ -209,6 +218,7 @@ async def test_a_lead_merges_and_takes_it_back(room: Room) -> None:
         assert "hello by letter" not in cleo.text
 
 
+@on_sqlite
 async def test_a_colleague_changes_a_record(room: Room) -> None:
     number = room.writes("webchat:ann", "hello", name="Ann")
     async with room.browsers() as browse:
@@ -230,6 +240,7 @@ async def test_a_colleague_changes_a_record(room: Room) -> None:
         assert now.notes == "Line 1\nLine 2"
 
 
+@on_postgresql
 async def test_presence(room: Room) -> None:
     async with room.browsers() as browse:
         bo = await browse("bo")
@@ -240,6 +251,7 @@ async def test_presence(room: Room) -> None:
         assert (await bo.post("/presence", {"status": "asleep"})).status == 403
 
 
+@on_sqlite
 async def test_quarantine_is_shown_and_replayed(room: Room) -> None:
     ids = [room.store.ids() for _ in range(2)]
     raw = room.blobs.put(b'{"text": "<b>hi</b>"}')
@@ -267,6 +279,7 @@ async def test_quarantine_is_shown_and_replayed(room: Room) -> None:
         assert f"/quarantine/{ids[1]}" in cleo.text
 
 
+@on_postgresql
 async def test_search_finds_people_words_and_numbers(room: Room) -> None:
     number = room.writes("webchat:ann", "the kettle is broken", name="Ann Example")
     async with room.browsers() as browse:
@@ -278,6 +291,7 @@ async def test_search_finds_people_words_and_numbers(room: Room) -> None:
         assert f'href="/conversations/{number}"' not in bo.text, "a wildcard stands for itself"
 
 
+@on_sqlite
 async def test_a_reply_with_a_file(room: Room) -> None:
     number = room.writes("webchat:ann", "hello", name="Ann")
     room.actions.claim(room.id_of(number), "bo")
@@ -295,6 +309,7 @@ async def test_a_reply_with_a_file(room: Room) -> None:
         assert await answer.read() == data
 
 
+@on_postgresql
 async def test_the_database_away_is_a_sentence(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     from hub.errors import Unavailable
 
@@ -366,6 +381,7 @@ It is broken.
 """
 
 
+@on_sqlite
 async def test_copies_of_a_mail_are_shown_and_can_be_dropped(room: Room) -> None:
     [(number, _)] = room.mails(LETTER)
     ben, eve = "mailto:ben@example.net", "mailto:eve@example.org"

@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from crm_store import timeline
 from crm_store.db import Store
 from crm_store.schema import deliveries, revisions
+from tests.databases import on_postgresql, on_sqlite
 from tests.desk import room as rooms
 from tests.desk.room import Room, make
 
@@ -69,6 +70,7 @@ async def test_a_sent_reply_is_changed_and_says_how_far_it_is(room: Room) -> Non
         assert "422: unknown kind" in bo.text
 
 
+@on_sqlite
 async def test_a_sent_reply_is_taken_back(room: Room) -> None:
     number, delivery = sent(room)
     on = f"/conversations/{number}/deliveries/{delivery}"
@@ -83,6 +85,7 @@ async def test_a_sent_reply_is_taken_back(room: Room) -> None:
         assert "That reply was taken back." in bo.text
 
 
+@on_postgresql
 async def test_where_a_channel_cannot_the_words_become_a_correction(room: Room) -> None:
     number, delivery = sent(room, account="console/main")
     async with room.browsers() as browse:
@@ -97,6 +100,7 @@ async def test_where_a_channel_cannot_the_words_become_a_correction(room: Room) 
         assert ">On Monday.</textarea>" in bo.text, "to be sent as a correction"
 
 
+@on_sqlite
 async def test_only_those_who_may_are_offered_it(room: Room) -> None:
     number, delivery = sent(room)
     async with room.browsers() as browse:

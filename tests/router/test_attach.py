@@ -13,6 +13,7 @@ from crm_store import schema
 from crm_store.db import Store
 from hub.model import Attachment, CallState, IdentityLearned
 from router.attach import timeline
+from tests.databases import on_postgresql, on_sqlite
 from tests.each import each
 from tests.router.way_in import FILES, NOON, WayIn, call, text_of
 
@@ -27,6 +28,7 @@ def way(store: Store) -> WayIn:
 # ---------------------------------------------------------------------------------------------------------- who
 
 
+@on_sqlite
 def test_an_unknown_sender_becomes_a_lead(way: WayIn) -> None:
     way.take(way.ann("where is my invoice?", language="en"))
     customer = way.one(schema.customers)
@@ -48,6 +50,7 @@ def test_an_unknown_sender_becomes_a_lead(way: WayIn) -> None:
     assert conversation.last_inbound_id == said.id
 
 
+@on_postgresql
 def test_a_name_is_learned_later_and_never_overwritten(way: WayIn) -> None:
     way.take(way.ann(sender_name=""))
     way.take(way.ann(sender_name="Ann"))
@@ -55,6 +58,7 @@ def test_a_name_is_learned_later_and_never_overwritten(way: WayIn) -> None:
     assert way.one(schema.customers).name == "Ann"
 
 
+@on_sqlite
 def test_an_address_once_vouched_for_stays_verified(way: WayIn) -> None:
     way.take(way.ann(verified=False))
     assert not way.one(schema.identities).verified
@@ -62,6 +66,7 @@ def test_an_address_once_vouched_for_stays_verified(way: WayIn) -> None:
     assert way.one(schema.identities).verified
 
 
+@on_postgresql
 def test_a_newcomers_unknown_claim_becomes_theirs_unverified(way: WayIn) -> None:
     way.take(way.ann(claims=("mailto:ann@example.com",)))
     customer = way.one(schema.customers)
@@ -69,6 +74,7 @@ def test_a_newcomers_unknown_claim_becomes_theirs_unverified(way: WayIn) -> None
     assert (claimed.customer_id, claimed.verified) == (customer.id, False)
 
 
+@on_sqlite
 def test_a_claimed_address_of_somebody_else_opens_nothing(way: WayIn) -> None:
     way.take(way.ann(sender="mailto:ann@example.com"))
     way.take(way.ann(sender="webchat:stranger", claims=("mailto:ann@example.com",)))
@@ -84,6 +90,7 @@ def test_a_claimed_address_of_somebody_else_opens_nothing(way: WayIn) -> None:
     assert way.count(schema.merge_proposals) == 1
 
 
+@on_postgresql
 def test_learned_addresses_reach_the_customers_room(way: WayIn) -> None:
     way.take(way.ann())
     way.take(
@@ -99,6 +106,7 @@ def test_learned_addresses_reach_the_customers_room(way: WayIn) -> None:
 # -------------------------------------------------------------------------------------------------------- where
 
 
+@on_sqlite
 def test_the_customers_open_conversation_goes_on_over_all_channels(way: WayIn) -> None:
     way.take(way.ann("hello"))
     way.pass_(minutes=1)
@@ -109,6 +117,7 @@ def test_the_customers_open_conversation_goes_on_over_all_channels(way: WayIn) -
     assert text_of(way.rows(schema.interactions)) == ["hello", "and by form"]
 
 
+@on_postgresql
 def test_an_account_of_its_own_policy_has_conversations_of_its_own(way: WayIn) -> None:
     way.take(
         way.ann("hello"),
@@ -121,6 +130,7 @@ def test_an_account_of_its_own_policy_has_conversations_of_its_own(way: WayIn) -
     assert way.count(schema.conversations) == 2
 
 
+@on_sqlite
 def test_a_threads_conversation_is_everybodys_in_the_thread(way: WayIn) -> None:
     long = "t" * 300
     way.take(
@@ -142,6 +152,7 @@ def test_a_threads_conversation_is_everybodys_in_the_thread(way: WayIn) -> None:
 # --------------------------------------------------------------------------------------- states and their places
 
 
+@on_postgresql
 def test_the_place_is_the_first_unanswered_message_less_the_head_start(way: WayIn) -> None:
     way.take(way.ann("urgent: my invoice"))
     way.pass_(minutes=5)
@@ -154,6 +165,7 @@ def test_the_place_is_the_first_unanswered_message_less_the_head_start(way: WayI
     assert json.loads(conversation.tags) == ["urgent"]
 
 
+@on_sqlite
 def test_writing_on_may_move_it_and_raise_it_but_never_lower_it(way: WayIn) -> None:
     way.take(way.ann("hello"))
     way.pass_(minutes=1)
@@ -169,6 +181,7 @@ def test_writing_on_may_move_it_and_raise_it_but_never_lower_it(way: WayIn) -> N
     assert way.happened() == ["opened", "requeued", "priority", "requeued"]
 
 
+@on_postgresql
 def test_what_a_person_moved_stays_where_they_put_it(way: WayIn) -> None:
     way.take(way.ann("my invoice"))
     way.change(schema.conversations, queue="general", priority="normal")
@@ -176,6 +189,7 @@ def test_what_a_person_moved_stays_where_they_put_it(way: WayIn) -> None:
     assert way.conversation().queue == "general"
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "state, assignee, becomes, waits",
     [
@@ -209,6 +223,7 @@ def test_a_word_of_the_customers(
     assert way.count(schema.decisions) == (2 if becomes == "waiting" else 1)
 
 
+@on_postgresql
 def test_nobody_loses_the_place_of_a_transfer_by_writing(way: WayIn) -> None:
     """Handed on with nothing unanswered it has a place already; the customer's next word must not cost it that."""
     way.take(way.ann("my invoice"))
@@ -220,6 +235,7 @@ def test_nobody_loses_the_place_of_a_transfer_by_writing(way: WayIn) -> None:
     assert (conversation.waiting_since, conversation.rank_at) == (way.now, placed)
 
 
+@on_sqlite
 @pytest.mark.parametrize("late, same", [(timedelta(minutes=59), True), (timedelta(minutes=61), False)])
 def test_reopening_within_the_accounts_time(way: WayIn, late: timedelta, same: bool) -> None:
     way.take(way.ann("my invoice"))
@@ -241,6 +257,7 @@ def test_reopening_within_the_accounts_time(way: WayIn, late: timedelta, same: b
     assert last.number == (1001 if same else 1002)
 
 
+@on_postgresql
 def test_the_open_conversation_comes_before_a_later_closed_one(way: WayIn) -> None:
     way.take(way.ann("first"))
     first = way.conversation()
@@ -259,6 +276,7 @@ def test_the_open_conversation_comes_before_a_later_closed_one(way: WayIn) -> No
     assert way.count(schema.interactions, schema.interactions.c.conversation_id == first.id) == 2
 
 
+@on_sqlite
 def test_an_automatic_message_raises_nothing(way: WayIn) -> None:
     way.take(way.ann("hello"))
     way.change(schema.conversations, state="pending", assignee="bo", waiting_since=None, rank_at=None)
@@ -271,6 +289,7 @@ def test_an_automatic_message_raises_nothing(way: WayIn) -> None:
     assert way.count(schema.consents) == 0
 
 
+@on_postgresql
 def test_a_second_message_is_still_first_contact(store: Store) -> None:
     files = FILES | {
         "routing.yaml": "rules:\n  - name: newcomers\n    when: {contact: first}\n    then: {queue: support}\n"
@@ -308,6 +327,7 @@ def test_the_timeline_believes_a_provider_within_the_day_before(sent: datetime |
     assert from_us(timeline(sent, to_us(NOON))) == at
 
 
+@on_sqlite
 def test_an_edge_whose_clock_runs_ahead_gains_nothing(way: WayIn) -> None:
     way.take(way.ann(received_at=NOON + HOUR, sent_at=NOON + HOUR))
     assert way.conversation().waiting_since == NOON
@@ -340,6 +360,7 @@ def test_everything_that_was_said_is_kept(way: WayIn) -> None:
     assert way.conversation().subject == "S"
 
 
+@on_postgresql
 def test_a_decision_can_be_read_again(way: WayIn) -> None:
     way.take(way.ann("urgent refund"))
     decision = way.one(schema.decisions)
@@ -354,6 +375,7 @@ def test_a_decision_can_be_read_again(way: WayIn) -> None:
     assert decision.interaction_id == way.one(schema.interactions).id
 
 
+@on_sqlite
 def test_a_router_that_is_an_hour_behind_puts_nothing_before_what_was_said_earlier(way: WayIn) -> None:
     way.take(way.ann("first"))
     way.pass_(minutes=1)
@@ -365,6 +387,7 @@ def test_a_router_that_is_an_hour_behind_puts_nothing_before_what_was_said_earli
     assert rows[1].at <= second.received_at
 
 
+@on_postgresql
 def test_stop_is_kept_by_address(way: WayIn) -> None:
     way.take(way.ann("STOP", sender="tel:+15551234567"))
     consent = way.one(schema.consents)
@@ -380,6 +403,7 @@ def test_stop_is_kept_by_address(way: WayIn) -> None:
     assert way.count(schema.consent_changes) == 2
 
 
+@on_sqlite
 def test_who_sits_at_the_page_and_writes_cancel_can_still_be_answered(way: WayIn) -> None:
     way.take(way.ann("cancel"))
     assert way.count(schema.consents) == 0
@@ -388,6 +412,7 @@ def test_who_sits_at_the_page_and_writes_cancel_can_still_be_answered(way: WayIn
 # ---------------------------------------------------------------------------------------------------------- calls
 
 
+@on_postgresql
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "one by one"])
 def test_a_call_is_one_interaction_in_whatever_order_its_events_come(way: WayIn, together: bool) -> None:
     events = [
@@ -405,6 +430,7 @@ def test_a_call_is_one_interaction_in_whatever_order_its_events_come(way: WayIn,
     assert way.outcomes() == ["stored"] * 4
 
 
+@on_sqlite
 def test_a_call_in_an_older_matter_does_not_bring_that_one_back(way: WayIn) -> None:
     """Of a customer's closed conversations a word continues the last one, whatever else the batch speaks of."""
     way.take(call(way.now, CallState.RINGING))
@@ -421,6 +447,7 @@ def test_a_call_in_an_older_matter_does_not_bring_that_one_back(way: WayIn) -> N
     assert states == {older.id: "closed", newer.id: "waiting"}
 
 
+@on_postgresql
 def test_a_late_word_on_a_call_does_not_reopen(way: WayIn) -> None:
     way.take(call(way.now, CallState.RINGING))
     way.change(schema.conversations, state="closed", slot=None, closed_at=way.now)

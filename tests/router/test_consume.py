@@ -19,6 +19,7 @@ from hub.model import Entry, Event
 from hub.parts import GROUP, KEYS, PARTS, part_of
 from hub.stream import Reader
 from router.consume import BACKLOG, BATCH, Counted, Router, run
+from tests.databases import on_postgresql, on_sqlite
 from tests.router.way_in import WayIn
 
 
@@ -72,6 +73,7 @@ def router(way: WayIn, redis: redis_py.Redis) -> Any:
     turning.reader.close()
 
 
+@on_sqlite
 def test_what_is_in_the_stream_comes_into_the_store(way: WayIn, stream: Stream, router: Turning) -> None:
     stream.add(*(way.entry(way.ann(str(n), sender=f"webchat:{n % 7}")) for n in range(40)))
     listener = stream.client.pubsub(ignore_subscribe_messages=True)
@@ -94,6 +96,7 @@ def test_what_is_in_the_stream_comes_into_the_store(way: WayIn, stream: Stream, 
     assert router.woken == []
 
 
+@on_postgresql
 def test_the_order_of_a_sender_is_kept(way: WayIn, stream: Stream, router: Turning) -> None:
     stream.add(*(way.entry(way.ann(str(n))) for n in range(600)))
     while router.turn():
@@ -103,6 +106,7 @@ def test_the_order_of_a_sender_is_kept(way: WayIn, stream: Stream, router: Turni
     assert router.router.size == BATCH
 
 
+@on_sqlite
 def test_a_database_that_is_away_keeps_the_batch_in_hand(
     way: WayIn, stream: Stream, router: Turning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +149,7 @@ def test_a_crash_before_the_receipt_comes_to_nothing(
     other.reader.close()
 
 
+@on_postgresql
 def test_rubbish_and_newer_entries_do_not_hold_up_the_others(
     way: WayIn, stream: Stream, router: Turning
 ) -> None:
@@ -161,6 +166,7 @@ def test_rubbish_and_newer_entries_do_not_hold_up_the_others(
     assert stream.pending() == 0
 
 
+@on_sqlite
 def test_a_report_that_settles_a_send_wakes_the_deliverer(way: WayIn, router: Turning) -> None:
     from router.handle import Handled
 

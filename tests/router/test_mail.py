@@ -15,6 +15,7 @@ from crm_store.db import Store
 from crm_store.migrate import migrate
 from hub import urn as urns
 from hub.model import DeliveryReported, DeliveryStatus
+from tests.databases import on_postgresql, on_sqlite
 from tests.router.way_in import FILES, WayIn, text_of
 from tests.store.people import Office
 from workers import sweep, turn
@@ -125,12 +126,14 @@ def way(store: Store) -> Post:
 # -------------------------------------------------------------------------------------------------------- threads
 
 
+@on_sqlite
 def test_a_subject_alone_brings_nobody_into_a_conversation(way: Post) -> None:
     way.take(way.mail("mine", subject="Invoice"), way.mail("and mine", BOB, subject="Re: Invoice"))
     assert way.talks() == [["mine"], ["and mine"]]
     assert way.links() == set()
 
 
+@on_postgresql
 def test_an_older_matter_goes_on_by_its_reference_not_by_whose_it_is(store: Store) -> None:
     files = dict(MAIL_FILES)
     files["channels.yaml"] = files["channels.yaml"].replace(
@@ -143,6 +146,7 @@ def test_an_older_matter_goes_on_by_its_reference_not_by_whose_it_is(store: Stor
     assert way.talks() == [["printer", "printer again"], ["invoice", "invoice again"], ["third"]]
 
 
+@on_sqlite
 @pytest.mark.parametrize("one_batch", [True, False])
 def test_references_are_taken_in_their_order(store: Store, one_batch: bool) -> None:
     files = dict(MAIL_FILES)
@@ -159,6 +163,7 @@ def test_references_are_taken_in_their_order(store: Store, one_batch: bool) -> N
     assert way.talks() == [["a", "to a"], ["b", "to b"]]
 
 
+@on_postgresql
 def test_what_we_sent_is_a_reference_in_every_mailbox_of_the_brand(way: Post) -> None:
     way.take(way.mail("hello", id="a1"))
     first = way.conversation()
@@ -171,6 +176,7 @@ def test_what_we_sent_is_a_reference_in_every_mailbox_of_the_brand(way: Post) ->
     assert way.links() == set()
 
 
+@on_sqlite
 def test_our_own_token_comes_before_references(store: Store) -> None:
     files = dict(MAIL_FILES)
     files["channels.yaml"] = files["channels.yaml"].replace(
@@ -183,11 +189,13 @@ def test_our_own_token_comes_before_references(store: Store) -> None:
     assert way.talks() == [["one", "to one"], ["two"]]
 
 
+@on_postgresql
 def test_a_token_of_nothing_is_passed_over(way: Post) -> None:
     way.take(way.mail("one", id="a"), way.mail("two", conversation=12345, references=("<a>",)))
     assert way.talks() == [["one", "two"]]
 
 
+@on_sqlite
 def test_outlook_names_a_thread_without_any_reference(way: Post) -> None:
     index = f"thread-index:{'ab' * 22}"
     way.take(way.mail("one", id="a", references=(index,)))
@@ -199,6 +207,7 @@ def test_outlook_names_a_thread_without_any_reference(way: Post) -> None:
     assert way.talks() == [["one", "two", "three"], ["stranger"]]
 
 
+@on_postgresql
 @pytest.mark.parametrize("token", [True, False])
 def test_an_unknown_sender_with_a_reference_opens_a_linked_conversation(way: Post, token: bool) -> None:
     """Ann answers from her other address, with half of the quoted text deleted."""
@@ -223,6 +232,7 @@ def test_an_unknown_sender_with_a_reference_opens_a_linked_conversation(way: Pos
     assert way.count(schema.conversation_links) == 2
 
 
+@on_sqlite
 def test_who_was_in_copy_takes_part_and_is_not_whom_we_write_to(way: Post) -> None:
     way.take(way.mail("hello", id="a1", participants=(BOB, "mailto:support+x@acme.test")))
     first = way.conversation()
@@ -235,6 +245,7 @@ def test_who_was_in_copy_takes_part_and_is_not_whom_we_write_to(way: Post) -> No
     assert way.of(BOB).customer_id != first.customer_id
 
 
+@on_postgresql
 def test_a_forged_mail_brings_nobody_in(way: Post) -> None:
     way.take(way.mail("hello", id="a1"))
     way.take(way.mail("forged", references=("<a1>",), participants=(EVE,)))
@@ -244,6 +255,7 @@ def test_a_forged_mail_brings_nobody_in(way: Post) -> None:
     assert [row.urn for row in way.rows(schema.conversation_people)] == [BOB]
 
 
+@on_sqlite
 def test_a_reference_to_what_is_over_opens_another_that_shows_it(way: Post) -> None:
     way.take(way.mail("hello", id="a1"))
     way.close()
@@ -253,6 +265,7 @@ def test_a_reference_to_what_is_over_opens_another_that_shows_it(way: Post) -> N
     assert way.links() == {(1001, 1002), (1002, 1001)}
 
 
+@on_postgresql
 @pytest.mark.parametrize("one_batch", [True, False])
 def test_a_closed_matter_goes_on_where_the_customers_next_one_stands(way: Post, one_batch: bool) -> None:
     way.take(way.mail("first", id="a1"))
@@ -266,6 +279,7 @@ def test_a_closed_matter_goes_on_where_the_customers_next_one_stands(way: Post, 
     assert way.talks() == [["first"], ["second", "to the first", "on"]]
 
 
+@on_sqlite
 def test_half_a_batch_of_threads_is_the_same_as_one_by_one(way: Post) -> None:
     """A closed conversation that a reference reopens takes the next words without one, too."""
     way.take(way.mail("first", id="a1"))
@@ -283,6 +297,7 @@ def vip(way: Post) -> Any:
     return way.conversation()
 
 
+@on_postgresql
 def test_a_forged_vip_gets_a_record_of_its_own(way: Post) -> None:
     first = vip(way)
     way.take(
@@ -308,6 +323,7 @@ def test_a_forged_vip_gets_a_record_of_its_own(way: Post) -> None:
     assert way.talks()[1] == ["send the goods elsewhere", "do it now"]
 
 
+@on_sqlite
 def test_a_vip_whose_address_nobody_proved_is_a_claim_too(way: Post) -> None:
     way.take(way.mail("hello"))
     way.change(schema.customers, tier="vip")
@@ -315,6 +331,7 @@ def test_a_vip_whose_address_nobody_proved_is_a_claim_too(way: Post) -> None:
     assert way.talks() == [["hello"], ["it is me"]]
 
 
+@on_postgresql
 def test_a_proved_address_elsewhere_guards_the_others(way: Post) -> None:
     way.take(way.ann("hello", sender="webchat:ann"))
     chat = way.conversation()
@@ -326,6 +343,7 @@ def test_a_proved_address_elsewhere_guards_the_others(way: Post) -> None:
     assert ["who knows"] in way.talks()
 
 
+@on_sqlite
 def test_who_has_proved_nothing_is_themselves(way: Post) -> None:
     way.take(way.mail("one"), way.mail("two"))
     way.take(way.mail("three"))
@@ -333,6 +351,7 @@ def test_who_has_proved_nothing_is_themselves(way: Post) -> None:
     assert way.count(schema.merge_proposals) == 0
 
 
+@on_postgresql
 def test_an_answer_to_our_own_mail_is_proof(way: Post) -> None:
     first = vip(way)
     way.take(way.mail("yes please", conversation=first.id, references=("<o1>",)))
@@ -341,6 +360,7 @@ def test_an_answer_to_our_own_mail_is_proof(way: Post) -> None:
     assert "claimed" not in json.loads(entry.extra)
 
 
+@on_sqlite
 def test_a_token_proves_an_address_that_had_none(way: Post) -> None:
     way.take(way.mail("hello", id="a1"))
     first = way.conversation()
@@ -348,6 +368,7 @@ def test_a_token_proves_an_address_that_had_none(way: Post) -> None:
     assert way.of(ANN).verified
 
 
+@on_postgresql
 def test_who_was_in_copy_holds_the_token_and_proves_nothing_of_another(way: Post) -> None:
     way.take(way.mail("hello", id="a1", participants=(BOB,)))
     first = way.conversation()
@@ -356,6 +377,7 @@ def test_who_was_in_copy_holds_the_token_and_proves_nothing_of_another(way: Post
     assert way.talks() == [["hello", "yes"]]
 
 
+@on_sqlite
 def test_a_person_who_merges_has_decided(way: Post) -> None:
     first = vip(way)
     way.take(way.mail("from my telephone"))
@@ -367,6 +389,7 @@ def test_a_person_who_merges_has_decided(way: Post) -> None:
     assert json.loads(way.rows(schema.interactions)[-1].extra)["claimed"] is True
 
 
+@on_postgresql
 def test_an_unproved_start_takes_back_no_stop(way: Post) -> None:
     vip(way)
     way.take(way.mail("STOP", verified=True))
@@ -374,6 +397,7 @@ def test_an_unproved_start_takes_back_no_stop(way: Post) -> None:
     assert not way.one(schema.consents).granted
 
 
+@on_sqlite
 def test_what_was_quoted_and_what_vouches_is_kept(way: Post) -> None:
     way.take(
         way.mail(
@@ -399,6 +423,7 @@ def bounce(way: Post, external_id: str, code: str | None, **more: Any) -> Delive
     return DeliveryReported(**(values | more))
 
 
+@on_postgresql
 @pytest.mark.parametrize("code, trouble", [("dead", "dead"), ("full", "full"), ("refused", None)])
 def test_a_bounce_fails_the_delivery_and_marks_the_address(way: Post, code: str, trouble: str | None) -> None:
     way.take(way.mail("hello", id="a1"))
@@ -414,6 +439,7 @@ def test_a_bounce_fails_the_delivery_and_marks_the_address(way: Post, code: str,
     assert way.of(ANN).trouble is None, "who writes has a mailbox"
 
 
+@on_sqlite
 def test_a_delay_changes_nothing_and_is_noted(way: Post) -> None:
     way.take(way.mail("hello", id="a1"))
     made = way.sent(way.conversation(), "o1")
@@ -425,6 +451,7 @@ def test_a_delay_changes_nothing_and_is_noted(way: Post) -> None:
     assert (noted.state, noted.detail) == ("sent", "4.4.1 we go on trying")
 
 
+@on_postgresql
 def test_a_copy_that_bounced_fails_only_the_copy(way: Post) -> None:
     way.take(way.mail("hello", id="a1", participants=(BOB,)), way.mail("hi", BOB, references=("<a1>",)))
     way.sent(way.conversation(), "o1")
@@ -433,6 +460,7 @@ def test_a_copy_that_bounced_fails_only_the_copy(way: Post) -> None:
     assert (way.of(BOB).trouble, way.of(ANN).trouble) == ("dead", None)
 
 
+@on_sqlite
 def test_a_bounce_that_names_where_the_address_led_to_is_the_deliverys(way: Post) -> None:
     way.take(way.mail("hello", id="a1"))
     way.sent(way.conversation(), "o1")
@@ -440,6 +468,7 @@ def test_a_bounce_that_names_where_the_address_led_to_is_the_deliverys(way: Post
     assert (way.one(schema.deliveries).state, way.of(ANN).trouble) == ("failed", "dead")
 
 
+@on_postgresql
 def test_a_bounce_of_what_is_not_ours_opens_nothing(way: Post) -> None:
     way.take(bounce(way, "never-sent", "dead"))
     assert way.count(schema.conversations) == 0
@@ -453,6 +482,7 @@ def answers(way: Post) -> list[str]:
     return text_of(way.rows(schema.interactions, schema.interactions.c.by == "system"))
 
 
+@on_sqlite
 def test_out_of_hours_a_person_is_told_once_a_day(way: Post) -> None:
     way.pass_(days=1)  # Saturday
     handled = way.take(way.mail("hello", id="a1"))
@@ -477,11 +507,13 @@ def test_out_of_hours_a_person_is_told_once_a_day(way: Post) -> None:
     assert len(answers(way)) == 2
 
 
+@on_postgresql
 def test_in_hours_nobody_is_told_that_it_is_closed(way: Post) -> None:
     way.take(way.mail("hello"))
     assert answers(way) == []
 
 
+@on_sqlite
 def test_first_contact_is_answered_once(way: Post) -> None:
     way.take(way.mail("hello", account="mail/sales"), way.mail("and", account="mail/sales"))
     assert answers(way) == ["Thank you, we have it."]
@@ -491,6 +523,7 @@ def test_first_contact_is_answered_once(way: Post) -> None:
     assert len(answers(way)) == 1
 
 
+@on_postgresql
 @pytest.mark.parametrize(
     "more",
     [
@@ -510,6 +543,7 @@ def test_machines_our_own_mailboxes_and_the_past_are_not_answered(way: Post, mor
     assert way.count(schema.interactions) == 1
 
 
+@on_sqlite
 def test_all_together_are_so_many_an_hour(way: Post) -> None:
     way.pass_(days=1)
     way.take(*(way.mail("hello", f"mailto:u{n}@example.com") for n in range(5)))
@@ -521,6 +555,7 @@ def test_all_together_are_so_many_an_hour(way: Post) -> None:
     assert len(answers(way)) == 4
 
 
+@on_postgresql
 def test_who_wants_nothing_of_us_or_cannot_be_reached_is_not_answered(way: Post) -> None:
     way.take(way.mail("STOP"), way.mail("hello", BOB))
     way.change(schema.identities, trouble="dead")
@@ -529,6 +564,7 @@ def test_who_wants_nothing_of_us_or_cannot_be_reached_is_not_answered(way: Post)
     assert answers(way) == []
 
 
+@on_sqlite
 def test_a_newsletter_an_absence_and_a_bounce_in_between_raise_nothing(way: Post) -> None:
     way.take(way.mail("hello", id="a1"))
     way.sent(way.conversation(), "o1")
@@ -590,6 +626,7 @@ def test_a_reply_cites_what_was_said_and_goes_to_who_takes_part(way: Post) -> No
     assert (said.quoted.text, said.quoted.urn) == ("yes", ANN)
 
 
+@on_postgresql
 def test_an_automatic_answer_says_so_and_has_no_copies(way: Post) -> None:
     way.pass_(days=1)
     way.take(way.mail("hello", id="a1", subject="Printer", participants=(BOB,)))
@@ -599,6 +636,7 @@ def test_an_automatic_answer_says_so_and_has_no_copies(way: Post) -> None:
     assert said.quoted is None
 
 
+@on_sqlite
 def test_an_answer_to_who_only_says_so_goes_to_the_address(store: Store) -> None:
     office = Office(store)
     office.customer("Ann?", f"{ANN}?unproved", verified=False)
@@ -682,6 +720,7 @@ def test_a_batch_of_mails_comes_to_the_same_as_its_mails_one_by_one(
     assert outcomes[0][1]
 
 
+@on_postgresql
 def test_turns_that_hold_nobody_back_are_forgotten(way: Post) -> None:
     way.pass_(days=1)
     way.take(way.mail("hello"))

@@ -1,4 +1,4 @@
-"""Files that are still at their provider, and albums: what the router makes of them, over both databases."""
+"""Files that are still at their provider, and albums: what the router makes of them, over either database."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from connectors.webhook_body import Body
 from crm_store import media, schema
 from crm_store.db import Store
 from hub.model import ECHO, Attachment, Media, MessageReceived
+from tests.databases import on_postgresql, on_sqlite
 from tests.router.way_in import WayIn
 
 PHOTO = Attachment(sha256="a" * 64, content_type="image/png", size_bytes=3, name="own.png")
@@ -60,6 +61,7 @@ def test_files_stand_after_those_that_came_with_the_message(way: WayIn) -> None:
     assert not way.take(way.ann("no file")).files
 
 
+@on_sqlite
 def test_the_same_message_again_names_its_files_once(way: WayIn) -> None:
     said = way.ann("look", media=(Media(ref="one"),))
     way.take(said, said)
@@ -92,12 +94,14 @@ def test_an_album_is_one_message(way: WayIn, order: tuple[int, ...], together: b
     assert {row.interaction_id for row in way.rows(schema.intake)} == {message.id}
 
 
+@on_postgresql
 def test_a_caption_that_is_there_stays(way: WayIn) -> None:
     way.take(photo(way, 1, "first"), photo(way, 2, "second"))
     way.take(photo(way, 3, "third"))
     assert way.one(schema.interactions).text == "first"
 
 
+@on_sqlite
 def test_pieces_may_bring_their_files_along(way: WayIn) -> None:
     way.take(photo(way, 1, attachments=(PHOTO,)))
     way.take(photo(way, 2, attachments=(PHOTO, PHOTO)))
@@ -107,12 +111,14 @@ def test_pieces_may_bring_their_files_along(way: WayIn) -> None:
     assert sorted(row.position for row in way.rows(schema.interaction_attachments)) == [0, 2, 3]
 
 
+@on_postgresql
 def test_the_same_name_of_another_sender_or_account_is_another_album(way: WayIn) -> None:
     way.take(photo(way, 1), photo(way, 2, sender="webchat:bob"), photo(way, 3, account="webchat/desk"))
     assert way.count(schema.interactions) == 3
     assert way.count(schema.albums) == 3
 
 
+@on_sqlite
 def test_a_later_piece_touches_its_conversation_and_reopens_nothing(way: WayIn) -> None:
     way.take(photo(way, 1))
     way.change(schema.conversations, state="closed", slot=None, closed_at=way.now, waiting_since=None)
@@ -125,6 +131,7 @@ def test_a_later_piece_touches_its_conversation_and_reopens_nothing(way: WayIn) 
     assert handled.files
 
 
+@on_postgresql
 def test_albums_are_forgotten_and_their_messages_stay(way: WayIn, store: Store) -> None:
     way.take(photo(way, 1))
     way.pass_(days=8)

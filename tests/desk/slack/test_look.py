@@ -18,6 +18,7 @@ from hub import configfiles
 from hub.errors import NotFound
 from hub.model import Change, Entry, MessageChanged
 from router.rules import compile_rules
+from tests.databases import on_postgresql, on_sqlite
 from tests.desk.room import FILES, LIMITS, START, Room, make
 from tests.desk.slack.limits import check_post, check_view, texts
 
@@ -67,6 +68,7 @@ def changes(room: Room, external_id: str, change: Change, text: str = "") -> Non
 # -------------------------------------------------------------------------------------------------------- the card
 
 
+@on_sqlite
 def test_a_card_knows_who_where_and_since_when(room: Room) -> None:
     number = room.writes("webchat:ann", "my invoice is wrong", name="Ann Lee")
     found = card(room, number)
@@ -85,6 +87,7 @@ def test_a_card_knows_who_where_and_since_when(room: Room) -> None:
     check_post(cards.card(found, room.now))
 
 
+@on_postgresql
 def test_the_rule_is_named_at_its_file_and_line(room: Room) -> None:
     because = card(room, room.writes("webchat:ann", "my invoice is wrong")).because
     line = next(n for n, text in enumerate(FILES["routing.yaml"].split("\n"), 1) if "name: money" in text)
@@ -92,6 +95,7 @@ def test_the_rule_is_named_at_its_file_and_line(room: Room) -> None:
     assert card(room, room.writes("webchat:ole", "hello")).because == look.Because()
 
 
+@on_sqlite
 def test_a_rule_is_named_where_it_stood_when_it_decided(room: Room) -> None:
     number = room.writes("webchat:ann", "my invoice is wrong")
     decided_by, old = room.rules.hash, FILES
@@ -116,6 +120,7 @@ def test_a_rule_is_named_where_it_stood_when_it_decided(room: Room) -> None:
     assert card(room, number).because == look.Because(rule="money", place="")
 
 
+@on_postgresql
 def test_who_was_transferred_says_by_whom_from_where_and_why(room: Room) -> None:
     number = room.writes("webchat:ann", "my password is broken")
     room.actions.transfer(room.id_of(number), "bo", "billing", "a refund, which I may not give")
@@ -124,6 +129,7 @@ def test_who_was_transferred_says_by_whom_from_where_and_why(room: Room) -> None
     assert because.why == "a refund, which I may not give"
 
 
+@on_sqlite
 def test_what_was_said_last_on_other_channels_stands_on_the_card(room: Room) -> None:
     for text in ("one", "two", "three", "four"):
         mail = room.writes("mailto:ann@example.com", text, account="webhook/main", name="Ann")
@@ -141,6 +147,7 @@ def test_what_was_said_last_on_other_channels_stands_on_the_card(room: Room) -> 
     assert [entry.text for entry in card(room, mail).elsewhere] == ["hello"]
 
 
+@on_postgresql
 def test_the_card_quotes_what_is_not_answered_and_keeps_its_quote(room: Room) -> None:
     number = room.writes("webchat:ann", "first")
     room.later(minutes=1)
@@ -160,6 +167,7 @@ def test_the_card_quotes_what_is_not_answered_and_keeps_its_quote(room: Room) ->
     assert kept.text == "first"
 
 
+@on_sqlite
 def test_a_card_of_nobody_is_not_found(room: Room) -> None:
     with pytest.raises(NotFound), room.store.read() as tx:
         look.card(tx, room.config, room.rules, 42, room.now)
@@ -197,6 +205,7 @@ def test_a_thread_holds_what_came_after_the_card(room: Room) -> None:
     assert [item.kind for item in everything] == ["message", "note", "receipt", "message"]
 
 
+@on_postgresql
 def test_what_the_card_cannot_show_stands_in_the_thread(room: Room) -> None:
     long = room.writes("webchat:ann", "long " * 200)
     assert [item.kind for item in below(room, long, card(room, long).anchor)] == ["message"]
@@ -208,6 +217,7 @@ def test_what_the_card_cannot_show_stands_in_the_thread(room: Room) -> None:
     assert below(room, plain, card(room, plain).anchor) == []
 
 
+@on_sqlite
 def test_a_failed_send_is_loud_and_says_what_can_be_done(room: Room) -> None:
     number = room.writes("webchat:ann", "first")
     anchor, conversation = card(room, number).anchor, room.id_of(number)
@@ -220,6 +230,7 @@ def test_a_failed_send_is_loud_and_says_what_can_be_done(room: Room) -> None:
     assert at_home(room, "bo").failed[0].delivery_id == done.delivery_id
 
 
+@on_postgresql
 def test_what_was_typed_in_the_thread_is_not_said_twice(room: Room) -> None:
     number = room.writes("webchat:ann", "first")
     anchor, conversation = card(room, number).anchor, room.id_of(number)
@@ -239,6 +250,7 @@ def test_what_was_typed_in_the_thread_is_not_said_twice(room: Room) -> None:
     assert len(below(room, number, anchor, thread_id=78)) == 2
 
 
+@on_sqlite
 def test_a_removed_note_says_so(room: Room) -> None:
     number = room.writes("webchat:ann", "first")
     anchor, conversation = card(room, number).anchor, room.id_of(number)
@@ -277,6 +289,7 @@ def test_a_customers_changes_are_shown_as_differences(room: Room) -> None:
 # ------------------------------------------------------------------------------------------------------ Home
 
 
+@on_postgresql
 def test_home_of_an_agent(room: Room) -> None:
     mine = room.writes("webchat:ann", "my password is broken", name="Ann")
     room.writes("webchat:ole", "another error")
@@ -291,6 +304,7 @@ def test_home_of_an_agent(room: Room) -> None:
     check_view(home.view(found, room.config, room.now))
 
 
+@on_sqlite
 def test_home_of_a_lead(room: Room) -> None:
     room.store.run(
         lambda tx: tx.execute(
@@ -306,11 +320,13 @@ def test_home_of_a_lead(room: Room) -> None:
     check_view(home.view(found, room.config, room.now))
 
 
+@on_postgresql
 def test_home_of_a_stranger_is_not_found(room: Room) -> None:
     with pytest.raises(NotFound):
         at_home(room, "mallory")
 
 
+@on_sqlite
 def test_the_reply_modal_of_a_real_conversation(room: Room) -> None:
     number = room.writes("webchat:ann", "first", name="Ann")
     room.writes("webchat:ann", "second", name="Ann")
@@ -322,6 +338,7 @@ def test_the_reply_modal_of_a_real_conversation(room: Room) -> None:
     assert "second" in told
 
 
+@on_postgresql
 def test_customers_are_called_by_the_name_of_their_record(room: Room) -> None:
     number = room.writes("webchat:ann", "x", name="ann77")
     customer = room.customer_of(number)
