@@ -36,8 +36,8 @@ test: setup-dev ## all tests but the slow ones, with PostgreSQL and Chromium whe
 	@$(PY) -m pytest -n 3 --dist loadfile -m "not slow" $(ARGS)
 
 test-faults: setup-dev ## real processes killed, frozen and starved; takes minutes
-	@$(PY) -m pytest tests/faults $(ARGS)
-	@$(PY) -m pytest tests -m slow --ignore tests/faults $(ARGS)
+	@$(PY) -m pytest tests/faults $(ARGS); faults=$$?; \
+		$(PY) -m pytest tests -m slow --ignore tests/faults $(ARGS) && exit $$faults
 
 bench: setup-dev ## every benchmark, with its figures
 	@$(PY) -m benchmarks $(ARGS)

@@ -1,5 +1,8 @@
 """`mainstem up` with a mailbox that is switched on while it runs."""
 
+import contextlib
+
+import psutil
 import pytest
 
 from tests.connectors.mail.reading import mail
@@ -24,4 +27,8 @@ def test_up_reads_a_mailbox_from_when_it_is_first_switched_on() -> None:
 
 
 def pulling(up: Hub) -> bool:
-    return any("pull" in process.cmdline() for process in up.family())
+    for process in up.family():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if "pull" in process.cmdline():
+                return True
+    return False
