@@ -31,7 +31,7 @@ from sqlalchemy import insert as plain_insert
 from sqlalchemy.exc import IntegrityError
 
 from crm_store import presence
-from crm_store.schema import assignments, conversation_events, conversations, deliveries
+from crm_store.schema import assignments, conversations
 from crm_store.traces import link as link  # so that who changes conversations needs one name
 from crm_store.traces import log as log
 from crm_store.traces import tags_json as tags_json
@@ -81,11 +81,11 @@ def claim(
 ) -> None:
     """Give a waiting conversation to `agent`, or one that is offered to them. Raises Conflict naming who was faster."""
     free = or_(_c.state == "waiting", and_(_c.state == "offered", _c.offered_to == agent))
-    changed = _set(tx, conversation_id, free, state="open", assignee=agent, rank_at=None, **_CLEAR_OFFER)
+    changed = set_if(tx, conversation_id, free, state="open", assignee=agent, rank_at=None, **_CLEAR_OFFER)
     if not changed:
         raise _lost(tx, conversation_id, name)
     _end(tx, conversation_id, "accepted", now)
-    _begin(tx, ids, conversation_id, agent, "claim", now)
+    assign(tx, ids, conversation_id, agent, "claim", now)
     log(tx, ids, conversation_id, "claimed", f"agent:{agent}", now)
 
 
@@ -102,9 +102,9 @@ def offer(
 ) -> None:
     """Put a waiting conversation to `agent`; it keeps its place meanwhile. Raises Conflict."""
     values = {"state": "offered", "offered_to": agent, "offer_expires_at": expires_at}
-    if not _set(tx, conversation_id, _c.state == "waiting", **values):
+    if not set_if(tx, conversation_id, _c.state == "waiting", **values):
         raise _lost(tx, conversation_id, name)
-    _begin(tx, ids, conversation_id, agent, "offer", now)
+    assign(tx, ids, conversation_id, agent, "offer", now)
     log(tx, ids, conversation_id, "offered", by, now, data={"to": agent})
 
 
@@ -113,7 +113,7 @@ def decline(
 ) -> None:
     """The agent does not take what is offered to them: back to its place. Raises Conflict."""
     mine = and_(_c.state == "offered", _c.offered_to == agent)
-    if not _set(tx, conversation_id, mine, state="waiting", **_CLEAR_OFFER):
+    if not set_if(tx, conversation_id, mine, state="waiting", **_CLEAR_OFFER):
         raise _lost(tx, conversation_id, name)
     _end(tx, conversation_id, "declined", now)
     log(tx, ids, conversation_id, "declined", f"agent:{agent}", now)
@@ -126,7 +126,7 @@ def expire_offers(tx: Connection, ids: Ids, now: datetime, limit: int = 100) -> 
         select(_c.id, _c.offered_to).where(due).order_by(_c.id).limit(limit).with_for_update(skip_locked=True)
     ).all()
     for row in rows:
-        _set(tx, row.id, due, state="waiting", **_CLEAR_OFFER)
+        set_if(tx, row.id, due, state="waiting", **_CLEAR_OFFER)
         _end(tx, row.id, "expired", now)
         log(tx, ids, row.id, "offer_expired", "system", now, data={"to": row.offered_to})
     return [row.id for row in rows]
@@ -147,8 +147,8 @@ def release(
     expected: ColumnElement[bool] = _c.state.in_(HELD)
     if only is not None:
         expected = and_(expected, _c.assignee == only)
-    values = {"state": "waiting", "assignee": None, "rank_at": _rank(now), "snoozed_until": None}
-    if not _set(tx, conversation_id, expected, **values):
+    values = {"state": "waiting", "assignee": None, "rank_at": rank(now), "snoozed_until": None}
+    if not set_if(tx, conversation_id, expected, **values):
         raise _lost(tx, conversation_id, name)
     _end(tx, conversation_id, "released", now)
     log(tx, ids, conversation_id, "released", by, now, why)
@@ -181,13 +181,13 @@ def transfer(
         "offer_expires_at": offer_until if to_agent else None,
         "snoozed_until": None,
         "head_start_s": head_start_s,
-        "rank_at": _rank(now, head_start_s),
+        "rank_at": rank(now, head_start_s),
     }
-    if not _set(tx, conversation_id, _c.state.in_(LIVE), **values):
+    if not set_if(tx, conversation_id, _c.state.in_(LIVE), **values):
         raise _lost(tx, conversation_id, name)
     _end(tx, conversation_id, "transferred", now)
     if to_agent:
-        _begin(tx, ids, conversation_id, to_agent, "offer", now)
+        assign(tx, ids, conversation_id, to_agent, "offer", now)
     data = {"from": before.queue, "to": queue} | ({"agent": to_agent} if to_agent else {})
     log(tx, ids, conversation_id, "transferred", by, now, reason, data)
 
@@ -205,7 +205,7 @@ def snooze(
 ) -> None:
     """Out of sight until then; its place is cleared. Whoever has it keeps it. Raises Conflict."""
     values = {"state": "snoozed", "snoozed_until": until, "rank_at": None, "waiting_since": None}
-    if not _set(tx, conversation_id, _c.state.in_(LIVE), **values, **_CLEAR_OFFER):
+    if not set_if(tx, conversation_id, _c.state.in_(LIVE), **values, **_CLEAR_OFFER):
         raise _lost(tx, conversation_id, name)
     _end(tx, conversation_id, "snoozed", now, kind="offer")
     log(tx, ids, conversation_id, "snoozed", by, now, why, {"until": until.isoformat()})
@@ -225,9 +225,9 @@ def wake(tx: Connection, ids: Ids, now: datetime, limit: int = 100) -> list[int]
         place: dict[str, Any] = (
             {"state": "open"}
             if kept
-            else {"state": "waiting", "assignee": None, "rank_at": _rank(now, since=now)}
+            else {"state": "waiting", "assignee": None, "rank_at": rank(now, since=now)}
         )
-        _set(tx, row.id, due, snoozed_until=None, waiting_since=now, **place)
+        set_if(tx, row.id, due, snoozed_until=None, waiting_since=now, **place)
         if not kept:
             _end(tx, row.id, "snoozed", now)
         log(tx, ids, row.id, "woken", "system", now)
@@ -258,7 +258,7 @@ def close(
         "disposition": disposition,
         "tags": tags_json([*json.loads(before.tags), *tags]),
     }
-    if not _set(tx, conversation_id, _c.state.in_(LIVE), **values, **_CLEAR_OFFER):
+    if not set_if(tx, conversation_id, _c.state.in_(LIVE), **values, **_CLEAR_OFFER):
         raise _lost(tx, conversation_id, name)
     _end(tx, conversation_id, "closed", now)
     log(tx, ids, conversation_id, "closed", by, now, why, {"disposition": disposition})
@@ -288,18 +288,18 @@ def reopen(
         if holder is not None:
             raise Conflict(f"The customer has another open conversation, #{holder}; go on there.")
     values: dict[str, Any] = {"slot": slot, "closed_at": None, "disposition": None, "assignee": agent}
-    values |= {"state": "open"} if agent else {"state": "waiting", "rank_at": _rank(now, since=now)}
+    values |= {"state": "open"} if agent else {"state": "waiting", "rank_at": rank(now, since=now)}
     if queue is not None:
         values["queue"] = queue
     try:
         with tx.begin_nested():
-            changed = _set(tx, conversation_id, _c.state == "closed", **values)
+            changed = set_if(tx, conversation_id, _c.state == "closed", **values)
     except IntegrityError:
         raise Conflict("The customer wrote meanwhile and has another open conversation.") from None
     if not changed:
         raise _lost(tx, conversation_id, name)
     if agent:
-        _begin(tx, ids, conversation_id, agent, "claim", now)
+        assign(tx, ids, conversation_id, agent, "claim", now)
     log(tx, ids, conversation_id, "reopened", by, now, why)
 
 
@@ -318,10 +318,10 @@ def prioritise(
     """Another priority, and with it another place if it has one. Raises Conflict when it is closed."""
     before = get(tx, conversation_id, lock=True)
     placed = case(
-        (_c.rank_at.is_not(None), _rank(now, head_start_s)), else_=type_coerce(_c.rank_at, BigInteger)
+        (_c.rank_at.is_not(None), rank(now, head_start_s)), else_=type_coerce(_c.rank_at, BigInteger)
     )
     values = {"priority": priority, "head_start_s": head_start_s, "rank_at": placed}
-    if not _set(tx, conversation_id, _c.state.in_(LIVE), **values):
+    if not set_if(tx, conversation_id, _c.state.in_(LIVE), **values):
         raise _lost(tx, conversation_id, name)
     log(tx, ids, conversation_id, "priority", by, now, why, {"from": before.priority, "to": priority})
 
@@ -341,102 +341,13 @@ def tag(
     had = set(json.loads(before.tags))
     has = (had | set(add)) - set(remove)
     if has != had:
-        _set(tx, conversation_id, _c.id == conversation_id, tags=tags_json(has))
+        set_if(tx, conversation_id, _c.id == conversation_id, tags=tags_json(has))
         log(tx, ids, conversation_id, "tagged", by, now, data={"tags": sorted(has)})
     return tuple(sorted(has))
 
 
-def answered(
-    tx: Connection, ids: Ids, conversation_id: int, *, by: str, now: datetime, then: str, delivery_id: int
-) -> None:
-    """A reply was made: nobody waits any longer; `then` "wait" gives the customer the turn. Caller holds the row."""
-    values: dict[str, Any] = {
-        "waiting_since": None,
-        "last_at": now,
-        "first_answer_at": func.coalesce(
-            type_coerce(_c.first_answer_at, BigInteger), to_us(now), type_=BigInteger
-        ),
-    }
-    if then == "wait":
-        values |= {"state": "pending", "snoozed_until": None}
-    _set(tx, conversation_id, _c.state.in_(HELD), **values)
-    log(tx, ids, conversation_id, "answered", by, now, data={"delivery": delivery_id, "then": then})
-
-
-def unanswered(
-    tx: Connection,
-    ids: Ids,
-    conversation_id: int,
-    *,
-    since: datetime | None,
-    was: str,
-    until: datetime | None,
-    then: str,
-    by: str,
-    now: datetime,
-    delivery_id: int,
-) -> None:
-    """A reply was undone: what it had changed becomes what it was, as far as nothing happened since.
-
-    since, was, until: its `waiting_since`, `state` and `snoozed_until` before the reply.
-    """
-    row = get(tx, conversation_id, lock=True)
-    values: dict[str, Any] = {}
-    waits = since is not None and not _answered_since(tx, conversation_id, delivery_id)
-    if waits and since is not None and row.state != "snoozed" and (row.waiting_since or now) > since:
-        values["waiting_since"] = since
-        if row.rank_at is not None:  # handed on meanwhile
-            values["rank_at"] = _rank(now, since=since)
-    at, others_at = _answers(tx, conversation_id, delivery_id)
-    if at is not None and row.first_answer_at == at:
-        values["first_answer_at"] = others_at
-    before: dict[str, Any] = {"state": was if was == "pending" else "open"}
-    if was == "snoozed" and until is not None:
-        before = {"state": was, "snoozed_until": until}
-    if then == "wait" and row.state == "pending":
-        values |= before
-    if then == "close" and row.state == "closed":
-        if row.home is not None and tx.execute(select(_c.id).where(_c.slot == row.home)).first():
-            values.pop("waiting_since", None)  # the customer goes on elsewhere; this one stays closed
-        else:
-            values |= before | {"slot": row.home, "closed_at": None, "disposition": None}
-            if row.assignee is not None:
-                _begin(tx, ids, conversation_id, row.assignee, "claim", now)
-    _set(tx, conversation_id, _c.state == row.state, **values)
-    log(tx, ids, conversation_id, "reply_undone", by, now, data={"delivery": delivery_id})
-
-
-def _answers(
-    tx: Connection, conversation_id: int, delivery_id: int
-) -> tuple[datetime | None, datetime | None]:
-    """When this reply answered (one that was held, when it was confirmed), and when the first of the others did that
-    was not undone. None of them did where we began: nobody waited for a first answer."""
-    e, d = conversation_events.c, deliveries.c
-    query = select(e.what, e.at, e.data).where(
-        e.conversation_id == conversation_id, e.what.in_(("begun", "answered"))
-    )
-    happened = tx.execute(query).all()
-    if any(one.what == "begun" for one in happened):
-        return None, None
-    answered_at = {int(json.loads(one.data)["delivery"]): one.at for one in happened}
-    undone = select(d.id).where(d.conversation_id == conversation_id, d.state == "cancelled")
-    others = answered_at.keys() - {delivery_id, *tx.execute(undone).scalars()}
-    return answered_at.get(delivery_id), min((answered_at[one] for one in others), default=None)
-
-
-def _answered_since(tx: Connection, conversation_id: int, delivery_id: int) -> bool:
-    """Is there a later reply that went out, or will?"""
-    d = deliveries.c
-    later = select(d.id).where(
-        d.conversation_id == conversation_id,
-        d.id > delivery_id,
-        d.state != "cancelled",
-        or_(d.state != "held", d.code.is_(None)),
-    )
-    return tx.execute(later.limit(1)).first() is not None
-
-
-def _set(tx: Connection, conversation_id: int, expected: ColumnElement[bool], **values: Any) -> bool:
+def set_if(tx: Connection, conversation_id: int, expected: ColumnElement[bool], **values: Any) -> bool:
+    """Change it if it is still as expected; False where somebody was faster."""
     statement = (
         update(conversations)
         .where(_c.id == conversation_id, expected)
@@ -445,7 +356,7 @@ def _set(tx: Connection, conversation_id: int, expected: ColumnElement[bool], **
     return tx.execute(statement).rowcount == 1
 
 
-def _rank(
+def rank(
     now: datetime, head_start_s: float | None = None, *, since: datetime | None = None
 ) -> ColumnElement[int]:
     """The place in the queue: since when it waits (now, where nothing is unanswered) less the head start."""
@@ -456,7 +367,8 @@ def _rank(
     return cast(start - head * 1_000_000, BigInteger)
 
 
-def _begin(tx: Connection, ids: Ids, conversation_id: int, agent: str, kind: str, now: datetime) -> None:
+def assign(tx: Connection, ids: Ids, conversation_id: int, agent: str, kind: str, now: datetime) -> None:
+    """The row that says since when it is offered to an agent (kind "offer"), or theirs ("claim")."""
     values = {"id": ids(), "conversation_id": conversation_id, "agent": agent, "kind": kind, "at": now}
     tx.execute(plain_insert(assignments).values(**values))
 

@@ -6,7 +6,6 @@ out after all is done in the store.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, update
 
-from crm_store import conversations, deliveries, notes, outbox, pauses
+from crm_store import answers, conversations, deliveries, outbox, pauses
 from crm_store import delivery_states as states
 from crm_store.delivery_states import Moved
 from crm_store.outbox import Claimed
@@ -24,7 +23,6 @@ from crm_store.revisions import DELETE, DONE, DROPPED, EDIT, FAILED, QUEUED, SEN
 from crm_store.schema import conversations as talks
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import delivery_parts, interactions, revisions
-from hub.clock import from_us
 from hub.ids import Ids
 
 _r = revisions.c
@@ -138,36 +136,9 @@ def _in_the_store(tx: Connection, ids: Ids, row: Row[Any], delivery: Row[Any], n
             return "the reply had not gone out, and was changed before it does"
         return "the reply was undone"
     if deliveries.cancel(tx, ids, delivery.id, by=row.by, now=now):
-        undone(tx, ids, delivery, by=row.by, now=now)
+        answers.undone(tx, ids, delivery, by=row.by, now=now)
         return "the reply had not gone out, and was undone"
     return "the reply had not gone out"
-
-
-def undone(tx: Connection, ids: Ids, delivery: Row[Any], *, by: str, now: datetime) -> None:
-    """Its conversation is as it was before the reply, as far as nothing happened since."""
-    extra = tx.execute(select(_n.extra).where(_n.id == delivery.interaction_id)).scalar_one()
-    reply: Mapping[str, Any] = json.loads(extra or "{}").get("reply", {})
-    if (note_id := reply.get("note")) is not None:
-        notes.unsent(tx, ids, note_id, by=by, now=now)
-    if delivery.code == states.CUSTOMER_WROTE:  # it had changed nothing yet
-        conversations.touch(tx, [delivery.conversation_id])
-        return
-    conversations.unanswered(
-        tx,
-        ids,
-        delivery.conversation_id,
-        since=_time(reply.get("waiting_since")),
-        was=reply.get("state", "open"),
-        until=_time(reply.get("snoozed_until")),
-        then=reply.get("then", "leave"),
-        by=by,
-        now=now,
-        delivery_id=delivery.id,
-    )
-
-
-def _time(us: int | None) -> datetime | None:
-    return None if us is None else from_us(us)
 
 
 def _hold(tx: Connection, conversation_ids: Iterable[int]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select
 
-from crm_store import conversations, deliveries, revision_work, revisions, threads
+from crm_store import answers, conversations, deliveries, revisions, threads
 from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
@@ -161,7 +161,7 @@ class Answering(Base):
             tx, self._store.ids, row.id, by=rights.by, now=now
         ):
             raise Conflict(_GONE.get(row.state, "It is going out at this moment; it cannot be undone."))
-        revision_work.undone(tx, self._store.ids, row, by=rights.by, now=now)
+        answers.undone(tx, self._store.ids, row, by=rights.by, now=now)
 
     def _on_delivery(
         self,

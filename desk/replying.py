@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import Connection, Row, select
 
-from crm_store import carried, consents, conversations, deliveries, interactions, threads
+from crm_store import answers, carried, consents, conversations, deliveries, interactions, threads
 from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
@@ -180,9 +180,7 @@ def settle(
     delivery_id: int,
 ) -> None:
     """What a reply that goes out does to its conversation."""
-    conversations.answered(
-        tx, ids, conversation_id, by=rights.by, now=now, then=then, delivery_id=delivery_id
-    )
+    answers.answered(tx, ids, conversation_id, by=rights.by, now=now, then=then, delivery_id=delivery_id)
     if then == "close":
         conversations.close(
             tx, ids, conversation_id, by=rights.by, now=now, disposition=disposition, name=rights.name

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from crm_store import assignments, conversations, presence, views
+from crm_store import answers, assignments, conversations, presence, views
 from crm_store.schema import conversation_events
 from hub.errors import Conflict, NotFound, Refused
 from tests.store.people import CONFIG, START, Office, at_once
@@ -114,7 +114,7 @@ def test_a_release_keeps_the_time_waited(office: Office, talk: int) -> None:
 
 def test_a_release_after_an_answer_ranks_from_now(office: Office, talk: int) -> None:
     office.do(conversations.claim, talk, "bo")
-    office.do(conversations.answered, talk, by="agent:bo", then="leave", delivery_id=1)
+    office.do(answers.answered, talk, by="agent:bo", then="leave", delivery_id=1)
     office.later(minutes=5)
     office.do(conversations.release, talk, by="agent:bo")
     row = office.row(talk)
