@@ -137,6 +137,8 @@ class Poller:
             await self._reader.notes.note(self.account.key, health)
         except Unavailable:
             self._said = (float("-inf"), why)
+        except Exception:  # nobody would ask this account any more, and nobody be told
+            _log.exception("how polling goes cannot be noted", account=self.account.key)
 
 
 def _spread(seconds: float) -> float:

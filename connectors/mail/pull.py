@@ -327,6 +327,10 @@ class Mailbox:
             self._ask(self._taker.stored.note(self.account.key, health))
         except Unavailable:
             self._said = (float("-inf"), why)
+        except _Stopped:
+            raise
+        except Exception:  # the thread would end, and nobody be told
+            _log.exception("how reading goes cannot be noted", account=self.account.key)
 
 
 class _Stopped(Exception):

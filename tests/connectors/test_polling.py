@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.base import Polled, Wire
-from connectors.mail.taking import Health
+from connectors.mail.pull import Mailbox
+from connectors.mail.taking import Health, Taker
 from connectors.polling import NAME, Pollers, Reader
 from hub.config import Account
 from hub.errors import SendCode, SendError, Unavailable
 from hub.model import Cursor, Event, MessageReceived
+from tests.connectors.mail.outgoing import mailbox
 from tests.connectors.samples import account
 from tests.connectors.telegramming import bot
 
@@ -180,6 +182,30 @@ async def test_a_provider_in_trouble_is_asked_less_and_less_and_one_that_says_wh
         "no connection", "", "patience", "the token does not hold", "a fault of ours: RuntimeError",
     ]  # fmt: skip
     assert all((h.next_at is None) == (not h.why) for h in hub.notes["fake/a"])
+
+
+async def test_how_it_goes_need_not_be_noted_for_it_to_go() -> None:
+    class Mute(Hub):
+        async def note(self, account: str, health: Health) -> None:
+            raise ValueError("a fault of ours")
+
+    hub, provider = Mute(), Fake(AWAY, SLOW, RuntimeError("ours"), Polled(events=(said(7),), cursor="8"))
+    async with polling(hub, provider):
+        await until(lambda: len(provider.asked) == 5)
+    assert hub.log == ["cursor read", (["7"], "8")]
+
+
+async def test_nor_does_a_mailbox_end_over_it() -> None:
+    class Mute:
+        async def note(self, account: str, health: Health) -> None:
+            raise ValueError("a fault of ours")
+
+    taker = Taker(reads=None, blobs=None, accept=None, stored=Mute())  # type: ignore[arg-type]
+    support = mailbox(imap={"host": "imap.example.com"})
+    box = Mailbox(support, taker, None, None, asyncio.get_running_loop())  # type: ignore[arg-type]
+    await asyncio.to_thread(box._note, "the server does not answer", 1.0)
+    for end in (box._wake, box._woken):
+        end.close()
 
 
 async def test_one_accounts_trouble_delays_no_other() -> None:
