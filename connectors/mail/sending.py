@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 import aiosmtplib
 from aiosmtplib.errors import SMTPException, SMTPServerDisconnected, SMTPTimeoutError
 
+from connectors import calling
 from connectors.base import Wire
 from connectors.mail import lines, smtp_codes
 from connectors.mail.compose import Mail, compose
 from connectors.mail.lines import Budget, Timing
 from connectors.mail.smtp_codes import At
 from hub.config import Account
-from hub.errors import NotFound, SendCode, SendError, Unavailable
+from hub.errors import SendCode, SendError
 from hub.model import Outgoing, Sent
 
 TRIES_FOR_ALL = (
@@ -30,24 +31,13 @@ TRIES_FOR_ALL = (
 async def send(message: Outgoing, account: Account, wire: Wire, timing: Timing = Timing()) -> Sent:  # noqa: B008
     """Raises SendError. Where some of the others got none, they and why stand in `detail`."""
     budget = Budget(timing, message.attempt)
-    files = await _files(message, wire)
+    files = [await calling.file_bytes(wire, file) for file in message.attachments]
     if files or account.secrets.get("dkim"):  # encoding megabytes and signing take up to 100 ms
         mail = await asyncio.to_thread(compose, message, account, files, wire.public_url)
     else:
         mail = compose(message, account, files, wire.public_url)
     refused = await _hand_over(mail, account, wire, budget)
     return Sent(external_ids=(mail.message_id,), detail="; ".join(refused))
-
-
-async def _files(message: Outgoing, wire: Wire) -> list[bytes]:
-    try:
-        return [await wire.blobs.read(file.sha256) for file in message.attachments]
-    except NotFound as error:
-        raise SendError(SendCode.MESSAGE_INVALID, f"an attachment is not kept any more: {error}") from None
-    except Unavailable as error:
-        raise SendError(
-            SendCode.CONNECTION_FAILED, f"an attachment cannot be read: {error}", retry=True
-        ) from None
 
 
 async def _hand_over(mail: Mail, account: Account, wire: Wire, budget: Budget) -> list[str]:
