@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from crm_store.db import Store
@@ -249,7 +250,25 @@ async def slack_world(
 ) -> AsyncIterator[SlackWorld]:
     """Everything started, and ended in order. called: Bo's name in the configuration. more: further configuration, by
     file; environ: the secrets that it names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slack_app, "ACK_S", 25.0)
+        async with _slack_world(folder, store, valkey, called, more or {}, environ) as made:
+            yield made
+
+
+@asynccontextmanager
+async def _slack_world(
+    folder: Path,
+    store: Store,
+    valkey: str,
+    called: str,
+    more: Mapping[str, str],
+    environ: Mapping[str, str] | None,
+) -> AsyncIterator[SlackWorld]:
     async with Slack.start() as slack, aiohttp.ClientSession() as session:
+        slack.clock.scale = (
+            10.0  # its three seconds for an answer are thirty: here nobody is late but the machine
+        )
         bo, cleo, dot = slack.user("Bo"), slack.user("Cleo"), slack.user("Dot")
         places = {
             name: slack.channel(name, members=(bo, cleo, dot))
@@ -260,7 +279,7 @@ async def slack_world(
             f"  cleo: {{name: Cleo, role: lead, queues: all, slack: {cleo.id}}}\n"
         )
         files = dict(CONFIG) | {"queues.yaml": QUEUES, "replies.yaml": REPLIES, "agents.yaml": agents}
-        files |= more or {}
+        files |= more
         async with world(folder, store, valkey, files, environ) as hub:
             replayed: list[str] = []
             desk = SlackDesk(
@@ -270,7 +289,7 @@ async def slack_world(
                 rules=lambda: hub.rules,
                 limits=hub.limits,
                 client=AsyncWebClient(
-                    token=slack.bot_token, base_url=slack.api, session=session, timeout=5, retry_handlers=[]
+                    token=slack.bot_token, base_url=slack.api, session=session, timeout=30, retry_handlers=[]
                 ),
                 blobs=hub.blobs,
                 desk_url="http://desk.test",

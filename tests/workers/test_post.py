@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Office:
         self.bo = slack.user("Bo")
         self.configure(QUEUES)
         client = AsyncWebClient(
-            token=slack.bot_token, base_url=slack.api, session=session, timeout=2, retry_handlers=[]
+            token=slack.bot_token, base_url=slack.api, session=session, timeout=30, retry_handlers=[]
         )
         self.desk = SlackDesk(
             store=room.store,
@@ -76,7 +77,8 @@ class Office:
         self.room.rules = compile_rules(self.room.config)
 
     def poster(self, **more: Any) -> Poster:
-        return Poster(self.desk, self.directory, rates=SlackRates(pace=PACE), tuning=QUICK, **more)
+        given: dict[str, Any] = {"rates": SlackRates(pace=PACE), "tuning": QUICK, **more}
+        return Poster(self.desk, self.directory, **given)
 
     # -------------------------------------------------------------------------------------------- what happens
 
@@ -138,7 +140,7 @@ class Office:
             m
             for channel in (self.general, self.support, self.billing, self.ops)
             for card in self.slack.messages(channel)
-            for m in self.slack.messages(channel, card["ts"])
+            for m in (card, *self.slack.messages(channel, card["ts"]))
         ]
 
     def uuids(self) -> list[str]:
@@ -509,7 +511,7 @@ async def test_of_two_who_posted_one_the_later_takes_its_own_back(small: Office)
 
 
 async def test_several_posters_at_once_post_everything_once_in_order(office: Office) -> None:
-    posters = [office.poster() for _ in range(3)]
+    posters = [office.poster(tuning=replace(QUICK, poll_s=0.3)) for _ in range(3)]
     people = [f"webchat:person{number:06d}" for number in range(6)]
     for urn in people:
         office.writes("first", urn, name=urn)
@@ -519,9 +521,11 @@ async def test_several_posters_at_once_post_everything_once_in_order(office: Off
             office.writes(f"line {number}", urn, name=urn)
         await asyncio.sleep(0.05)
     try:
-        async with asyncio.timeout(20):
-            while office.look(desk_posts.places, names.SURFACE) or office.look(
-                desk_threads.behind, names.SURFACE
+        async with asyncio.timeout(60):
+            while (
+                len(office.everything()) < 5 * len(people)  # what nobody has planned yet is not behind either
+                or office.look(desk_posts.places, names.SURFACE)
+                or office.look(desk_threads.behind, names.SURFACE)
             ):
                 await asyncio.sleep(0.05)
     finally:
@@ -638,7 +642,7 @@ async def test_a_revoked_token_loses_nothing(office: Office) -> None:
 
 
 @on_sqlite
-@pytest.mark.timeout(20)  # a loop that never rests lets no other time limit fire
+@pytest.mark.timeout(60)  # a loop that never rests lets no other time limit fire
 async def test_a_card_that_waits_to_be_redrawn_does_not_stop_the_process_while_the_token_is_refused(
     office: Office,
 ) -> None:
