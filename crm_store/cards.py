@@ -10,14 +10,13 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Connection,
     Row,
     Select,
     case,
     func,
-    literal_column,
     select,
+    text,
     type_coerce,
     union_all,
 )
@@ -36,7 +35,7 @@ PREVIEW_CHARS = 160
 _c = conversations.c
 _d = deliveries.c
 
-NEEDS_SOMEBODY = literal_column(f"({schema.NEEDS_SOMEBODY})", Boolean)
+NEEDS_SOMEBODY = text(f"({schema.NEEDS_SOMEBODY})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

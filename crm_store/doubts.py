@@ -28,7 +28,7 @@ _EXPIRE = f"""
 _LOOK = f"""
     UPDATE deliveries SET due_at = :again WHERE id IN (
         SELECT id FROM deliveries WHERE {_IN_DOUBT} AND state = 'unknown' AND due_at <= :now
-        ORDER BY id LIMIT :room) AND state = 'unknown' AND due_at <= :now RETURNING id
+        ORDER BY due_at LIMIT :room) AND state = 'unknown' AND due_at <= :now RETURNING id
 """  # noqa: S608
 
 

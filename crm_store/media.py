@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, tuple_, union_all, update
+from sqlalchemy import text as sql
 
 from crm_store import conversations
 from crm_store.batch_plan import Album, Plan
-from crm_store.schema import albums, interaction_attachments, interactions, media
+from crm_store.schema import MEDIA_UNFINISHED, albums, interaction_attachments, interactions, media
 from crm_store.schema import conversations as talks
 from hub.ids import Ids
 from hub.model import Attachment, Media
@@ -26,6 +27,7 @@ UNFINISHED = (WAITING, FETCHING)
 
 _m = media.c
 _n = interactions.c
+_UNFINISHED = sql(f"media.{MEDIA_UNFINISHED}")  # in the index's own words, or SQLite does not use it
 _PAIRS = 200  # pairs in one look-up; far below what either database takes as parameters
 _WHY_CHARS = 300
 
@@ -139,9 +141,7 @@ def forget_albums(tx: Connection, before: datetime) -> int:
 def waiting(tx: Connection, now: datetime) -> dict[str, int]:
     """How many files may be fetched now, by account."""
     rows = tx.execute(
-        select(_m.account, func.count())
-        .where(_m.state.in_(UNFINISHED), _m.due_at <= now)
-        .group_by(_m.account)
+        select(_m.account, func.count()).where(_UNFINISHED, _m.due_at <= now).group_by(_m.account)
     )
     return {str(account): int(count) for account, count in rows}
 
@@ -149,7 +149,7 @@ def waiting(tx: Connection, now: datetime) -> dict[str, int]:
 def next_due(tx: Connection, accounts: Iterable[str]) -> datetime | None:
     """When the next file of these accounts may be fetched, or the next lease ends; None where none waits."""
     query = select(func.min(_m.due_at, type_=_m.due_at.type)).where(
-        _m.state.in_(UNFINISHED), _m.account.in_(sorted(accounts))
+        _UNFINISHED, _m.account.in_(sorted(accounts))
     )
     found: datetime | None = tx.execute(query).scalar()
     return found
@@ -159,7 +159,7 @@ def homeless(tx: Connection, accounts: Collection[str], before: datetime) -> lis
     """Those that are due since `before` over an account that is no longer there: failed, as `finish` takes them."""
     rows = tx.execute(
         select(media)
-        .where(_m.state.in_(UNFINISHED), _m.account.not_in(sorted(accounts)), _m.due_at <= before)
+        .where(_UNFINISHED, _m.account.not_in(sorted(accounts)), _m.due_at <= before)
         .order_by(_m.due_at)
         .limit(_PAIRS)
         .with_for_update(skip_locked=True)
@@ -182,7 +182,7 @@ def claim(
     for account, room in sorted(rooms.items()):
         picked = tx.execute(
             select(_m.interaction_id, _m.position)
-            .where(_m.state.in_(UNFINISHED), _m.account == account, _m.due_at <= now)
+            .where(_UNFINISHED, _m.account == account, _m.due_at <= now)
             .order_by(_m.due_at, _m.interaction_id, _m.position)
             .limit(room)
             .with_for_update(skip_locked=True)
@@ -326,6 +326,6 @@ def expected(tx: Connection, interaction_ids: Sequence[int]) -> dict[int, tuple[
 
 def standing(tx: Connection) -> tuple[int, datetime | None]:
     """How many files are still to come, and since when the oldest is waited for."""
-    query = select(func.count(), func.min(_m.at, type_=_m.at.type)).where(_m.state.in_(UNFINISHED))
+    query = select(func.count(), func.min(_m.at, type_=_m.at.type)).where(_UNFINISHED)
     count, oldest = tx.execute(query).one()
     return int(count), oldest

@@ -13,22 +13,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, text, update
 
 from crm_store import answers, conversations, deliveries, outbox, pauses
 from crm_store import delivery_states as states
 from crm_store.delivery_states import Moved
 from crm_store.outbox import Claimed
 from crm_store.revisions import DELETE, DONE, DROPPED, EDIT, FAILED, QUEUED, SENDING, note_change, rewrite
+from crm_store.schema import REVISION_TO_DO, delivery_parts, interactions, revisions
 from crm_store.schema import conversations as talks
 from crm_store.schema import deliveries as deliveries_table
-from crm_store.schema import delivery_parts, interactions, revisions
 from hub.ids import Ids
 
 _r = revisions.c
 _d = deliveries_table.c
 _n = interactions.c
-_TO_DO = _r.state.in_((QUEUED, SENDING))
+_TO_DO = text(f"revisions.{REVISION_TO_DO}")  # in the index's own words, or SQLite does not use it
 _CLEAR = _d.state.not_in((states.SENDING, states.UNKNOWN))  # it went out, or certainly did not
 
 

@@ -29,7 +29,6 @@ DRAFT = "draft"  # a change of what never went out: the words that nobody saw
 _r = revisions.c
 _d = deliveries_table.c
 _n = interactions.c
-_TO_DO = _r.state.in_((QUEUED, SENDING))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,10 +23,17 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from crm_store import desk_inbox, desk_posts, media, sources
-from crm_store.schema import account_states, conversations, deliveries, producers, quarantine
+from crm_store.schema import (
+    DELIVERY_UNFINISHED,
+    account_states,
+    conversations,
+    deliveries,
+    producers,
+    quarantine,
+)
 from hub import clock
 from hub.errors import MainstemError
 from mainstem.pool import Pool
@@ -78,7 +85,6 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 _Samples = Iterable[tuple[tuple[str, ...], float]]
-_UNFINISHED = ("held", "queued", "sending", "unknown")
 
 
 class Counters:
@@ -154,7 +160,7 @@ class Hub(Collector):
         with self._store.read() as tx:
             rows = tx.execute(
                 select(c.queue, c.state, func.count(), func.min(c.waiting_since))
-                .where(c.slot.is_not(None))
+                .where(c.id.in_(select(c.id).where(c.slot > "")))  # off its index: what is closed has none
                 .group_by(c.queue, c.state)
             ).all()
             yield "mainstem_queue_conversations", [((row[0], row[1]), row[2]) for row in rows]
@@ -168,7 +174,7 @@ class Hub(Collector):
             )
             rows = tx.execute(
                 select(d.account, d.state, func.count(), func.min(d.due_at))
-                .where(d.state.in_(_UNFINISHED))
+                .where(text(f"deliveries.{DELIVERY_UNFINISHED}"))
                 .group_by(d.account, d.state)
             ).all()
             yield "mainstem_deliveries", [((row[0], row[1]), row[2]) for row in rows]

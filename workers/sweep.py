@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, text, update
 
 from crm_store import autoreplies, configs, doubts, media, parked, receipts
 from crm_store import delivery_states as states
 from crm_store.db import Store
 from crm_store.delivery_states import Happened, Moved, note
 from crm_store.schema import (
+    DELIVERY_UNFINISHED,
     deliveries,
     desk_sessions,
     intake_tries,
@@ -86,12 +87,13 @@ def homeless(tx: Connection, ids: Ids, accounts: Collection[str], now: datetime)
     rows = tx.execute(
         select(d.id, d.conversation_id, d.account)
         .where(
+            text(f"deliveries.{DELIVERY_UNFINISHED}"),  # its index's own words
             d.state.in_((states.HELD, states.QUEUED)),
             or_(d.state == states.QUEUED, d.code.is_(None)),
             d.account.not_in(sorted(accounts)),
             d.due_at <= now - HOMELESS_AFTER,
         )
-        .order_by(d.id)
+        .order_by(d.due_at)
         .limit(_AT_ONCE)
     ).all()
     moved = []

@@ -16,7 +16,9 @@ from crm_store.schema.desk import (
 )
 from crm_store.schema.intake import cursors, intake, intake_tries, journalled, producers, quarantine
 from crm_store.schema.out import (
+    DELIVERY_UNFINISHED,
     NEEDS_SOMEBODY,
+    REVISION_TO_DO,
     account_states,
     auto_replies,
     deliveries,
@@ -52,9 +54,11 @@ from crm_store.schema.said import (
 )
 
 __all__ = [
+    "DELIVERY_UNFINISHED",
     "MEDIA_UNFINISHED",
     "MIN_CODE",
     "NEEDS_SOMEBODY",
+    "REVISION_TO_DO",
     "VERSION",
     "At",
     "Id",

@@ -43,21 +43,21 @@ deliveries = Table(
     Column("by", String(80), nullable=False),
     Column("carries", Text),  # JSON: template, choices, public (crm_store/carried.py); NULL when empty
 )
-_UNFINISHED = "state IN ('held', 'queued', 'sending', 'unknown')"
+DELIVERY_UNFINISHED = "state IN ('held', 'queued', 'sending', 'unknown')"
 Index(
     "ix_deliveries_due",
     deliveries.c.account,
     deliveries.c.bulk,
     deliveries.c.due_at,
-    sqlite_where=text(_UNFINISHED),
-    postgresql_where=text(_UNFINISHED),
+    sqlite_where=text(DELIVERY_UNFINISHED),
+    postgresql_where=text(DELIVERY_UNFINISHED),
 )
 Index(
     "ix_deliveries_waiting",  # is an earlier one of the conversation unfinished?
     deliveries.c.conversation_id,
     deliveries.c.id,
-    sqlite_where=text(_UNFINISHED),
-    postgresql_where=text(_UNFINISHED),
+    sqlite_where=text(DELIVERY_UNFINISHED),
+    postgresql_where=text(DELIVERY_UNFINISHED),
 )
 _IN_DOUBT = "state IN ('sending', 'unknown')"
 Index(
@@ -138,12 +138,12 @@ revisions = Table(
     Column("by", String(80), nullable=False),
     UniqueConstraint("delivery_id", "number"),
 )
-_TO_DO = "state IN ('queued', 'sending')"
+REVISION_TO_DO = "state IN ('queued', 'sending')"
 Index(
     "ix_revisions_due",
     revisions.c.due_at,
-    sqlite_where=text(_TO_DO),
-    postgresql_where=text(_TO_DO),
+    sqlite_where=text(REVISION_TO_DO),
+    postgresql_where=text(REVISION_TO_DO),
 )
 
 parked_reports = Table(
