@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from crm_store.batch import run
 from crm_store.db import Store
@@ -106,7 +106,8 @@ def listed(store: Store, *, state: str | None = WAITING, limit: int = 100) -> li
 def count(store: Store) -> int:
     """How many wait."""
     with store.read() as tx:
-        return len(tx.execute(select(_q.id).where(_q.state == WAITING)).all())
+        waiting = select(func.count()).select_from(quarantine).where(_q.state == WAITING)
+        return int(tx.execute(waiting).scalar_one())
 
 
 def show(store: Store, held_id: int) -> Held:

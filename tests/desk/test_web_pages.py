@@ -111,7 +111,9 @@ async def test_transfer_snooze_close_reopen(room: Room) -> None:
         bo = await browse("bo")
         await bo.get(f"/conversations/{number}")
         on = f"/conversations/{number}"
+        assert f"{on}/snooze" not in bo.text, "nobody puts to sleep what they do not have"
         await bo.post(f"{on}/claim")
+        assert f"{on}/snooze" in bo.text
         await bo.post(f"{on}/snooze", {"for": "60"})
         assert room.row(number).snoozed_until == room.now + timedelta(hours=1)
         await bo.post(f"{on}/close", {"disposition": "solved", "tags": "kettle, refund"})
