@@ -56,17 +56,13 @@ def read(url: str, account: Account) -> tuple[str, int]:
 
 
 def parsed(raw: Raw, account: Account) -> Parsed:
-    """A POST says that they leave, whatever its body (RFC 8058 asks for List-Unsubscribe=One-Click, ours for none).
-
-    Within a minute it says so once; later it is another word of theirs, for they may have come back meanwhile.
-    """
+    """A POST says that they leave, whatever its body (RFC 8058 asks for List-Unsubscribe=One-Click, ours for none)."""
     to, delivery_id = read(raw.url, account)
     if raw.method != "POST":
         return Parsed()
-    whose = hashlib.sha256(to.encode()).hexdigest()[:16]
     event = ConsentChanged(
         account=account.key,
-        event_key=f"unsubscribe:{delivery_id}:{whose}:{int(raw.received_at.timestamp()) // 60}",
+        event_key=f"unsubscribe:{delivery_id}:{hashlib.sha256(to.encode()).hexdigest()[:16]}",
         received_at=raw.received_at,
         urn=to,
         granted=False,

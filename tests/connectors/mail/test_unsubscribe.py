@@ -1,7 +1,6 @@
 """The way out of bulk mail, through a whole edge: by one click of a mail program (RFC 8058) and by a person's."""
 
 import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -16,9 +15,8 @@ ANN = "mailto:änn@example.net"
 
 async def test_one_click_and_a_persons(tmp_path: Path, valkey: str) -> None:
     account = mailbox(name="{agent} <Example>")
-    now = [datetime(2026, 11, 22, 12, tzinfo=UTC)]
     async with (
-        gate(tmp_path, valkey, accounts={account.key: account}, clock=lambda: now[0]) as g,
+        gate(tmp_path, valkey, accounts={account.key: account}) as g,
         aiohttp.ClientSession() as people,
     ):
         link = unsubscribe.link(g.url, account, ANN, 42)
@@ -48,7 +46,3 @@ async def test_one_click_and_a_persons(tmp_path: Path, valkey: str) -> None:
             async with people.post(forged, data=click) as refused:
                 assert refused.status == 403, forged
         assert len(g.kept()) == 2
-        now[0] += timedelta(hours=1)  # they may have asked for news again in between
-        async with people.post(link, data=click) as done:
-            assert done.status == 200
-        assert len({event.event_key for event in g.kept()}) == 2
