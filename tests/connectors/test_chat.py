@@ -67,7 +67,7 @@ class Page:
         """The next frame of that kind; what comes before is taken in."""
         assert self._socket is not None
         while True:
-            frame: dict[str, Any] = await self._socket.receive_json(timeout=10)
+            frame: dict[str, Any] = await self._socket.receive_json(timeout=60)
             self.frames.append(frame)
             if frame["type"] == "welcome":
                 if frame["new"]:
@@ -103,7 +103,7 @@ class Page:
         """Nothing more is on its way: the answer to a ping has overtaken nothing."""
         await self.say(type="ping")
         assert self._socket is not None
-        assert json.loads(await self._socket.receive_str(timeout=10)) == {"type": "pong"}
+        assert json.loads(await self._socket.receive_str(timeout=60)) == {"type": "pong"}
 
 
 async def answer(g: Gate, page: Page, number: int, text: str) -> None:
@@ -400,7 +400,7 @@ class Reset:
 async def test_nudges_come_again_after_a_connection_was_reset(tmp_path: Path, valkey: str) -> None:
     client = redis.asyncio.Redis.from_url(valkey)
     async with gate(tmp_path, valkey, redis=Reset(client), sweep_s=3600.0) as g, Page(g).open() as page:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (await client.pubsub_numsub(visitor.NUDGES))[0][1]:
                 await asyncio.sleep(0.01)
         await answer(g, page, 1, "one")
@@ -559,7 +559,7 @@ async def test_floods_are_slowed_and_new_visitors_counted(tmp_path: Path, valkey
                 assert caught.value.status == 429
         async with g.http.ws_connect(f"{g.url}/chat/main/ws", headers=OURS) as third:
             await third.send_json({"type": "hello"})
-            closed = await third.receive(timeout=10)
+            closed = await third.receive(timeout=60)
             assert (closed.type, third.close_code) == (aiohttp.WSMsgType.CLOSE, 4401)
         assert len(g.texts()) == 3
 
@@ -568,7 +568,7 @@ async def test_a_frame_beyond_the_cap_ends_the_connection(g: Gate) -> None:
     async with Page(g).open() as page:
         assert page._socket is not None
         await page._socket.send_str("x" * (webchat.FRAME_BYTES + 1))
-        while (await page._socket.receive(timeout=10)).type != aiohttp.WSMsgType.CLOSE:
+        while (await page._socket.receive(timeout=60)).type != aiohttp.WSMsgType.CLOSE:
             pass
         assert page._socket.close_code == 1009
 
@@ -652,7 +652,7 @@ async def test_who_fetches_and_does_not_read_fills_no_memory(
         assert got.status == 503
     for writer in idle:
         writer.transport.abort()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             async with g.http.get(g.url + url, headers=headers) as got:
                 if got.status == 200:

@@ -34,7 +34,7 @@ class Hub:
         self.gate: Gate = self.run(self._stack.enter_async_context(gate(folder, valkey, **self.settings)))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def answers(self, seq: int, text: str, **more: Any) -> None:
         """A worker sends to whoever wrote last."""
@@ -81,7 +81,7 @@ class Hub:
     def close(self) -> None:
         self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
 
@@ -116,11 +116,11 @@ def texts(page: Any) -> list[str]:
 
 
 def until(condition: Callable[[], bool], page: Any) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if condition():
             return
         page.wait_for_timeout(50)
-    raise AssertionError("it did not come about within 10 s")
+    raise AssertionError("it did not come about within 60 s")
 
 
 def writes(page: Any, text: str) -> None:

@@ -111,11 +111,11 @@ def accounts(*names: str) -> dict[str, Account]:
 
 
 async def until(done: Callable[[], bool]) -> None:
-    for _ in range(1000):
+    for _ in range(12000):
         if done():
             return
         await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen within 5 s")
+    raise AssertionError("it did not happen within 60 s")
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from crm_store import timeline
 from hub.model import Media
 from tests.desk.room import Room
 from tests.desk.test_media import MP4, PAGE, SENT, comes, ends, outcomes
-from tests.desk.test_web_browser import SHOTS, address, enter, room
+from tests.desk.test_web_browser import SHOTS, address, enter, room, told
 
 __all__ = ["address", "room"]  # fixtures
 pytestmark = pytest.mark.browser
@@ -27,7 +27,7 @@ def test_files_come_in_while_the_page_is_open(room: Room, address: str, page: An
     page.on("console", lambda message: said.append(message.text))
     number = room.writes("webchat:ann", "This is our roof.", name="Ann Lee", media=SENT)
     enter(page, room, address, "bo")
-    page.goto(f"{address}/conversations/{number}")
+    told(page, room, lambda: page.goto(f"{address}/conversations/{number}"))
     page.wait_for_selector("text=A picture is on its way.")
     if SHOTS:
         page.screenshot(path=f"{SHOTS}/media-coming.png")
@@ -51,9 +51,9 @@ def test_files_come_in_while_the_page_is_open(room: Room, address: str, page: An
         {"state": "done", "file": comes(room, MP4, "roof.mp4", "video/mp4")},
         {"state": "done", "file": comes(room, PAGE, "x.png", "image/png")},
     )
-    page.goto(f"{address}/conversations/{other}")
+    told(page, room, lambda: page.goto(f"{address}/conversations/{other}"))
     page.evaluate("document.querySelector('audio').preload = 'metadata'")
-    for _ in range(100):
+    for _ in range(1200):
         if page.evaluate("document.querySelector('audio').readyState") >= 1:
             break
         page.wait_for_timeout(50)

@@ -182,12 +182,12 @@ def test_the_loop_ends_when_it_is_told_to(way: WayIn, stream: Stream, redis: red
     reader = Reader(redis, block_ms=20)
     thread = threading.Thread(target=run, args=arguments, kwargs={"count": counted.append, "reader": reader})
     thread.start()
-    for _ in range(500):
+    for _ in range(5000):
         if sum(one.entries for one in counted) == PARTS:
             break
         time.sleep(0.01)
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert way.count(schema.interactions) == PARTS
     assert reader.parts == frozenset()

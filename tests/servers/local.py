@@ -121,14 +121,14 @@ class Local:
         self._up, self._leave = threading.Event(), asyncio.Event()
         self._thread = threading.Thread(target=self._live_in_thread, daemon=True)
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._up.wait(60)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._leave.set)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _live_in_thread(self) -> None:
         async def live() -> None:

@@ -250,7 +250,7 @@ queue_run_delay = 5s
 
     def _answers(self) -> bool:
         try:
-            with smtplib.SMTP("127.0.0.1", self.port, timeout=5) as client:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=60) as client:
                 return client.noop()[0] == 250
         except (OSError, smtplib.SMTPException):
             return False

@@ -120,7 +120,7 @@ class SmtpServer(Threaded):
     def close_all(self) -> None:
         """Close every connection, as a server does to those that are idle."""
         done = asyncio.run_coroutine_threadsafe(self._close_all(), self._loop)
-        done.result(10)
+        done.result(60)
 
     async def _close_all(self, *, abort: bool = False) -> None:
         for protocol in list(self._protocols):

@@ -73,11 +73,11 @@ async def lies(postfix: Postfix, address: str, number: int = 1) -> list[EmailMes
 
 
 async def until(what: Callable[[], object]) -> None:
-    for _ in range(1000):
+    for _ in range(3000):
         if what():
             return
         await asyncio.sleep(0.02)
-    raise AssertionError("it did not come about within 20 s")
+    raise AssertionError("it did not come about within 60 s")
 
 
 async def failing(postfix: Postfix, timing: Timing = Timing(), **said: Any) -> SendError:  # noqa: B008

@@ -38,7 +38,7 @@ class Xoauth2:
         self._ended = True
         self.cut.set()
         socket.create_connection(("127.0.0.1", self.port)).close()
-        self._thread.join(5)
+        self._thread.join(60)
         self._socket.close()
 
     def _serve(self) -> None:

@@ -208,7 +208,7 @@ async def opened(store: Store, folder: Path, *, connect: bool = True) -> AsyncIt
         slack.stamps.wall = lambda: room.now.timestamp()
         place = slack.channel("general", members=(bo, eva, cleo))
         client = AsyncWebClient(
-            token=slack.bot_token, base_url=slack.api, session=session, timeout=5, retry_handlers=[]
+            token=slack.bot_token, base_url=slack.api, session=session, timeout=60, retry_handlers=[]
         )
         desk = SlackDesk(
             store=store, actions=room.actions, config=lambda: room.config, rules=lambda: room.rules, limits=LIMITS,

@@ -204,7 +204,7 @@ async def pressing(url: str, folder: Path) -> AsyncIterator[Pressing]:
         room.config = configfiles.load(files)
         room.rules = compile_rules(room.config)
         room.actions._limits, room.actions._schemes = LIMITS, SCHEMES
-        client = AsyncWebClient(token=slack.bot_token, base_url=slack.api, session=session, timeout=10)
+        client = AsyncWebClient(token=slack.bot_token, base_url=slack.api, session=session, timeout=60)
         client.retry_handlers.clear()
         desk = SlackDesk(
             store=store,

@@ -22,7 +22,7 @@ async def test_it_is_drawn_when_somebody_looks(world: Pressing) -> None:
     world.actions.claim(talk, "bo")
     ts = await world.card(talk)
     await world.bo.opens_home()
-    for _ in range(500):
+    for _ in range(5000):
         if world.bo.home:
             break
         await asyncio.sleep(0.01)

@@ -334,7 +334,7 @@ async def test_the_loop_wakes_and_stops(office: Office) -> None:
     number, card = conversation(office, 1)
     task = asyncio.ensure_future(office.inbox.run())
     await office.tells(message(office, card, "a", user=office.cleo.id))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not office.notes(number):
             await asyncio.sleep(0.01)
     task.cancel()

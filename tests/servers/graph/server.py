@@ -229,7 +229,7 @@ class Graph:
         self._stop = end
         self._thread = threading.Thread(target=work, daemon=True)
         self._thread.start()
-        assert up.wait(10)
+        assert up.wait(60)
         assert self.base
         return self
 
@@ -238,7 +238,7 @@ class Graph:
     ) -> None:
         assert self._thread is not None
         self._stop()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """From a plain thread: `work` in the server's loop."""

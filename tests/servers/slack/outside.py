@@ -143,7 +143,7 @@ class Outside:
         """Until everything on its way to the app was acknowledged, or was not within three seconds."""
         await self.door.settled()
 
-    async def until(self, condition: Callable[[], object], within_s: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], object], within_s: float = 60.0) -> None:
         """Until `condition()` is true; raises TimeoutError."""
         async with asyncio.timeout(within_s):
             while not condition():

@@ -112,13 +112,13 @@ class Slack(Outside):
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        assert up.wait(10)
+        assert up.wait(60)
         assert started
         try:
             yield started[0]
         finally:
             loop.call_soon_threadsafe(stop.set)
-            thread.join(10)
+            thread.join(60)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """From a plain thread: `work` in the server's loop."""
