@@ -14,6 +14,7 @@ from crm_store.logins import Check
 from crm_store.schema import credentials, desk_sessions, login_links
 from hub.errors import Refused
 from tests.each import each
+from tests.store.people import at_once
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -52,6 +53,12 @@ def test_a_link_used_by_many_at_once_has_one_winner(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(lambda _: logins.use_link(store, token, NOW), range(8)))
     assert sorted(won, key=str) == [None] * 7 + ["bo"]
+
+
+def test_a_first_password_set_by_many_at_once_is_set(store: Store) -> None:
+    done = at_once(6, lambda _: logins.set_password(store, "bo", PASSWORD, NOW))
+    assert done == [None] * 6
+    assert logins.check_password(store, "bo", PASSWORD, NOW) is Check.RIGHT
 
 
 def test_a_link_ends(store: Store) -> None:
