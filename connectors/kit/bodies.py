@@ -232,7 +232,7 @@ def long(raw: Raw, times: int) -> bytes | None:
     longer = copy.deepcopy(whole)
     for path, found in list(walk(whole)):
         if isinstance(found, list) and found and not any(isinstance(step, int) for step in path):
-            at(longer, path)[:] = [copy.deepcopy(found[n % len(found)]) for n in range(len(found) * times)]
+            at(longer, path)[:] = found * times  # the same ones: they are only written out
     return _lengthened(longer, times)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import pytest
 
 from crm_store import deliveries, interactions, outbox, outcomes, schema, views
 from crm_store.db import Store
-from crm_store.migrate import migrate
 from hub import urn as urns
 from hub.model import DeliveryReported, DeliveryStatus
 from tests.databases import on_postgresql, on_sqlite
@@ -689,35 +689,40 @@ def letters(way: Post, count: int) -> list[Any]:
     return made
 
 
+def what_became(way: Post, step: int) -> Any:
+    """Of sixty letters that come `step` at a time: of every room what others could see."""
+    mails = letters(way, 60)
+    for start in range(0, len(mails), step):
+        way.take(*mails[start : start + step])
+    people = {row.id: row.urn for row in way.rows(schema.identities)}
+    texts = {row.id: row.text for row in way.rows(schema.interactions)}
+    return (
+        way.talks(),
+        way.links(),
+        sorted((people[row.identity_id], texts[row.id], row.extra) for row in way.rows(schema.interactions)),
+        sorted(row.urn for row in way.rows(schema.conversation_people)),
+        sorted((row.urn, row.verified) for row in way.rows(schema.identities)),
+    )
+
+
+@pytest.fixture(scope="module")
+def one_by_one(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("alone") / "one.db"
+    shutil.copyfile(migrated_sqlite, path)
+    alone = Store.open(f"sqlite:///{path}")
+    outcome = what_became(Post(alone, MAIL_FILES), 1)
+    alone.close()
+    return outcome
+
+
 @pytest.mark.parametrize("size", [3, 60])
 def test_a_batch_of_mails_comes_to_the_same_as_its_mails_one_by_one(
-    store: Store, size: int, tmp_path: Path
+    store: Store, size: int, one_by_one: Any
 ) -> None:
-    migrate(url := f"sqlite:///{tmp_path}/one.db")
-    alone = Store.open(url)
-    outcomes = []
-    for way, step in ((Post(alone, MAIL_FILES), 1), (Post(store, MAIL_FILES), size)):
-        mails = letters(way, 60)
-        for start in range(0, len(mails), step):
-            way.take(*mails[start : start + step])
-        people = {row.id: row.urn for row in way.rows(schema.identities)}
-        texts = {row.id: row.text for row in way.rows(schema.interactions)}
-        outcomes.append(
-            (
-                way.talks(),
-                way.links(),
-                sorted(
-                    (people[row.identity_id], texts[row.id], row.extra)
-                    for row in way.rows(schema.interactions)
-                ),
-                sorted(row.urn for row in way.rows(schema.conversation_people)),
-                sorted((row.urn, row.verified) for row in way.rows(schema.identities)),
-            )
-        )
-    alone.close()
-    assert outcomes[0] == outcomes[1]
-    assert any("?unproved" in urn for urn, _ in outcomes[0][4])
-    assert outcomes[0][1]
+    outcome = what_became(Post(store, MAIL_FILES), size)
+    assert outcome == one_by_one
+    assert any("?unproved" in urn for urn, _ in outcome[4])
+    assert outcome[1]
 
 
 @on_postgresql
