@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.each import each
 from tests.servers.graph import CODES, Customer, Graph, Number, wire
 from tests.servers.graph.customer import AD
 from tests.servers.graph.errors import Json
@@ -303,7 +304,7 @@ async def test_one_account_may_have_a_url_of_its_own_and_fields(graph: Graph, ho
 # ----------------------------------------------------------------------------------------------------------- on command
 
 
-@pytest.mark.parametrize("code", sorted(CODES))
+@each("code", sorted(CODES))
 async def test_every_code_is_said_on_command(graph: Graph, ann: Customer, send: Any, code: int) -> None:
     await ann.says("hi")
     graph.fail(code, details="because")

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.each import each
 from tests.servers.graph import Graph, Instagram, Page, Visitor
 from tests.servers.graph.errors import Json
 
@@ -95,7 +96,7 @@ async def test_what_fits_is_taken(graph: Graph, page: Page, bo: Visitor, call: A
     assert ("attachment_id" in said) == (message is URL)
 
 
-@pytest.mark.parametrize(
+@each(
     "change, code, subcode",
     [
         ({"message": {"text": "x" * 2001}}, 100, 2018320),

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.each import each
 from tests.servers.graph import Customer, Graph, Number
 from tests.servers.graph.errors import Json
 
@@ -103,7 +104,7 @@ async def test_every_kind_within_its_limits_is_taken(ann: Customer, send: Any, k
     assert (await send(type=kind, **{kind: value}))[0] == 200
 
 
-@pytest.mark.parametrize(
+@each(
     "given, code",
     [
         ({"type": "text", "text": {"body": "x" * 4097}}, 100),
@@ -135,6 +136,7 @@ async def test_every_kind_within_its_limits_is_taken(ann: Customer, send: Any, k
 async def test_what_does_not_fit_is_refused(
     graph: Graph, ann: Customer, send: Any, given: Json, code: int
 ) -> None:
+    graph.refused.clear()
     status, said = await send(**given)
     error = said["error"]
     assert (status, error["code"], error["type"]) == (404 if code == 132001 else 400, code, "OAuthException")

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.each import each
 from tests.servers.telegram import Person, Telegram
 
 
@@ -84,7 +85,7 @@ async def test_a_message_by_every_encoding(telegram: Telegram, bot: Bot, ann: Pe
 KEYBOARD = {"inline_keyboard": [[{"text": "Yes", "callback_data": "yes"}]]}
 
 
-@pytest.mark.parametrize(
+@each(
     "args,words",
     [
         ({"chat_id": None}, "chat_id is empty"), ({"chat_id": 5}, "chat not found"),
@@ -115,6 +116,7 @@ KEYBOARD = {"inline_keyboard": [[{"text": "Yes", "callback_data": "yes"}]]}
 async def test_what_is_refused_and_why(
     telegram: Telegram, bot: Bot, ann: Person, args: dict[str, Any], words: str
 ) -> None:
+    telegram.refused.clear()
     said = await bot.refused("sendMessage", **({"chat_id": ann.id, "text": "Hi"} | args))
     assert said.startswith("Bad Request: ")
     assert words in said

@@ -84,7 +84,7 @@ def test_segments(text: str, count: int) -> None:
     assert segments(text) == count
 
 
-@pytest.mark.parametrize(
+@each(
     "form,code",
     [
         ({"To": ""}, 21604), ({"To": "4155550123"}, 21211), ({"To": "+1"}, 21211), ({"To": "+1415555012345"}, 21211),
@@ -106,6 +106,7 @@ async def test_what_is_refused_and_why(
     twilio.others.add("+14155550102")
     twilio.no_permission = ("+86",)
     twilio.refuse("+14155550140", 21614)
+    twilio.refused.clear()
     assert await api.refused(**form) == code
     assert twilio.sent == []
     assert [one.code for one in twilio.refused] == [code]
