@@ -36,12 +36,12 @@ async def test_f7_f8_a_process_dies_at_this_very_place(place: str, hub: Installa
 async def test_f3_redis_is_emptied_under_load(hub: Installation) -> None:
     hub.start("web", "router")
     await hub.ready()
-    load = asyncio.create_task(hub.load(600, per_s=300))
+    load = asyncio.create_task(hub.load(300, per_s=300))
     for _ in range(4):
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.2)
         hub.valkey.client().flushall()
     done = await load
-    assert len(done.accepted) == 600, done.refused
+    assert len(done.accepted) == 300, done.refused
     await hub.has(done.accepted)
     await hub.balanced()
     assert not hub.in_order()

@@ -40,12 +40,12 @@ class Hub:
 
     def ready(self) -> str:
         """Wait for the summary; what was printed."""
-        for _ in range(600):
+        for _ in range(2400):
             text = self.told.read_text()
             if "logs:" in text or self.process.poll() is not None:
                 return text
             time.sleep(0.05)
-        raise AssertionError(f"not ready after 30 s:\n{self.told.read_text()}")
+        raise AssertionError(f"not ready after two minutes:\n{self.told.read_text()}")
 
     def mainstem(self, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -54,7 +54,7 @@ class Hub:
             env=self.env | env,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
         )
 
     def family(self) -> list[psutil.Process]:
@@ -98,5 +98,5 @@ def gone(processes: list[psutil.Process], seconds: float) -> list[psutil.Process
 
 
 def get(url: str) -> tuple[int, str]:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         return answer.status, answer.read().decode()

@@ -223,7 +223,7 @@ def test_the_demo_lives_and_ends_and_leaves_the_folder_alone(demo: Hub) -> None:
     channels_file = demo.folder / "config" / "channels.yaml"
     saved = channels_file.read_text().replace("name: Example Ltd", "name: Another Ltd")
     channels_file.write_text(saved)
-    for _ in range(100):
+    for _ in range(200):
         shown = demo.mainstem("config", "show", "channels.yaml").stdout
         if "Another Ltd" in shown:
             break
@@ -234,9 +234,9 @@ def test_the_demo_lives_and_ends_and_leaves_the_folder_alone(demo: Hub) -> None:
     family = demo.family()
     began = time.monotonic()
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(15) == 0
-    assert time.monotonic() - began < 8.0
-    assert gone(family, 1.0) == []
+    assert demo.process.wait(60) == 0
+    assert time.monotonic() - began < 20.0
+    assert gone(family, 10.0) == []
     assert not re.search(r"Traceback", demo.told.read_text())
     assert demo.mainstem("config", "apply").returncode == 0
     assert "simulated" not in demo.mainstem("config", "show", "channels.yaml").stdout

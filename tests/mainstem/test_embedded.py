@@ -29,7 +29,7 @@ def data() -> Iterator[Path]:
     subprocess.run(["rm", "-rf", folder], check=True)
 
 
-async def until(holds: Callable[[], bool], seconds: float = 15.0) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     for _ in range(int(seconds * 50)):
         if holds():
             return
@@ -162,7 +162,7 @@ async def test_a_crash_loop_is_told_in_words_and_slows_down(tmp_path: Path) -> N
     await until(lambda: child.restarts >= 2)
     began = time.monotonic()
     assert await supervisor.stop() == []
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10.0
     assert told[0].startswith("router ended with code 3: the disk is gone (again in 0.")
     assert told[1].startswith("router ended with code 3: the disk is gone (again in ")
     assert "the disk is gone" in (tmp_path / "router.log").read_text()

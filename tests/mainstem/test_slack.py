@@ -265,11 +265,11 @@ def ends(started: "subprocess.Popen[str]", within_s: float) -> None:
     """SIGTERM ends it in order, that quickly."""
     began = time.monotonic()
     started.send_signal(signal.SIGTERM)
-    assert started.wait(within_s + 5) == 0
+    assert started.wait(60) == 0
     assert time.monotonic() - began < within_s
 
 
-def until(true: Callable[[], object], within_s: float = 15.0) -> None:
+def until(true: Callable[[], object], within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline
@@ -288,7 +288,7 @@ def test_without_a_token_it_waits_and_costs_little(tmp_path: Path) -> None:
         assert (
             psutil.Process(idle.pid).memory_info().rss < 60e6
         )  # 26 MB as measured: nothing of Slack is imported
-        ends(idle, 2.0)
+        ends(idle, 10.0)
 
 
 @pytest.mark.slow
@@ -328,7 +328,7 @@ def test_up_with_slack_from_the_first_word_to_the_answer(office: Office) -> None
 
         with process(hub.folder, hub.env) as second:  # any number may run
             slack.run(slack.connected(2))
-            ends(second, 4.0)
+            ends(second, 10.0)
         by_http = {"MAINSTEM_SLACK_APP_TOKEN": "", "MAINSTEM_SLACK_SIGNING_SECRET": "s"}
         taken = hub.mainstem("slack", "run", MAINSTEM_SLACK_PORT=str(hub.port), **by_http)
         assert taken.stderr.endswith(
@@ -338,11 +338,11 @@ def test_up_with_slack_from_the_first_word_to_the_answer(office: Office) -> None
         slack.do(lambda: slack.fail("*", "timeout", -1))
         with process(hub.folder, hub.env) as waiting:  # Slack takes the call and never answers it
             until(lambda: len(slack.called("conversations.list")) > asked)
-            ends(waiting, 4.0)
+            ends(waiting, 10.0)
         slack.do(slack.mend)
 
         family = hub.family()
         hub.process.send_signal(signal.SIGINT)
-        assert hub.process.wait(15) == 0
+        assert hub.process.wait(60) == 0
         assert gone(family, 1.0) == []
         assert "Traceback" not in hub.told.read_text()

@@ -33,7 +33,7 @@ def test_from_nothing_to_ready_and_away_again(hub: Hub) -> None:
         done = subprocess.run(["sh", "-c", curl], cwd=hub.folder, env=hub.env, capture_output=True, text=True)
         assert '"accepted":true' in done.stdout, done.stderr
     assert hub.mainstem("say", "hello there").returncode == 0
-    for _ in range(100):
+    for _ in range(1200):
         metrics = get(f"http://127.0.0.1:{hub.port}/metrics")[1]
         if re.search(r'mainstem_queue_conversations\{queue="\w+",state="waiting"\} [12]\.0', metrics):
             break
@@ -64,8 +64,8 @@ def test_from_nothing_to_ready_and_away_again(hub: Hub) -> None:
     assert len(family) == 6  # web, desk, router, worker, clock, and Valkey
     began = time.monotonic()
     hub.process.send_signal(signal.SIGINT)
-    assert hub.process.wait(15) == 0
-    assert time.monotonic() - began < 8.0
-    assert gone(family, 1.0) == []
+    assert hub.process.wait(60) == 0
+    assert time.monotonic() - began < 20.0  # two seconds, on a machine that does nothing else
+    assert gone(family, 10.0) == []
     assert "Traceback" not in hub.told.read_text()
     assert hub.mainstem("ledger", "--json").returncode == 0

@@ -122,9 +122,10 @@ async def live_a_little(hub: Hub, found: Found, company: Provider) -> None:
         await post(WORDS.encode(), "not-the-secret", Authorization=f"Bearer {SIGNING}")
         async with http.ws_connect(f"{edge}/chat/main/ws", headers={"Origin": edge}) as socket:
             await socket.send_json({"type": "hello"})
-            found.secrets["visitor's token"] = (await socket.receive_json(timeout=10))["token"]
+            found.secrets["visitor's token"] = (await socket.receive_json(timeout=30))["token"]
             await socket.send_json({"type": "message", "id": "canary-0001", "text": WORDS})
-            await asyncio.sleep(0.2)
+            while (await socket.receive_json(timeout=30))["type"] != "ok":
+                pass
         async with http.get(f"{edge}/nowhere/{SIGNING}?token={SIGNING}&{MAIL}") as got:
             assert got.status == 404
 
@@ -154,7 +155,7 @@ async def live_a_little(hub: Hub, found: Found, company: Provider) -> None:
         found.secrets["session"] = {c.key: c.value for c in jar}["desk-session"]
         await get("/account")
         assert await send("/account/password", old=WRONG, password=WRONG + "!", again=WRONG + "!") == 403
-        for _ in range(100):
+        for _ in range(600):
             page = await get("/search?q=canarywords")
             if numbers := re.findall(r"/conversations/(\d+)", page):
                 break
@@ -170,7 +171,7 @@ async def live_a_little(hub: Hub, found: Found, company: Provider) -> None:
             fields["channel"] = channel[1] or channel[2]
         status = await send(f"/conversations/{number}/reply", reply=ANSWER, then="leave", **fields)
         assert status == 303, found.places["answers of the desk"][-3000:]
-        for _ in range(200):
+        for _ in range(1200):
             if company.seen:
                 break
             await asyncio.sleep(0.05)

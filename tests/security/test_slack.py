@@ -186,7 +186,7 @@ async def test_s1_and_s18_nobody_forges_slacks_requests_and_no_token_gets_out(tm
             said = [hub.command("slack", "check")[1], hub.command("doctor")[1]]
             slack.do(slack.mend)
             said.append(hub.command("slack", "check")[1])
-            await until(lambda: _posted(slack), 30, "the card does not come")
+            await until(lambda: _posted(slack), 60, "the card does not come")
             said += [" ".join(one.cmdline()) for one in psutil.process_iter() if one.pid in _ours(hub)]
             for name in ("slack", "slack:2"):
                 hub.stop(name)
@@ -234,7 +234,7 @@ async def _forged(slack: Slack, address: str) -> None:
             except aiohttp.ClientError:
                 return False
 
-        await until(listens, 20, "the HTTP way in does not open")
+        await until(listens, 60, "the HTTP way in does not open")
         for ago_s, answered in ((298, 200), (-298, 200), (302, 401), (-302, 401), (86_400, 401)):
             assert await status(ago_s) == answered, ago_s
         assert await status(0, body.replace(b'"c"', b'"d"')) == 401
