@@ -69,7 +69,7 @@ class Post:
         raw = mail if isinstance(mail, bytes) else mail.as_bytes(policy=policy.SMTP)
         await asyncio.to_thread(self.imap.put, self.box, raw)
         self.arrived += 1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.mailbox.read < self.arrived:
                 await asyncio.sleep(0.01)
         await self.office.settle()
@@ -111,7 +111,7 @@ async def posting(
                 yield Post(office, imap, box, smtp, mailbox)
             finally:
                 mailbox.stop()
-                await asyncio.to_thread(mailbox.join, 10)
+                await asyncio.to_thread(mailbox.join, 60)
 
 
 @pytest.fixture

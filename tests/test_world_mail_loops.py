@@ -7,11 +7,13 @@ stream and automatic answers of its own.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import smtplib
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,6 @@ from connectors.mail.pull import Mailbox
 from connectors.mail.taking import Taker
 from crm_store import schema
 from crm_store.db import Store
-from crm_store.migrate import migrate
 from mainstem import ports
 from tests.conftest import absent
 from tests.connectors.mail.reading import Reads
@@ -33,6 +34,7 @@ from tests.servers.postfix import Postfix
 from tests.servers.smtp import SmtpServer
 from tests.world import CONFIG, World, world
 
+Two = Callable[..., AbstractAsyncContextManager["Post"]]
 HERE, THERE = "support@a.example", "support@b.example"
 ANN, AWAY = "ann@c.example", "away@c.example"
 ACCOUNT = """
@@ -137,7 +139,7 @@ class Post:
     async def settle(self) -> None:
         """Until no mail is under way and none unread, for a while."""
         calm = 0
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while calm < 2:
                 before = self._state()
                 await asyncio.to_thread(self._respond)
@@ -153,11 +155,12 @@ class Post:
 
 
 @asynccontextmanager
-async def _side(folder: Path, valkey: str, number: int, address: str, post: Post) -> AsyncIterator[Side]:
+async def _side(
+    folder: Path, migrated: Path, valkey: str, number: int, address: str, post: Post
+) -> AsyncIterator[Side]:
     folder.mkdir()
-    url = f"sqlite:///{folder / 'mainstem.db'}"
-    migrate(url)
-    store = Store.open(url)
+    shutil.copyfile(migrated, folder / "mainstem.db")
+    store = Store.open(f"sqlite:///{folder / 'mainstem.db'}")
     account = ACCOUNT.format(address=address, imap=post.dovecot.port, smtp=post.postfix.port)
     files = CONFIG | {
         "channels.yaml": CONFIG["channels.yaml"] + account,
@@ -186,13 +189,18 @@ async def _side(folder: Path, valkey: str, number: int, address: str, post: Post
             yield Side(hub, mailbox, address)
         finally:
             mailbox.stop()
-            await asyncio.to_thread(mailbox.join, 10)
+            await asyncio.to_thread(mailbox.join, 60)
     store.close()
 
 
 @asynccontextmanager
 async def _two(
-    folder: Path, valkey: str, dovecot: Dovecot, *strips: str, relays: Mapping[str, int] | None = None
+    folder: Path,
+    migrated: Path,
+    valkey: str,
+    dovecot: Dovecot,
+    *strips: str,
+    relays: Mapping[str, int] | None = None,
 ) -> AsyncIterator[Post]:
     with _postfix(dovecot, *strips, relays=relays) as postfix:
         post = Post(dovecot, postfix)
@@ -201,10 +209,16 @@ async def _two(
         async with AsyncExitStack() as stack:
             for number, address in enumerate((HERE, THERE)):
                 side = await stack.enter_async_context(
-                    _side(folder / str(number), valkey, number, address, post)
+                    _side(folder / str(number), migrated, valkey, number, address, post)
                 )
                 post.sides.append(side)
             yield post
+
+
+@pytest.fixture
+def two(tmp_path: Path, migrated_sqlite: Path, valkey: str, dovecot: Dovecot) -> Two:
+    """`async with two() as post:`; fields that a server between them strips, and `relays`."""
+    return partial(_two, tmp_path, migrated_sqlite, valkey, dovecot)
 
 
 @pytest.mark.parametrize(
@@ -214,11 +228,9 @@ async def _two(
         pytest.param(("Auto-Submitted", "X-Auto-Response-Suppress", "Precedence"), marks=pytest.mark.slow),
     ],
 )
-async def test_two_hubs_that_answer_each_other_fall_silent(
-    tmp_path: Path, valkey: str, dovecot: Dovecot, strips: tuple[str, ...]
-) -> None:
+async def test_two_hubs_that_answer_each_other_fall_silent(two: Two, strips: tuple[str, ...]) -> None:
     """Somebody who wishes them ill sends one a mail in the other's name, and another the other way round."""
-    async with _two(tmp_path, valkey, dovecot, *strips) as post:
+    async with two(*strips) as post:
         post.send(THERE, HERE, "Is my kettle mended?")
         post.send(HERE, THERE, "And mine?")
         await post.settle()
@@ -232,10 +244,8 @@ async def test_two_hubs_that_answer_each_other_fall_silent(
 
 
 @pytest.mark.slow
-async def test_an_agents_own_mail_is_answered_once_by_the_other_hub(
-    tmp_path: Path, valkey: str, dovecot: Dovecot
-) -> None:
-    async with _two(tmp_path, valkey, dovecot) as post:
+async def test_an_agents_own_mail_is_answered_once_by_the_other_hub(two: Two) -> None:
+    async with two() as post:
         here, there = post.sides
         begun = here.hub.desk.begin(
             "bo", "general", "mail/main", THERE, "Our order is late.", idem_key="b1", subject="Order 7"
@@ -253,10 +263,8 @@ async def test_an_agents_own_mail_is_answered_once_by_the_other_hub(
         assert said == ["Our order is late.", "We are closed and answer soon."]
 
 
-async def test_a_responder_that_minds_no_header_is_answered_once_a_day(
-    tmp_path: Path, valkey: str, dovecot: Dovecot
-) -> None:
-    async with _two(tmp_path, valkey, dovecot) as post:
+async def test_a_responder_that_minds_no_header_is_answered_once_a_day(two: Two) -> None:
+    async with two() as post:
         post.responds = True
         here = post.sides[0]
         post.send(AWAY, HERE, "Is my kettle mended?")
@@ -274,13 +282,11 @@ async def test_a_responder_that_minds_no_header_is_answered_once_a_day(
         assert len(post.postfix.raw(ANN)) == 1, "the others are answered all the same"
 
 
-async def test_a_real_bounce_fails_the_delivery_and_is_answered_by_nobody(
-    tmp_path: Path, valkey: str, dovecot: Dovecot
-) -> None:
+async def test_a_real_bounce_fails_the_delivery_and_is_answered_by_nobody(two: Two) -> None:
     """Our Postfix takes the mail, the next server does not, and Postfix writes its report (RFC 3464)."""
     with SmtpServer() as far:
         far.fail("recipient", "550 5.1.1 No such user here")
-        async with _two(tmp_path, valkey, dovecot, relays={"d.example": far.port}) as post:
+        async with two(relays={"d.example": far.port}) as post:
             here = post.sides[0]
             begun = here.hub.desk.begin(
                 "bo",

@@ -367,7 +367,7 @@ class Page:
 
     async def _until(self, kind: str) -> dict[str, Any]:
         while True:
-            frame: dict[str, Any] = await self._socket.receive_json(timeout=10)
+            frame: dict[str, Any] = await self._socket.receive_json(timeout=30)
             if frame["type"] == "welcome":
                 self.token = frame["token"]
             if frame["type"] == "messages":

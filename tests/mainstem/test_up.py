@@ -18,6 +18,7 @@ def hub() -> Iterator[Hub]:
         yield started
 
 
+@pytest.mark.timeout(300)  # many processes
 def test_from_nothing_to_ready_and_away_again(hub: Hub) -> None:
     told = hub.ready()
     assert "Mainstem is ready" in told

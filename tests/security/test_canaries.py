@@ -71,6 +71,7 @@ class Found:
         ]
 
 
+@pytest.mark.timeout(300)  # many processes
 async def test_no_secret_and_no_word_gets_out() -> None:
     with Provider(default=Say(body=b'{"id": "theirs"}')) as company:
         files = {"channels.yaml": CHANNELS.replace("URL", company.url)}

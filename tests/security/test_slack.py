@@ -160,6 +160,7 @@ queues: {general: {title: General, slack: "#desk"}}
 """
 
 
+@pytest.mark.timeout(300)  # many processes
 async def test_s1_and_s18_nobody_forges_slacks_requests_and_no_token_gets_out(tmp_path: Path) -> None:
     """One process by HTTP, one by a socket, under an API that refuses, breaks and comes back."""
     port = free_port()

@@ -68,7 +68,7 @@ def beside() -> Iterator[Beside]:
     made.close()
 
 
-def until(what: Callable[[], Any], s: float = 20.0) -> None:
+def until(what: Callable[[], Any], s: float = 60.0) -> None:
     end = time.monotonic() + s
     while not what():
         assert time.monotonic() < end, "it did not come about in time"
@@ -91,7 +91,7 @@ def test_a_wake_up_brings_what_is_due_and_the_thread_ends(
         until(lambda: not fetchers())
         assert len(room.provider.seen) == 5
         told: Any = None
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not told and time.monotonic() < end:
             told = heard.get_message(timeout=0.1)
         assert b'"kind":"conversation"' in told["data"]
@@ -135,7 +135,7 @@ def test_a_process_that_must_end_lets_go_at_once(
     until(lambda: room.provider.seen)
     began = time.monotonic()
     beside.close()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert not fetchers()
     assert room.row(message).state == "fetching", "its lease tells others"
 
