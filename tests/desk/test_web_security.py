@@ -113,18 +113,16 @@ async def test_every_route_with_every_role(room: Room, who: str | None) -> None:
         "{hash}": "0", "{name}": "no.css", "{note}": "1",
     }  # fmt: skip
     async with room.browsers() as browse:
+        browser = await browse(who)
         for route, expected in EXPECTED.items():
             if route in ("POST /logout", "GET /live"):
                 continue  # one ends the session, the other never ends; each has a test of its own
             method, _, path = route.partition(" ")
             for name, value in fill.items():
                 path = path.replace(name, value)
-            browser = await browse(who)
-            token = browser.token
             if who is None:
                 await browser.get("/login")
-                token = browser.token
-            data = {"csrf": token} if method == "POST" else None
+            data = {"csrf": browser.token} if method == "POST" else None
             answer = await browser.client.request(method, path, data=data, allow_redirects=False)
             body = await answer.text()
             let_in = answer.status not in (401, 403) and not answer.headers.get("Location", "").startswith(

@@ -25,6 +25,7 @@ from crm_store.parked import forget
 from crm_store.schema import identities, parked_reports
 from hub.errors import NotFound
 from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus, Template
+from tests.each import each
 from tests.workers.office import START, Office
 from workers.sending import outgoing
 
@@ -96,33 +97,34 @@ def test_a_delivery_that_is_not_there(office: Office) -> None:
         office.store.run(lambda tx: deliveries.cancel(tx, office.store.ids, 7, by="agent:bo", now=office.now))
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(["commit", "sent", "delivered", "read"])))
+@each("order", itertools.permutations(["commit", "sent", "delivered", "read"]))
 def test_reports_and_our_commit_in_any_order(office: Office, order: tuple[str, ...]) -> None:
     """All 24 orders, each report twice: the end is the same, and no state ever goes back."""
-    delivery = office.reply()
+    delivery, part = office.reply(), "-".join(order)
     [claimed] = begin(office)
     rank = ["sending", "sent", "delivered", "read"]
     reached = 0
     for what in order:
         for _ in range(1 if what == "commit" else 2):
-            commit(office, claimed) if what == "commit" else tell(office, report(what))
+            commit(office, claimed, (part,)) if what == "commit" else tell(office, report(what, part))
             now = rank.index(office.state(delivery))
             assert now >= reached
             reached = now
     assert office.state(delivery) == "read"
-    assert office.parts(delivery) == {"x1": "read"}
+    assert office.parts(delivery) == {part: "read"}
     assert parked(office) == 0
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(["commit", "delivered", "failed"])))
+@each("order", itertools.permutations(["commit", "delivered", "failed"]))
 def test_a_failure_is_not_lost_whatever_came_first(office: Office, order: tuple[str, ...]) -> None:
-    delivery = office.reply()
+    delivery, part = office.reply(), "-".join(order)
     [claimed] = begin(office)
     for what in order:
         if what == "commit":
-            commit(office, claimed)
+            commit(office, claimed, (part,))
         else:
-            tell(office, report(what, code="5.1.1", detail="no such mailbox" if what == "failed" else ""))
+            detail = "no such mailbox" if what == "failed" else ""
+            tell(office, report(what, part, code="5.1.1", detail=detail))
     row = office.row(delivery)
     assert (row.state, row.provider_code, row.detail) == ("failed", "5.1.1", "no such mailbox")
 
