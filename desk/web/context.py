@@ -137,4 +137,3 @@ TOKEN = web.RequestKey("token", str)
 AGENT = web.RequestKey("agent", Agent)
 FRAMED = web.RequestKey("framed", bool)  # the page holds a frame of this desk's own
 REQUEST_ID = web.RequestKey("request_id", str)
-
