@@ -163,7 +163,7 @@ TEMPLATE = "mainstem_template"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compiled_once() -> Iterator[None]:
+def _engines() -> Iterator[None]:
     """Statements are compiled once for all engines of this process, where each test's would do it anew for itself.
 
     What is compiled is found by its dialect: engines share the first that has asked its server what it is.
@@ -184,6 +184,8 @@ def _compiled_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crm_store.db.create_engine", create_engine)
+        # Tests that share a busy machine stand still for seconds, and are not repeated as our processes' work is.
+        patch.setattr("crm_store.db._ASLEEP_MS", 100_000)
         yield
 
 
