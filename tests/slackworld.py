@@ -20,7 +20,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from crm_store.db import Store
 from desk.slack import app as slack_app
-from desk.slack import names
+from desk.slack import names, press
 from desk.slack.context import SlackDesk
 from desk.slack.directory import Directory
 from desk.slack.inbox import Inbox
@@ -252,6 +252,7 @@ async def slack_world(
     file; environ: the secrets that it names."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slack_app, "ACK_S", 25.0)
+        patch.setattr(press, "FIRST_S", 25.0)  # nobody fills in a modal that still says "One moment …"
         async with _slack_world(folder, store, valkey, called, more or {}, environ) as made:
             yield made
 
