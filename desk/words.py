@@ -42,8 +42,8 @@ DELIVERIES: dict[str, tuple[str, str, str]] = {
 # hub.errors.SendCode, and what an agent can do about each.
 CODES = {
     "channel_config": "This channel is not set up rightly. A supervisor has to mend it; then try again.",
-    "message_invalid": "The channel does not take this message: too long, empty, or a file it does not allow. "
-    "Write it differently.",
+    "message_invalid": "The channel does not take this message: too long, empty, a file that it does not "
+    "allow, or an approved text that it does not know. Write it differently.",
     "connection_failed": "The provider could not be reached. Trying again may help.",
     "throttled": "The provider asks us to go slower.",
     "response_status": "The provider answered with an error.",
