@@ -216,7 +216,10 @@ _SETTINGS = ("authserv_id", "authserv_hops")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Read mails from standard input until it ends."""
+    """Read mails from standard input until it ends.
+
+    A MemoryError ends it: what earlier mails left in this process may be the reason, so a fresh one tries again.
+    """
     cpu_s, memory_bytes = int(arguments[0]), int(arguments[1])
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -43,15 +43,7 @@ def read(raw: bytes, account: Account, received_at: datetime) -> Parsed:
         events, files = _events(message, content, raw, blob, account, received_at)
     except body.TooMany as error:
         return unreadable(str(error), blob, raw, account, received_at)
-    except (
-        RecursionError,
-        MemoryError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-    ) as error:
+    except (RecursionError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
         said = f"its form breaks the reader ({type(error).__name__})"
         return unreadable(said, blob, raw, account, received_at)
     return Parsed(events=events, blobs=(raw, *files))

@@ -244,6 +244,7 @@ smtpd_policy_service_timeout = 60s
 smtpd_error_sleep_time = 0
 smtpd_client_connection_count_limit = 0
 in_flow_delay = 0
+service_throttle_time = 1s
 minimal_backoff_time = 5s
 queue_run_delay = 5s
 {sasl}{tls}"""

@@ -108,10 +108,15 @@ async def test_too_much_time_is_quarantined_and_the_next_finds_a_fresh_child() -
 
 async def test_too_much_memory_is_quarantined() -> None:
     parser = Parser(memory_bytes=200 * 1024 * 1024)
+    before = _children()
     try:
         large = b"From: ann@example.net\r\n\r\n" + b"a line of words\r\n" * 2_900_000
+        assert _text(await parser.parse(GOOD, ACCOUNT, AT)) == "Hello."
+        first = _children() - before
         (event,) = (await parser.parse(large, ACCOUNT, AT)).events
         assert isinstance(event, Unreadable)
+        assert "or 200 MB" in event.reason  # a fresh one could not read it either
+        assert not first & _children()
         assert _text(await parser.parse(GOOD, ACCOUNT, AT)) == "Hello."
     finally:
         await parser.close()

@@ -167,7 +167,7 @@ async def test_a_slow_one_is_waited_for_within_bounds(postfix: Postfix, wire: Wi
 
     stuck = threading.Event()
     postfix.policy.rules[ANN] = Say("DUNNO", 1, stuck)
-    error = await failing(postfix, Timing(total=1.5, connect=0.5, command=0.5, data=0.3), delivery_id=2)
+    error = await failing(postfix, Timing(total=60, connect=50, command=2, data=1), delivery_id=2)
     assert (error.code, error.retry) == (SendCode.CONNECTION_FAILED, True)
     stuck.set()
     await lies(postfix, ANN)  # and nothing of the one that was given up
@@ -190,7 +190,7 @@ async def test_a_lost_dot_is_in_doubt_and_the_same_mail_goes_again(postfix: Post
 
     late = threading.Event()
     postfix.policy.rules["."] = Say("DUNNO", 1, late)
-    error = await failing(postfix, Timing(total=1.5, connect=0.5, command=0.5, data=0.3), attempt=2)
+    error = await failing(postfix, Timing(total=5, connect=4, command=4, data=0.3), attempt=2)
     assert error.code is SendCode.UNKNOWN
     late.set()
     assert await CONNECTOR.find(message(attempt=2), ours(postfix), wire) is None
