@@ -10,7 +10,9 @@ from crm_store.schema import conversations
 from tests.databases import on_postgresql
 from tests.store.people import Office
 
-WAITS = text("SELECT count(*) FROM pg_locks WHERE NOT granted")  # pg_stat_activity stands still in a transaction
+WAITS = text(
+    "SELECT count(*) FROM pg_locks WHERE NOT granted"
+)  # pg_stat_activity stands still in a transaction
 
 
 @on_postgresql
