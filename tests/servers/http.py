@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.servers.closing import closed
 from tests.servers.threaded import Threaded
 
 
@@ -102,4 +103,4 @@ class Provider(Threaded):
         self._up.set()
         await self._stop.wait()
         self._released.set()
-        await runner.cleanup()
+        await closed(runner)

@@ -5,13 +5,13 @@ A refresh token is good once: each answer brings the next, and who comes with an
 mailbox (RFC 9700, 4.14.2). Whatever a request lacks or has too much stands in `faults`.
 """
 
-import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.servers.closing import closed
 from tests.servers.threaded import Threaded
 
 CLIENT, SECRET = "hub.apps.example", "hush, it is a secret"
@@ -77,8 +77,7 @@ class OAuth(Threaded):
         self.port = runner.addresses[0][1]
         self._up.set()
         await self._stop.wait()
-        await runner.cleanup()
-        await asyncio.sleep(0)
+        await closed(runner)
 
     async def _token(self, request: web.Request) -> web.Response:
         form = {key: str(value) for key, value in (await request.post()).items()}

@@ -11,6 +11,7 @@ from typing import Self
 
 from aiohttp import web
 
+from tests.servers.closing import closed
 from tests.servers.graph.errors import Json
 
 
@@ -59,4 +60,4 @@ class Hook:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._runner.cleanup()
+        await closed(self._runner)

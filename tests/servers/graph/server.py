@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
+from tests.servers.closing import closed
 from tests.servers.graph import cdn
 from tests.servers.graph.account import Account, Call
 from tests.servers.graph.door import Door
@@ -206,7 +207,7 @@ class Graph:
     ) -> None:
         self.release()
         await self.door.close()
-        await self._runner.cleanup()
+        await closed(self._runner)
 
     def __enter__(self) -> Self:
         up, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from tests.servers.closing import closed
 from tests.servers.slack import chat, conversations, files, people, views
 from tests.servers.slack.api import METHODS, ApiError, Call, Called, Method, read_args
 from tests.servers.slack.clock import Clock
@@ -159,7 +160,7 @@ class Slack(Outside):
     async def _close(self) -> None:
         self._closing.set()
         await self.door.close()
-        await self._runner.cleanup()
+        await closed(self._runner)
 
     # ------------------------------------------------------------------------------------------------ people, places
 
