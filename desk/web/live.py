@@ -174,15 +174,11 @@ class Followed:
         self._last: list[int] = []
 
     def look(self, tx: Connection) -> set[str]:
-        """The topics of what came since the last look. The first look only finds out where the end is."""
+        """The topics of what came since the last look. The first look tells of the latest seconds: who opened a page
+        just now may have been drawn it before them, and has heard no notice of them."""
         if self._seen is None:
             self._last = [tx.scalar(select(func.max(table.c.id))) or 0 for _, table, _ in _FOLLOWED]
             self._seen = [set() for _ in _FOLLOWED]
-            for at, (_, table, _owner) in enumerate(_FOLLOWED):
-                self._seen[at] = set(
-                    tx.scalars(select(table.c.id).where(table.c.id > self._last[at] - _WINDOW))
-                )
-            return set()
         topics: set[str] = set()
         for at, (kind, table, owner) in enumerate(_FOLLOWED):
             rows = tx.execute(_since(table, owner, self._last[at] - _WINDOW)).all()
