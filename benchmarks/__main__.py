@@ -86,18 +86,18 @@ def page(results: dict[str, Any]) -> str:
             f"Machine: {where}. Load generators, databases and Redis run on the same cores; PostgreSQL has fsync on"
             f" and 512 MB of buffers. {versions}.",
             "",
-            "Two aims are missed. `accept`: the last three runs gave 1.48, 2.05 and 2.10, with others on the machine."
+            "Three aims are missed. `accept`: the three runs of the table gave 2.08, 2.13 and 2.22 on Debian's Python"
+            " 3.11.2; seven on 3.11.7, with others on the machine, 1.87 to 2.15. `deliver`: 0.61, 0.68 and 0.71; the"
+            " version of the day before gave 0.56 and 0.73 within the same half hour."
             " `route`: beside its interaction a message has a row of intake, a decision, its conversation and their"
             " look-ups. On SQLite 0.25 allows about 43 µs for all of it, and Python and SQLite take 50, though they"
             " overlap. On PostgreSQL it allows 40 to 46 µs, and a message costs about 70 of CPU, on a core of its own:"
-            " 33 the server, 29 the router, 8 Redis (docs/decisions/0008). The tables of accept and route are older"
+            " 33 the server, 29 the router, 8 Redis (docs/decisions/0008). The table of route is older"
             " than what came since, which was measured in turn with the version before: a request at the edge takes"
             " 0.93 to 0.97 of its CPU; a message on PostgreSQL 42 µs of the router's where it was 65, and 31 of the"
             " server's where it was 51.",
             "",
-            "The SMS, Telegram and WhatsApp figures of `accept` are the medians of seven runs with others on the"
-            " machine (SMS 2.16 to 2.90, Telegram 1.73 to 2.42, WhatsApp 28 to 51 µs), beside a `cpu_ratio` of 1.98 in"
-            " the same runs. Verified and read alone, an SMS costs 23 µs where our webhook's JSON costs 12 and an"
+            "Verified and read alone, an SMS costs 23 µs where our webhook's JSON costs 12 and an"
             " update 13: its form has 19 fields, which are read and sorted (9 µs) for an HMAC over all of them (2 µs)."
             " In a WhatsApp batch 13 of a message's microseconds are the reading; each also says which phone and which"
             " business-scoped id belong together, which is an event of its own.",
