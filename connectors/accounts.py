@@ -118,8 +118,8 @@ def _secrets(
             continue
         for name in names:
             if name not in environ:
-                wrong.append(f"the secret {purpose!r}: the variable {name} is not set")
+                wrong.append(f"the variable {name} of the secret {purpose!r} is not set")
             elif not environ[name].strip():
-                wrong.append(f"the secret {purpose!r}: the variable {name} is empty")
+                wrong.append(f"the variable {name} of the secret {purpose!r} is empty")
         secrets[purpose] = tuple(environ.get(name, "").strip() for name in names)
     return secrets, wrong

@@ -68,9 +68,9 @@ def test_a_missing_or_empty_secret_puts_its_account_aside_alone() -> None:
         GOOD="good-secret",
     )
     assert sorted(good) == ["webchat/main", "webhook/good"]
-    assert troubles["webhook/missing"] == "the secret 'signing': the variable NOWHERE is not set"
-    assert troubles["webhook/empty"] == "the secret 'signing': the variable EMPTY is empty"
-    assert "EMPTY is empty" in troubles["webhook/half"]
+    assert troubles["webhook/missing"] == "the variable NOWHERE of the secret 'signing' is not set"
+    assert troubles["webhook/empty"] == "the variable EMPTY of the secret 'signing' is empty"
+    assert "EMPTY of the secret" in troubles["webhook/half"]
 
 
 def test_two_accounts_never_share_a_secret() -> None:
@@ -128,7 +128,7 @@ def test_what_a_mailbox_may_have_is_looked_at_where_it_is_named() -> None:
         PW="pw",
     )
     assert "imap needs the secret 'password'" in troubles["mail/none"]
-    assert "EMPTY is empty" in troubles["mail/empty"]
+    assert "EMPTY of the secret" in troubles["mail/empty"]
     assert "mail has no secret 'pin'" in troubles["mail/odd"]
 
 
