@@ -28,6 +28,8 @@ _log = log.get("stream")
 
 BATCH = 256
 _BALANCE_S = 1.0  # between looks at who has which part, and trims
+# A command that the network held back may be carried out after we took stock: so long we look again at each balance.
+_WARY_S = 60.0
 _CLAIM = 512  # pending entries taken over in one call
 
 # KEYS: streams, then their leases. ARGV: group, our name, how many entries.
@@ -110,6 +112,7 @@ class Reader:
         self._beside = ThreadPoolExecutor(1, "read-ahead")
         self._resting = threading.Event()
         self._unsure = False  # did a read break off?
+        self._wary_until = float("-inf")
         self.leases.start()
 
     @property
@@ -130,9 +133,11 @@ class Reader:
                 if batch.ids:
                     return batch
             self._send_acks()
+            wary = False
             if self._balance_due():
                 self._balance()
-            if self._unsure:
+                wary = time.monotonic() < self._wary_until
+            if self._unsure or wary:
                 self._take_stock()
             got, again = self._read(count)
             if not got and wait:
@@ -141,6 +146,7 @@ class Reader:
             return self._in_hands(gather(got, again))
         except (redis.RedisError, OSError) as error:
             self._unsure = True
+            self._wary_until = time.monotonic() + _WARY_S
             raise Unavailable(f"the stream does not answer: {error}") from error
 
     def read_ahead(self, count: int, before: Callable[[], None]) -> None:
