@@ -6,6 +6,7 @@ lease finds out by its own clock before it reads again, and the read itself asks
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterable
@@ -25,7 +26,8 @@ def lease_key(part: int) -> str:
 
 LEASES = tuple(lease_key(part) for part in range(PARTS))
 
-# KEYS: the registry, then leases. ARGV: our name, the lease in ms. -> routers alive, then for each lease: is it ours?
+# KEYS: the registry, then leases. ARGV: our name, the lease in ms, our mark. -> routers alive, then for each lease: is
+# it ours?
 _TEND = """
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -33,7 +35,7 @@ redis.call('ZADD', KEYS[1], ms, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms - ARGV[2])
 local said = {redis.call('ZCARD', KEYS[1])}
 for i = 2, #KEYS do
-  if redis.call('GET', KEYS[i]) == ARGV[1] then
+  if redis.call('GET', KEYS[i]) == ARGV[3] then
     redis.call('PEXPIRE', KEYS[i], ARGV[2])
     said[i] = 1
   else
@@ -42,7 +44,7 @@ for i = 2, #KEYS do
 end
 return said
 """
-# KEYS: leases. ARGV: our name.
+# KEYS: leases. ARGV: our mark.
 _RELEASE = """
 for i = 1, #KEYS do
   if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
@@ -53,11 +55,13 @@ end
 class Leases:
     """The parts of one router, renewed by a thread of its own while a batch runs.
 
-    `held` is what we may still read: a part leaves it as soon as its lease may have ended.
+    `held` is what we may still read: a part leaves it as soon as its lease may have ended. `mark` is what our leases
+    say; `fence` changes it.
     """
 
     def __init__(self, client: redis.Redis, name: str, lease_s: float = LEASE_S) -> None:
         self._redis, self.name, self.lease_s = client, name, lease_s
+        self.mark, self._marks = name, itertools.count(1)
         self._tend_script: Any = client.register_script(_TEND)
         self._release_script: Any = client.register_script(_RELEASE)
         self._until: dict[int, float] = {}
@@ -85,12 +89,14 @@ class Leases:
     def tend(self) -> None:
         """Say that we live, renew what we hold, learn how many we are. Raises RedisError."""
         with self._lock:
-            parts = list(self._until)
+            parts, mark = list(self._until), self.mark
         until = time.monotonic() + self.lease_s
         keys = (ROUTERS, *(lease_key(part) for part in parts))
-        alive, *ours = self._tend_script(keys=keys, args=(self.name, int(self.lease_s * 1000)))
+        alive, *ours = self._tend_script(keys=keys, args=(self.name, int(self.lease_s * 1000), mark))
         with self._lock:
             self._alive = alive
+            if mark != self.mark:
+                return  # said of leases that are let go
             for part, is_ours in zip(parts, ours, strict=True):
                 if not is_ours:
                     self._until.pop(part, None)
@@ -107,7 +113,7 @@ class Leases:
             if part in held:
                 continue
             until = time.monotonic() + self.lease_s
-            if self._redis.set(lease_key(part), self.name, nx=True, px=int(self.lease_s * 1000)):
+            if self._redis.set(lease_key(part), self.mark, nx=True, px=int(self.lease_s * 1000)):
                 with self._lock:
                     self._until[part] = until
                 taken += 1
@@ -119,7 +125,16 @@ class Leases:
             for part in parts:
                 self._until.pop(part, None)
         if parts:
-            self._release_script(keys=[lease_key(part) for part in parts], args=(self.name,))
+            self._release_script(keys=[lease_key(part) for part in parts], args=(self.mark,))
+
+    def fence(self) -> None:
+        """Let everything go, and take it by another mark from now on. Raises RedisError; then call it again.
+
+        What the network held back of our scripts finds no lease of ours any more, whenever it is carried out.
+        """
+        self.release(range(PARTS))
+        with self._lock:
+            self.mark = f"{self.name}/{next(self._marks)}"
 
     def close(self) -> None:
         """Stop renewing, let everything go and leave the registry, if Redis answers."""

@@ -28,11 +28,9 @@ _log = log.get("stream")
 
 BATCH = 256
 _BALANCE_S = 1.0  # between looks at who has which part, and trims
-# A command that the network held back may be carried out after we took stock: so long we look again at each balance.
-_WARY_S = 60.0
 _CLAIM = 512  # pending entries taken over in one call
 
-# KEYS: streams, then their leases. ARGV: group, our name, how many entries.
+# KEYS: streams, then their leases. ARGV: group, our name, how many entries, our leases' mark.
 # -> for every stream with something new: its place in KEYS, and the entries. One whose lease is not ours is passed
 # over here, in the same moment: nobody can have taken it between our look and our read.
 _READ = """
@@ -41,7 +39,7 @@ local out = {}
 local n = #KEYS / 2
 for i = 1, n do
   if left <= 0 then break end
-  if redis.call('GET', KEYS[n + i]) == ARGV[2] then
+  if redis.call('GET', KEYS[n + i]) == ARGV[4] then
     local args = {'GROUP', ARGV[1], ARGV[2], 'COUNT', left, 'STREAMS', KEYS[i], '>'}
     local got = redis.pcall('XREADGROUP', unpack(args))
     if got and got.err and string.find(got.err, 'NOGROUP') then
@@ -112,7 +110,6 @@ class Reader:
         self._beside = ThreadPoolExecutor(1, "read-ahead")
         self._resting = threading.Event()
         self._unsure = False  # did a read break off?
-        self._wary_until = float("-inf")
         self.leases.start()
 
     @property
@@ -133,12 +130,10 @@ class Reader:
                 if batch.ids:
                     return batch
             self._send_acks()
-            wary = False
+            if self._unsure:
+                self._begin_anew()
             if self._balance_due():
                 self._balance()
-                wary = time.monotonic() < self._wary_until
-            if self._unsure or wary:
-                self._take_stock()
             got, again = self._read(count)
             if not got and wait:
                 self._wait()
@@ -146,7 +141,6 @@ class Reader:
             return self._in_hands(gather(got, again))
         except (redis.RedisError, OSError) as error:
             self._unsure = True
-            self._wary_until = time.monotonic() + _WARY_S
             raise Unavailable(f"the stream does not answer: {error}") from error
 
     def read_ahead(self, count: int, before: Callable[[], None]) -> None:
@@ -237,10 +231,12 @@ class Reader:
             self._seen.pop(part, None)
             self._in_hand.pop(part, None)
 
-    def _take_stock(self) -> None:
-        """What a read that broke off delivered never reached us, and is pending in our own name for ever: take it."""
-        for part in self.leases.held & self._inherited.keys():
-            self._inherit(part)
+    def _begin_anew(self) -> None:
+        """What a read that broke off delivers, now or once the network lets it through, never reaches us, and would be
+        pending in our name for ever: first nothing more is delivered to it, then all is inherited by the next look."""
+        self._forget(list(self._inherited))
+        self.leases.fence()
+        self._balanced_at = float("-inf")
         self._unsure = False
 
     def _inherit(self, part: int) -> None:
@@ -297,7 +293,7 @@ class Reader:
                 again = True
         if fresh and left > 0:
             keys = [key(part) for part in fresh] + [lease_key(part) for part in fresh]
-            for at, items in self._read_script(keys=keys, args=(GROUP, self.name, left)):
+            for at, items in self._read_script(keys=keys, args=(GROUP, self.name, left, self.leases.mark)):
                 self._seen[fresh[at]] = items[-1][0]
                 got.append((fresh[at], items))
         return got, again
