@@ -10,21 +10,18 @@ import asyncio
 import hashlib
 import json
 import socket
-import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
 
-from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.helpers import rfc822_formatted_time
+from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from connectors import CONNECTORS, chat, files
-from connectors.base import Answer, Connector, Parsed, Raw
+from connectors.answering import refusal, told
+from connectors.base import Connector, Parsed, Raw
 from connectors.edge import Buckets, Edge, NotTaken, bucket_key, client_address, read_body, read_whole
 from hub import links, log
 from hub.config import Account
@@ -38,61 +35,6 @@ KEEPALIVE_S = (
 LINGER_S = 2.0  # how long the rest of a refused body is read away, so that the refusal can be read
 
 _log = log.get("edge")
-
-
-class Reply(web.Response):
-    """A response that does not tell which server made it."""
-
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        self.headers.popall("Server", None)
-
-
-class Told(web.StreamResponse):
-    """A connector's answer, written in one piece: half of what aiohttp's own response costs is finding out its headers.
-
-    For HTTP/1.1 with the connection kept, as providers speak; everything else goes through Reply.
-    """
-
-    _reason = ""
-    _keep_alive = True
-
-    def __init__(self, answer: Answer) -> None:
-        # Not the base's: its headers, its reason and its cookies are asked for by nobody, and cost 2 µs.
-        self._status = answer.status
-        self._answer = answer
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        if self._payload_writer is not None:
-            return self._payload_writer
-        self._payload_writer = writer = request.writer
-        answer = self._answer
-        whole = b"%b%d\r\nDate: %b\r\n\r\n%b" % (
-            _head(answer.status, answer.content_type),
-            len(answer.body),
-            _date(int(time.time())),
-            answer.body,
-        )
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("nobody is there any more")
-        transport.write(whole)
-        writer.output_size += len(whole)
-        return writer
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        self._eof_sent = True
-
-
-@lru_cache(maxsize=1)
-def _date(_second: int) -> bytes:
-    return rfc822_formatted_time().encode()
-
-
-@lru_cache(maxsize=64)
-def _head(status: int, content_type: str) -> bytes:
-    reason = HTTPStatus(status).phrase
-    return f"HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: ".encode()
 
 
 class Inbox:
@@ -113,24 +55,22 @@ class Inbox:
         counted_by = bucket_key(remote)
         if self._bad.spent(counted_by) or not self._requests.take(counted_by):
             edge.count("limited", "")
-            return _refusal(429, "too many requests; come again later", {"Retry-After": "10"})
+            return refusal(429, "too many requests; come again later", {"Retry-After": "10"})
         connector, account, key = self._addressee(path)
         if connector is None:
             edge.count("unknown", "")
-            return _refusal(404, "there is no such channel")
+            return refusal(404, "there is no such channel")
         if account is None:
             return self._no_account(connector, key, counted_by, request)
         if request.method not in connector.methods:
-            return _refusal(
-                405, "this address takes no such request", {"Allow": ", ".join(connector.methods)}
-            )
+            return refusal(405, "this address takes no such request", {"Allow": ", ".join(connector.methods)})
         try:
             body = read_whole(request, edge.body_limit_bytes)
             if body is None:
                 body = await read_body(request, edge.body_limit_bytes, edge.body_s)
         except NotTaken as refused:
             edge.count("too_large" if refused.status == 413 else "slow", key)
-            return _refusal(refused.status, refused.why, close=True)
+            return refusal(refused.status, refused.why, close=True)
         raw = Raw(
             method=request.method,
             url=edge.public_url + path,
@@ -145,10 +85,10 @@ class Inbox:
             self._bad.take(counted_by)
             edge.count("forged", key)
             _log.info("forged", account=key, why=str(forged))
-            return _refusal(connector.bad_signature, str(forged))
+            return refusal(connector.bad_signature, str(forged))
         if not self._accounts.take(key):
             edge.count("limited", key)
-            return _told(connector.unavailable, request)
+            return told(connector.unavailable, request)
         return await self._keep(connector, account, raw, request)
 
     async def _keep(
@@ -171,9 +111,9 @@ class Inbox:
         except (Unavailable, OSError) as error:
             edge.count("unavailable", account.key)
             _log.error("not kept", account=account.key, why=str(error) or type(error).__name__)
-            return _told(connector.unavailable, request)
+            return told(connector.unavailable, request)
         edge.count(outcome, account.key)
-        return _told(connector.answer(raw, account, parsed), request)
+        return told(connector.answer(raw, account, parsed), request)
 
     def _addressee(self, path: str) -> tuple[Connector | None, Account | None, str]:
         """(connector, account, account's key) of /in/{connector}/{account}; anything after is the connector's own."""
@@ -188,11 +128,11 @@ class Inbox:
         if key in self._edge.troubles():
             # It is ours but cannot work just now: whoever sends keeps it and comes again.
             self._edge.count("unavailable", key)
-            return _told(connector.unavailable, request)
+            return told(connector.unavailable, request)
         self._bad.take(counted_by)
         self._edge.count("unknown", "")
         _log.warning("unknown account", connector=connector.name)
-        return _refusal(connector.unknown_account, "there is no such account")
+        return refusal(connector.unknown_account, "there is no such account")
 
 
 @lru_cache(maxsize=1024)
@@ -237,30 +177,6 @@ class _Headers(Mapping[str, Sequence[str]]):
 
     def __len__(self) -> int:
         return len({name.lower() for name in self._given})
-
-
-def _told(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
-    if request.keep_alive and request.version == HttpVersion11 and not answer.headers:
-        return Told(answer)
-    reply = Reply(body=answer.body, status=answer.status, content_type=answer.content_type)
-    if answer.headers:
-        reply.headers.update(answer.headers)
-    return reply
-
-
-def _refusal(
-    status: int, why: str, headers: Mapping[str, str] | None = None, *, close: bool = False
-) -> web.StreamResponse:
-    """`status` may be 200 where a provider must not be told no."""
-    reply = Reply(
-        body=json.dumps({"error": why}).encode(),
-        status=status,
-        content_type="application/json",
-        headers=headers,
-    )
-    if close:
-        reply.force_close()
-    return reply
 
 
 # ------------------------------------------------------------------------------------------------ the application
@@ -340,7 +256,7 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer had already begun")
         why = "the request is not HTTP as we read it" if status < 500 else "something went wrong here"
-        return _refusal(status, why, close=True)
+        return refusal(status, why, close=True)
 
 
 class _Server(web.Server):
