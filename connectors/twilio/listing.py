@@ -37,12 +37,14 @@ Read = Callable[[Form, Account, datetime, datetime | None], MessageReceived]
 class _Cursor(msgspec.Struct, omit_defaults=True):
     """at: DateSent of the newest message that was taken, in unix seconds. seen: SIDs within the overlap, with theirs.
 
-    place, page: in the middle of a look, which of our numbers is asked for, and the next page of its list. top: the
-    newest so far in that look.
+    begun: when the look that is not over began; what is younger than that look is the next one's, for every number
+    alike, or what came to the first while the last was asked for would lie before the next look. place, page: which of
+    our numbers is asked for in it, and the next page of its list. top: the newest so far in it.
     """
 
     at: int
     seen: dict[str, int] = msgspec.field(default_factory=dict)
+    begun: int = 0
     place: int = 0
     page: str = ""
     top: int = 0
@@ -50,7 +52,7 @@ class _Cursor(msgspec.Struct, omit_defaults=True):
 
 @dataclass
 class _Look:
-    """One call of `poll`. young: something was too young to be taken yet."""
+    """One call of `poll`. young: something was too young to be taken yet, or may be: the look began long ago."""
 
     cursor: _Cursor
     account: Account
@@ -66,7 +68,8 @@ async def poll(account: Account, cursor: str | None, wire: Wire, read: Read, pre
     """One look. prefix: of our numbers on this channel ("whatsapp:"). Raises SendError; nothing is lost then."""
     now = int(wire.now.timestamp())
     had = _decode(cursor) or _Cursor(at=now - int(account.settings.get("backfill_first_s", settings.FIRST_S)))
-    look = _Look(_copy(had), account, wire, read, prefix, [], [])
+    late = 0 < had.begun < now - SETTLE_S
+    look = _Look(_begun(had, now), account, wire, read, prefix, [], [], young=late)
     targets = _targets(account, prefix)
     every_s = float(account.settings.get("backfill_s", settings.BACKFILL_S))
     for _ in range(PAGES):
@@ -78,6 +81,7 @@ async def poll(account: Account, cursor: str | None, wire: Wire, read: Read, pre
         look.cursor = _done(look.cursor)
         again_s = min(every_s, SETTLE_S) if look.young else every_s
     else:
+        look.cursor.seen = _beside(look.cursor)
         again_s = 0.0
     changed = cursor is None or look.cursor != had
     return Polled(
@@ -88,8 +92,8 @@ async def poll(account: Account, cursor: str | None, wire: Wire, read: Read, pre
     )
 
 
-def _copy(cursor: _Cursor) -> _Cursor:
-    return msgspec.structs.replace(cursor, seen=dict(cursor.seen))
+def _begun(cursor: _Cursor, now: int) -> _Cursor:
+    return msgspec.structs.replace(cursor, seen=dict(cursor.seen), begun=cursor.begun or now)
 
 
 def _decode(text: str | None) -> _Cursor | None:
@@ -106,6 +110,12 @@ def _done(cursor: _Cursor) -> _Cursor:
         (item for item in cursor.seen.items() if item[1] >= at - OVERLAP_S), key=lambda item: item[1]
     )
     return _Cursor(at=at, seen=dict(near[-_SEEN:]))
+
+
+def _beside(cursor: _Cursor) -> dict[str, int]:
+    """In the middle of a look: what the rest of it may list again, and what the next look may. All between is listed
+    once, however long the list is."""
+    return {sid: at for sid, at in cursor.seen.items() if at <= cursor.at or at >= cursor.top - OVERLAP_S}
 
 
 def _targets(account: Account, prefix: str) -> list[str]:
@@ -151,7 +161,7 @@ async def _take(look: _Look, row: api.Json, since: int) -> None:
     at = int(sent.timestamp())
     if at < since:
         return
-    if at > look.wire.now.timestamp() - SETTLE_S:
+    if at > cursor.begun - SETTLE_S:
         look.young = True
         return
     await _event(look, row, sid, sent)

@@ -132,6 +132,45 @@ async def test_a_long_outage_comes_page_by_page_and_look_by_look(
     assert looks > 2
 
 
+async def test_a_look_that_is_broken_off_loses_nothing_of_any_number(
+    twilio: Twilio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "PAGES", 1)  # a number each time
+    account = at(twilio, numbers=[SECOND])
+    await says(twilio, "one")
+    twilio.passes(120)
+    first = await look(twilio, account)
+    assert (texts(first), first.again_s) == (["one"], 0.0)
+    await says(twilio, "two")  # and the hub is away for an hour, between the numbers
+    twilio.passes(600)
+    await says(twilio, "three", to=SECOND)
+    twilio.passes(3600)
+    got: list[str] = []
+    polled = await look(twilio, account, first.cursor)
+    assert polled.again_s == listing.SETTLE_S  # an hour has not been looked at
+    for _ in range(3):
+        got += texts(polled)
+        polled = await look(twilio, account, polled.cursor or first.cursor)
+    assert sorted(got) == ["three", "two"]
+
+
+async def test_the_cursor_of_a_long_look_stays_short(twilio: Twilio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "PAGE", 5)
+    monkeypatch.setattr(listing, "PAGES", 1)
+    for n in range(40):
+        await says(twilio, f"{n:02d}")
+        twilio.passes(60)
+    cursor, got, longest = None, list[str](), 0
+    while True:
+        polled = await look(twilio, at(twilio), cursor)
+        cursor, got = polled.cursor or cursor, got + texts(polled)
+        longest = max(longest, len(cursor or ""))
+        if polled.again_s:
+            break
+    assert sorted(got) == [f"{n:02d}" for n in range(40)]
+    assert longest < 600  # a SID has 34 characters
+
+
 async def test_messages_around_the_cursor_come_once(twilio: Twilio) -> None:
     account, cursor, got = at(twilio), None, []
     for n in range(12):
