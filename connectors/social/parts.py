@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connectors.base import Wire
-from connectors.twilio.split import octets, split, units
+from connectors.texts import numbered, octets, split, units
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
 from hub.model import Attachment, Outgoing
@@ -49,7 +49,7 @@ class Measure:
 
 MESSENGER = Measure(
     text=2_000,
-    size=units,  # Meta does not say what a character is; nothing that it could mean counts more than UTF-16 does
+    size=units,  # Meta does not say what a character is
     comment=8_000,
     types={},
     uploads=True,
@@ -132,10 +132,6 @@ def in_public(message: Outgoing, measure: Measure) -> str:
         why = f"an answer in public may have {measure.comment:,} characters, and this has {len(text):,}"
         raise SendError(SendCode.MESSAGE_INVALID, why)
     return text
-
-
-def numbered(choices: Sequence[str]) -> str:
-    return "\n".join(f"{number}. {choice}" for number, choice in enumerate(choices, 1))
 
 
 def _taps(message: Outgoing, limits: Limits) -> tuple[str, ...]:

@@ -19,42 +19,6 @@ CHOICES = 20  # ours: Telegram states no number, and more do not fit on a phone
 CHOICE_CHARS = 64  # ours: what a phone shows of a button
 
 
-def split(text: str, units: int = TEXT_UNITS) -> list[str]:
-    """Parts of at most `units` UTF-16 units, cut at an empty line, a line's end, a space, or hard; none for nothing.
-
-    Telegram does not say what a character is. Nothing that it could mean counts more than UTF-16 does.
-    """
-    parts = []
-    text = text.strip()
-    while text:
-        end = _fits(text, units)
-        if end < len(text):
-            end = _seam(text, end)
-        parts.append(text[:end].rstrip())
-        text = text[end:].lstrip()
-    return parts
-
-
-def _fits(text: str, units: int) -> int:
-    """How many characters of it are `units` units at most; never none."""
-    if len(text) * 2 <= units:
-        return len(text)
-    used = 0
-    for at, c in enumerate(text):
-        used += 2 if ord(c) > 0xFFFF else 1
-        if used > units:
-            return max(at, 1)
-    return len(text)
-
-
-def _seam(text: str, end: int) -> int:
-    for mark in ("\n\n", "\n", " "):
-        at = text.rfind(mark, end // 2, end + 1)
-        if at > 0:
-            return at
-    return end
-
-
 def fit(choices: Sequence[str]) -> bool:
     return 0 < len(choices) <= CHOICES and all(0 < len(choice.strip()) <= CHOICE_CHARS for choice in choices)
 
@@ -73,10 +37,6 @@ def data(choice: str, number: int) -> str:
         return choice
     head = f"{number}. "
     return head + choice.encode()[: DATA_BYTES - len(head)].decode("utf-8", "ignore")
-
-
-def numbered(choices: Sequence[str]) -> str:
-    return "\n".join(f"{number}. {choice}" for number, choice in enumerate(choices, 1))
 
 
 # type -> (method, field). Telegram's documents take anything; the others only what is named at their methods.

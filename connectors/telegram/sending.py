@@ -20,6 +20,7 @@ from connectors.telegram import parts
 from connectors.telegram.api import Upload, call
 from connectors.telegram.model import Chat
 from connectors.telegram.updates import name_of
+from connectors.texts import numbered, split
 from hub.config import Account
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
@@ -226,8 +227,8 @@ def _texts(message: Outgoing, wire: Wire, limits: Limits) -> tuple[list[str], di
     pieces = [message.text, *(f"{file.name}: {wire.link(file)}".removeprefix(": ") for file in links)]
     tappable = parts.fit(message.choices) and bool(message.text.strip())
     if message.choices and not tappable:
-        pieces.append(parts.numbered(message.choices))
-    texts = parts.split("\n\n".join(piece for piece in pieces if piece.strip()))
+        pieces.append(numbered(message.choices))
+    texts = split("\n\n".join(piece for piece in pieces if piece.strip()).strip(), parts.TEXT_UNITS)
     return texts, parts.keyboard(message.choices) if tappable else None
 
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import msgspec
 
 from connectors.base import Wire
+from connectors.texts import units
 from connectors.twilio import api
-from connectors.twilio.split import units
 from hub import log
 from hub.config import Account
 from hub.errors import SendCode, SendError

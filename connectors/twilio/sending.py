@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from connectors.base import Wire
+from connectors.texts import numbered, split
 from connectors.twilio import api, contents, errors, settings
-from connectors.twilio.split import split
 from hub.config import Account
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
@@ -185,8 +185,7 @@ def tappable(message: Outgoing, account: Account, way: Way) -> bool:
 def parts(message: Outgoing, account: Account, way: Way, links: Sequence[str] = ()) -> list[Part]:
     """The messages that it takes, in order: the text, then the files; the first files with the last of the text, where
     the channel shows both. Answers to tap stand under a text alone, which comes last, so that they are in sight."""
-    choices = [f"{place}. {choice}" for place, choice in enumerate(message.choices, 1)]
-    text = "\n".join(line for line in (message.text, *choices, *links) if line)
+    text = "\n".join(line for line in (message.text, numbered(message.choices), *links) if line)
     if tappable(message, account, way):
         shown = [Part("", together) for together in _together(message.attachments, way)]
         return [*shown, Part(text, asked=message.text)]

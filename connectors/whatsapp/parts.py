@@ -12,7 +12,7 @@ from typing import Any
 
 from connectors import media
 from connectors.base import Wire
-from connectors.twilio.split import split, units
+from connectors.texts import numbered, split, units
 from connectors.whatsapp import templates
 from hub.errors import SendCode, SendError
 from hub.limits import Limits
@@ -114,8 +114,8 @@ def messages(
         f"{file.name or 'File'}: {_link(file, wire)}" for file in message.attachments if file not in sent
     ]
     tappable = bool(message.text.strip()) and fits(message.choices)
-    numbered = [] if tappable else [f"{place}. {choice}" for place, choice in enumerate(message.choices, 1)]
-    text = "\n".join(part for part in (message.text, *numbered, *links) if part.strip())
+    choices = "" if tappable else numbered(message.choices)
+    text = "\n".join(part for part in (message.text, choices, *links) if part.strip())
     caption = ""
     if uploaded and text and not tappable and _captions(sent[0]) and units(text) <= CAPTION_CHARS:
         text, caption = "", text

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.base import Names
 from connectors.social import parts
-from connectors.twilio.split import units
+from connectors.texts import units
 from hub.errors import SendCode, SendError
 from hub.model import (
     ECHO,

@@ -13,8 +13,8 @@ import pytest
 
 from connectors.base import FetchError, Finding, Wire, no_link
 from connectors.sms_twilio import CONNECTOR
+from connectors.texts import split
 from connectors.twilio.inbound import KNOWN_WORDS
-from connectors.twilio.split import split
 from hub.errors import SendCode, SendError
 from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus, Media, MessageReceived
 from router import consent

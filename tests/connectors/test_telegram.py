@@ -8,6 +8,7 @@ import pytest
 
 from connectors import http
 from connectors.telegram import CONNECTOR, errors, parts, sending
+from connectors.texts import split
 from hub.errors import SendCode, SendError
 from hub.model import Change
 from tests.connectors.samples import account
@@ -68,7 +69,7 @@ async def test_a_long_text_is_split_between_its_lines_and_all_ids_are_kept(ours:
     ],
 )
 def test_texts_are_cut_to_telegrams_measure(text: str, lengths: list[int]) -> None:
-    cut = parts.split(text)
+    cut = split(text.strip(), parts.TEXT_UNITS)
     assert [len(part) for part in cut] == lengths
     assert all(len(part.encode("utf-16-le")) // 2 <= 4096 for part in cut)
 
