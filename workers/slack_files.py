@@ -16,12 +16,12 @@ from crm_store.desk_posts import Post
 from crm_store.desk_threads import Thread
 from crm_store.schema import interaction_attachments
 from crm_store.timeline import Attached
+from desk.safe import filename
 from desk.slack import blocks
 from desk.slack.blocks import Post as Drawing
 from desk.slack.context import SlackDesk
 from desk.slack.look import page
 from desk.slack.text import escape, line
-from desk.web.safe import filename
 from hub.errors import NotFound, Unavailable
 from workers.slack_calls import Calls, Failed, Trouble
 

@@ -89,7 +89,7 @@ _TEL = re.compile(r"tel:[+0-9().-]{2,40}", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 _DATA = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,([A-Za-z0-9+/=\s]+)", re.IGNORECASE)
-# Overrides of direction make one text look like another (desk/web/safe.py says the same of plain texts).
+# Overrides of direction make one text look like another (desk/safe.py says the same of plain texts).
 _ORDER = {
     0x202D: "⟦LRO⟧",
     0x202E: "⟦RLO⟧",

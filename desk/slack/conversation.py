@@ -17,7 +17,7 @@ from desk.slack.blocks import Block, View
 from desk.slack.context import SlackDesk
 from desk.slack.look import Shown
 from desk.slack.press import About, Press, Work, about, whole
-from desk.web.why import explained
+from desk.why import explained
 from hub.config import Agent
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable
 from router.choose import Option

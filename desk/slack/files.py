@@ -15,8 +15,8 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from yarl import URL
 
+from desk import safe
 from desk.slack.context import SlackDesk
-from desk.web import safe
 from hub.errors import Refused, Unavailable
 from hub.model import Attachment
 

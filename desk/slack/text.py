@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.emoji import Emoji, NoEmoji
 
-from desk.web import safe
+from desk import safe
 from hub.text import storable
 
 LOCKS = ("lock", "closed_lock_with_key", "lock_with_ink_pen")

@@ -15,6 +15,7 @@ from crm_store.delivery_states import TRIED_AGAIN
 from crm_store.timeline import Delivery, Entry
 from desk import words
 from desk.kinds import UNSHOWABLE, kind_of
+from desk.safe import filename
 from desk.slack import names
 from desk.slack.blocks import (
     FALLBACK_CHARS,
@@ -35,7 +36,6 @@ from desk.slack.blocks import (
 )
 from desk.slack.blocks import words as say
 from desk.slack.text import escape, line, shown, when
-from desk.web.safe import filename
 from hub.config import Config
 from hub.errors import SendCode
 from hub.urn import display

@@ -7,7 +7,8 @@ from aiohttp import web
 from sqlalchemy import Connection, select
 
 from crm_store.schema import conversations, identities, interaction_attachments, interactions
-from desk.web import forms, safe
+from desk import safe
+from desk.web import forms
 from desk.web.context import DESK, Need, Route
 from desk.web.reach import NUMBER, visible
 from hub import showing

@@ -6,7 +6,7 @@ import secrets
 
 from aiohttp import web
 
-from desk.web import safe
+from desk import safe
 from desk.web.context import AGENT, DESK
 from hub.errors import NotFound, Refused
 from hub.model import Attachment

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from crm_store import quarantine, views
-from desk import health
+from desk import health, safe
 from desk.rights import leads
-from desk.web import forms, render, safe
+from desk.web import forms, render
 from desk.web.context import AGENT, DESK, Need, Route
 from hub.errors import NotFound, Refused
 

@@ -12,9 +12,8 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
-from desk import kinds, prepared, words
+from desk import kinds, prepared, safe, words
 from desk.rights import leads
-from desk.web import safe
 from desk.web.context import AGENT, DESK, SESSION
 from hub import showing, urn
 

@@ -9,7 +9,7 @@ import pytest
 
 from crm_store import views
 from crm_store.db import Store
-from desk.web import safe
+from desk import safe
 from hub import showing
 from tests.desk.room import PNG, Room, make
 from tests.each import each
