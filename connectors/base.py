@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
-
-import aiohttp
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from urllib.parse import quote
 
 from connectors.kept import Kept
 from hub.config import Account, ApprovedText
 from hub.errors import MainstemError, SendCode, SendError
 from hub.limits import Limits
 from hub.model import Attachment, Event, Media, Outgoing, Revision, Sent
+
+if TYPE_CHECKING:
+    import aiohttp
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,8 +110,9 @@ def no_link(attachment: Attachment) -> str:
 class Wire:
     """What a `send` may use: one shared guarded HTTP session, Redis, the blobs and the time.
 
-    link: an address at which a provider or a customer gets this file for some time; it ends by itself.
-    kept: where tokens that a provider hands out as we go outlive the process; None where nothing does.
+    public_url: without a slash at its end. link: an address at which a provider or a customer gets this file for some
+    time; it ends by itself. kept: where tokens that a provider hands out as we go outlive the process; None where nothing
+    does.
     """
 
     http: aiohttp.ClientSession
@@ -119,6 +122,10 @@ class Wire:
     now: datetime
     link: Callable[[Attachment], str] = no_link
     kept: Kept | None = None
+
+    def inbound(self, account: Account) -> str:
+        """What a provider is to call when somebody writes."""
+        return f"{self.public_url}/in/{account.connector}/{quote(account.name, safe='')}"
 
 
 class Connector(Protocol):

@@ -14,11 +14,20 @@ from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlsplit
 
 from connectors.base import Answer, Raw
+from hub.config import Account
 from hub.errors import Forged
 
 HEADER = "x-hub-signature-256"
 _DIGITS = 64
 _CHALLENGE_CHARS = 200  # Meta's are some ten digits
+
+
+def verify(raw: Raw, account: Account) -> None:
+    """Raises Forged unless it is a notification, or the handshake, of the app that this account names."""
+    if is_handshake(raw):
+        check_handshake(raw, account.secrets.get("verify_token", ()))
+    else:
+        check(raw, account.secrets["app_secret"])
 
 
 def check(raw: Raw, secrets: Iterable[str]) -> None:

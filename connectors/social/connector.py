@@ -40,10 +40,7 @@ class Social:
         return api.complaints(account, self.known)
 
     def verify(self, raw: Raw, account: Account) -> None:
-        if signature.is_handshake(raw):
-            signature.check_handshake(raw, account.secrets.get("verify_token", ()))
-        else:
-            signature.check(raw, account.secrets["app_secret"])
+        signature.verify(raw, account)
 
     def parse(self, raw: Raw, account: Account) -> Parsed:
         if signature.is_handshake(raw):

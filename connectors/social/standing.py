@@ -8,7 +8,7 @@ in the app's dashboard; what an account can be asked is which fields of it the a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from connectors import clean, fetching
 from connectors.base import Fetched, Finding, Wire
@@ -70,10 +70,6 @@ async def called(urn: str, account: Account, wire: Wire, place: Place) -> str:
     return next((name for name in names if name), "")
 
 
-def address(account: Account, wire: Wire) -> str:
-    return f"{wire.public_url.rstrip('/')}/in/{account.connector}/{quote(account.name, safe='')}"
-
-
 async def who(account: Account, wire: Wire, place: Place) -> api.Json:
     return await api.get(
         wire, account, api.url(account, place.node, {"fields": place.looks}, host=place.host)
@@ -105,7 +101,7 @@ async def examine(account: Account, wire: Wire, place: Place) -> list[Finding]:
         found.append(Finding(what=f"the app is told of all but {', '.join(missing)}"))
     else:
         found.append(Finding(what="the app is told of all that is read here"))
-    ours = address(account, wire)
+    ours = wire.inbound(account)
     found.append(Finding(what=f"in the app's dashboard the address must be {ours}, or a sibling's"))
     return found
 
@@ -151,5 +147,5 @@ async def hook(account: Account, wire: Wire, place: Place) -> str:
         raise SendError(SendCode.RESPONSE_CONTENT, "Meta does not say that the app is subscribed")
     return (
         f"Meta now tells the app of {', '.join(asked)}. Where it tells it is entered in the app's dashboard: "
-        f"{address(account, wire)}, with the verify token."
+        f"{wire.inbound(account)}, with the verify token."
     )

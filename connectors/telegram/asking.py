@@ -180,15 +180,11 @@ class _Hook(msgspec.Struct, gc=False):
     allowed_updates: list[str] | None = None
 
 
-def address(account: Account, wire: Wire) -> str:
-    return f"{wire.public_url.rstrip('/')}/in/telegram/{account.name}"
-
-
 async def examine(account: Account, wire: Wire) -> tuple[Finding, ...]:
     me = await call(wire, account, "getMe", {}, _Me)
     hook = await call(wire, account, "getWebhookInfo", {}, _Hook)
     found = [Finding(what=f"the token is @{me.username or me.id}'s")]
-    polls, ours = bool(account.settings.get("poll")), address(account, wire)
+    polls, ours = bool(account.settings.get("poll")), wire.inbound(account)
     cure = f"run `mainstem channel hook {account.key}`"
     if polls and hook.url:
         found.append(
@@ -238,7 +234,7 @@ async def hook(account: Account, wire: Wire) -> str:
     if account.settings.get("poll"):
         await call(wire, account, "deleteWebhook", {}, bool)
         return f"{account.key} has no webhook any more; `mainstem pull` fetches what comes in."
-    url = address(account, wire)
+    url = wire.inbound(account)
     secret = next(iter(account.secrets.get("webhook", ())), "")
     if not SECRET.fullmatch(secret):
         why = "the secret `webhook` may only have A-Z, a-z, 0-9, _ and -, at most 256 of them"

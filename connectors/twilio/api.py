@@ -9,7 +9,7 @@ import base64
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -60,11 +60,6 @@ def authorization(account: Account) -> str:
         else (account.settings.get("account_sid", ""), account.secrets["auth_token"][0])
     )
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-def inbound_url(account: Account, public_url: str) -> str:
-    """What Twilio is to call when somebody writes."""
-    return f"{public_url}/in/{account.connector}/{quote(account.name, safe='')}"
 
 
 async def post(wire: Wire, account: Account, where: str, form: Iterable[tuple[str, str]]) -> Json:

@@ -109,7 +109,7 @@ async def _tapped(
 
 def _callback(message: Outgoing, account: Account, wire: Wire) -> str:
     query = urlencode({"delivery": message.delivery_id})
-    return f"{api.inbound_url(account, wire.public_url)}?{query}{api.OVERRIDES}"
+    return f"{wire.inbound(account)}?{query}{api.OVERRIDES}"
 
 
 def _from(message: Outgoing, account: Account, way: Way) -> list[tuple[str, str]]:

@@ -33,7 +33,7 @@ async def examine(account: Account, wire: Wire, *, whatsapp: bool) -> tuple[Find
 
 async def hook(account: Account, wire: Wire, *, whatsapp: bool) -> str:
     """Twilio calls us from now on, and `fallback_url` where that is named. Raises SendError."""
-    ours = api.inbound_url(account, wire.public_url) + api.OVERRIDES
+    ours = wire.inbound(account) + api.OVERRIDES
     spare = str(account.settings.get("fallback_url") or "")
     service = settings.service(account)
     if service:
@@ -165,7 +165,7 @@ async def _senders(account: Account, wire: Wire) -> list[Finding]:
 
 
 def _leads(account: Account, wire: Wire, what: str, url: Any, method: Any, fallback: Any) -> list[Finding]:
-    ours = api.inbound_url(account, wire.public_url)
+    ours = wire.inbound(account)
     told = str(url or "").partition("#")[0]
     cure = f"Set it to {ours}{api.OVERRIDES}, or run `mainstem channel hook {account.key}`."
     found = []

@@ -68,10 +68,6 @@ async def fetch(media: Media, account: Account, wire: Wire) -> Fetched:
 # ----------------------------------------------------------------------------------------------------- how it stands
 
 
-def address(account: Account, wire: Wire) -> str:
-    return f"{wire.public_url.rstrip('/')}/in/{account.connector}/{quote(account.name, safe='')}"
-
-
 async def examine(account: Account, wire: Wire) -> tuple[Finding, ...]:
     """The number, the token, the business account's subscription, the app's fields."""
     number = await api.get(wire, account, api.url(account, number_id(account), {"fields": _ASKED}))
@@ -140,9 +136,9 @@ def _hooked(said: dict[str, Any], account: Account, wire: Wire) -> Finding:
         "",
     )
     siblings = {key.partition("/")[2] for key in account.siblings.values()} | {account.name}
-    base = f"{wire.public_url.rstrip('/')}/in/{account.connector}/"
+    base = f"{wire.public_url}/in/{account.connector}/"
     cure = (
-        f"run `mainstem channel hook {account.key}`, or enter {address(account, wire)} in the app's dashboard"
+        f"run `mainstem channel hook {account.key}`, or enter {wire.inbound(account)} in the app's dashboard"
     )
     if not where:
         return Finding(what="WhatsApp does not say where notifications go", wrong=f"Perhaps nowhere: {cure}.")
@@ -229,7 +225,7 @@ async def hook(account: Account, wire: Wire) -> str:
             "say waba_id, the WhatsApp Business Account's id: it is what is subscribed",
             whole_account=True,
         )
-    ours = address(account, wire)
+    ours = wire.inbound(account)
     word = next(iter(account.secrets.get("verify_token", ())), "")
     what = {"override_callback_uri": ours, "verify_token": word}
     said = await api.put(wire, account, api.url(account, f"{waba}/subscribed_apps"), what)
