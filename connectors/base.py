@@ -111,8 +111,8 @@ class Wire:
     """What a `send` may use: one shared guarded HTTP session, Redis, the blobs and the time.
 
     public_url: without a slash at its end. link: an address at which a provider or a customer gets this file for some
-    time; it ends by itself. kept: where tokens that a provider hands out as we go outlive the process; None where nothing
-    does.
+    time; it ends by itself. kept: where tokens that a provider hands out as we go outlive the process; None where
+    nothing does.
     """
 
     http: aiohttp.ClientSession
