@@ -62,16 +62,15 @@ def content(message: Message, account: Account) -> Content:
     elif text:
         found.append(Content(text))
     stickers: set[str] = set()
-    shared: set[str] = set()
+    shared: dict[str, str] = {}
     for attachment in message.attachments or ():
         sticker = _sticker(attachment)
         if sticker and sticker in stickers:
             continue  # until August 2026 it stands there twice, as a sticker and as an image
         stickers.add(sticker)
         piece = _attached(attachment, sticker, text, account)
-        if attachment.type in _SHARED and piece.text in shared:
+        if attachment.type in _SHARED and shared.setdefault(piece.text, attachment.type) != attachment.type:
             continue  # from November 2025 to February 2026 a post stands there as a share and as an ig_post
-        shared.add(piece.text)
         found.append(piece)
     if message.is_unsupported:
         found.append(_unknown("a message that Instagram keeps from programs"))

@@ -11,7 +11,7 @@ from connectors.social.content import content
 from connectors.social.model import MESSENGER, Event, Message
 from connectors.social.what import What, moment
 from hub import log
-from hub.model import ECHO, DeliveryReported, DeliveryStatus, MessageReceived
+from hub.model import ECHO, DeliveryStatus, MessageReceived
 
 _log = log.get("social")
 _INBOX = "263902037430900"  # Meta's own app id, in echoes of what people write in its inbox
@@ -26,17 +26,7 @@ def read(message: Message, mid: str, event: Event, what: What) -> None:
     if not own or not 0 < int(metadata) < _DELIVERY_IDS:
         _others(message, mid, event, what)
         return
-    what.say(
-        DeliveryReported(
-            account=what.key,
-            event_key=f"{mid}:sent",
-            received_at=what.at,
-            status=DeliveryStatus.SENT,
-            external_id=mid,
-            delivery_id=int(metadata),
-            reported_at=moment(event.timestamp),
-        )
-    )
+    what.reported(DeliveryStatus.SENT, mid, event.timestamp, int(metadata))
 
 
 def _others(message: Message, mid: str, event: Event, what: What) -> None:

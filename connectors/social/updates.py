@@ -298,42 +298,22 @@ def _optin(optin: Optin, event: Event, what: What) -> None:
 
 def _delivered(delivery: Delivery, event: Event, what: What) -> None:
     """ "watermark is always present and mids is sometimes present": with mids each is told of by itself."""
-    at = moment(delivery.watermark)
     for mid in delivery.mids or ():
-        what.say(
-            DeliveryReported(
-                account=what.key,
-                event_key=f"{name(mid)}:delivered",
-                received_at=what.at,
-                status=DeliveryStatus.DELIVERED,
-                external_id=mid,
-                reported_at=at,
-            )
-        )
+        what.reported(DeliveryStatus.DELIVERED, name(mid), delivery.watermark)
     if not delivery.mids:
-        _until(DeliveryStatus.DELIVERED, at, delivery.watermark, event, what)
+        _until(DeliveryStatus.DELIVERED, delivery.watermark, event, what)
 
 
 def _read(read: Read, event: Event, what: What) -> None:
     """Messenger says until when; Instagram says which."""
     if read.mid:
-        mid = name(read.mid)
-        what.say(
-            DeliveryReported(
-                account=what.key,
-                event_key=f"{mid}:read",
-                received_at=what.at,
-                status=DeliveryStatus.READ,
-                external_id=mid,
-                reported_at=moment(event.timestamp),
-            )
-        )
+        what.reported(DeliveryStatus.READ, name(read.mid), event.timestamp)
     else:
-        _until(DeliveryStatus.READ, moment(read.watermark), read.watermark, event, what)
+        _until(DeliveryStatus.READ, read.watermark, event, what)
 
 
-def _until(status: DeliveryStatus, at: datetime | None, stamp: int, event: Event, what: What) -> None:
-    if at is None:
+def _until(status: DeliveryStatus, stamp: int, event: Event, what: What) -> None:
+    if (at := moment(stamp)) is None:
         raise ValueError("a report that says neither of which message it is, nor until when")
     who = _who(event, what)
     what.say(

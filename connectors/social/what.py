@@ -9,7 +9,7 @@ from connectors.graph.batch import Gathered
 from connectors.social.model import Way
 from hub import urn
 from hub.config import Account
-from hub.model import Event
+from hub.model import DeliveryReported, DeliveryStatus, Event
 
 _NAME_CHARS = 300  # of an id of Meta's; the longest known, Instagram's mids, have some 200
 _SECONDS = 100_000_000_000  # what is less counts seconds, not milliseconds, until the year 5138
@@ -46,6 +46,20 @@ class What:
     def keep(self) -> str:
         """The piece itself, as a request that can be read again; its name."""
         return self.gathered.blob(self.piece)
+
+    def reported(self, status: DeliveryStatus, mid: str, stamp: int, delivery: int | None = None) -> None:
+        """How far one message of ours came. delivery: our id of it, where Meta says that back."""
+        self.say(
+            DeliveryReported(
+                account=self.key,
+                event_key=f"{mid}:{status.value}",
+                received_at=self.at,
+                status=status,
+                external_id=mid,
+                delivery_id=delivery,
+                reported_at=moment(stamp),
+            )
+        )
 
     def done(self) -> None:
         """All of it could be read: now it counts."""

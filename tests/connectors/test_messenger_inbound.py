@@ -204,6 +204,15 @@ async def test_what_people_do_is_read_as_it_is_delivered(page: Place) -> None:
     assert {event.sender_name for event in said if event.form != "message"} == {"Bo Lind"}
 
 
+async def test_posts_that_are_shared_together_all_come_and_none_twice(page: Place) -> None:
+    one, other = ({"url": f"https://scontent.xx.fbcdn.net/{name}.jpg"} for name in ("one", "other"))
+    shared = [{"type": kind, "payload": payload} for payload in (one, other) for kind in ("share", "ig_post")]
+    await page.bo.message({"attachments": shared})
+    (event,) = await page.heard()
+    assert isinstance(event, MessageReceived)
+    assert [file.ref for file in event.media] == [one["url"], other["url"]]
+
+
 async def test_wishes_about_marketing_are_consent_for_marketing(page: Place) -> None:
     await page.bo.opts_in()
     await page.bo.opts_in(stops=True)
