@@ -294,6 +294,40 @@ def test_a_refused_reply_keeps_its_text_and_its_page_stays_live(room: Room, addr
     assert page.input_value("#reply-text") == "x" * 4001
 
 
+def test_what_was_done_is_said_long_enough_and_not_for_ever(room: Room, address: str, page: Any) -> None:
+    number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
+    page.clock.install()
+    enter(page, room, address, "bo")
+    told(page, room, lambda: page.click("#next"))
+    assert page.url == f"{address}/conversations/{number}"
+    assert page.inner_text(".flash:visible") == "It is yours."
+    room.later(seconds=5)
+    room.writes("webchat:ann", "Are you there?", name="Ann")
+    page.wait_for_selector("text=Are you there?")
+    assert page.is_visible("text=It is yours."), "an update does not take it away before it was read"
+    page.clock.fast_forward(11_000)
+    page.wait_for_selector("text=It is yours.", state="detached")
+    told(page, room, lambda: page.goto(f"{address}/?done=empty"))
+    room.writes("webchat:ben", "My kettle is broken too", name="Ben")
+    assert page.is_visible("text=Nobody is waiting in your queues.")
+    page.clock.fast_forward(11_000)
+    page.wait_for_selector("text=Nobody is waiting in your queues.", state="detached")
+
+
+def test_a_conversation_that_went_out_of_sight_says_so_and_keeps_what_was_typed(
+    room: Room, address: str, page: Any
+) -> None:
+    number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
+    room.actions.claim(room.id_of(number), "bo")
+    enter(page, room, address, "bo")
+    told(page, room, lambda: page.goto(f"{address}/conversations/{number}"))
+    page.fill("#reply-text", "I am so sor")
+    room.later(seconds=5)
+    room.actions.transfer(room.id_of(number), "cleo", "billing", "It is about money")
+    page.wait_for_selector("#moved:visible")
+    assert page.input_value("#reply-text") == "I am so sor"
+
+
 def test_everything_works_without_javascript(room: Room, address: str, browser: Any) -> None:
     number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
     context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})

@@ -89,6 +89,7 @@
       : field.value !== "" && field.value !== field.defaultValue || field.tagName === "TEXTAREA" && field.value !== "" && !field.closest("details"));
   document.addEventListener("change", (event) => { event.target.dataset.touched = "1"; });
 
+  const READ_MS = 10000;  // a notice is not taken away before it can have been read; the next look after that does
   const swap = (region, fresh) => {
     if (region.served === fresh.innerHTML) return;
     if (region.dataset.live === "compose" && busy(region)) {
@@ -108,7 +109,9 @@
     const players = $$("audio[id], video[id]", region).filter((p) => p.currentTime > 0).map((p) => [p, p.paused]);
     const before = region.scrollHeight, ids = new Set($$("[id]", region).map((e) => e.id));
     const atEnd = region.getBoundingClientRect().bottom < innerHeight + 60;
+    const left = READ_MS - performance.now(), notice = left > 0 && !$(".flash", fresh) && $(".flash", region);
     region.innerHTML = region.served = fresh.innerHTML;
+    if (notice) { region.append(notice); region.served = ""; setTimeout(refresh, left); }
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     for (const [player, paused] of players) {  // who listens goes on listening
       document.getElementById(player.id)?.replaceWith(player);
@@ -129,6 +132,7 @@
     try {
       const answer = await fetch(location.href, { headers: { "X-Desk-Live": "1" }, redirect: "error" });
       if (answer.status === 401) { location.assign("/login?to=" + encodeURIComponent(location.pathname)); return; }
+      if (answer.status === 404) $("#moved")?.removeAttribute("hidden");  // to a queue that is not this agent's
       if (answer.ok) {
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         for (const region of $$("[data-live]:not(body)")) {
@@ -250,8 +254,9 @@
 
   // The answer to a form that could not be done is the page itself: loading it again must not send the form again.
   if (body.dataset.here) history.replaceState(null, "", body.dataset.here);
-  if (body.dataset.done) {
-    const url = new URL(location); url.searchParams.delete("done"); url.searchParams.delete("draft");
+  const url = new URL(location);
+  if (url.searchParams.has("done")) {  // what was done is said once, and by no later look
+    url.searchParams.delete("done"); url.searchParams.delete("draft");
     history.replaceState(null, "", url);
   }
   new MutationObserver(tabs).observe(body, { childList: true, subtree: true });
