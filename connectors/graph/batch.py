@@ -26,39 +26,36 @@ BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, Over
 class Gathered:
     """Events and the bytes that they name, in the order in which they came."""
 
-    __slots__ = ("account", "at", "blobs", "events")
+    __slots__ = ("_blobs", "account", "at", "events")
 
     def __init__(self, account: Account, at: datetime) -> None:
         self.account, self.at = account, at
         self.events: list[Event] = []
-        self.blobs: list[bytes] = []
+        self._blobs: dict[bytes, str] = {}  # a thousand messages may name the whole request, of up to 3 MB
 
     def keep(self, body: bytes, reason: str, account: str = "") -> None:
         """One Unreadable of `body`, which `parse` can be given again. account: a sibling's key.
 
         Its key is that of what the bytes say: Meta may escape the same differently another time."""
-        sha = hashlib.sha256(body).hexdigest()
         self.events.append(
             Unreadable(
                 account=account or self.account.key,
                 event_key=f"unreadable:{hashlib.sha256(_plain(body)).hexdigest()}",
                 received_at=self.at,
                 reason=clean.line(reason, 300),
-                blob=sha,
+                blob=self.blob(body),
                 content_type="application/json",
             )
         )
-        self.blobs.append(body)
 
     def blob(self, body: bytes) -> str:
         """Keep these bytes, once; their name."""
-        sha = hashlib.sha256(body).hexdigest()
-        if body not in self.blobs:
-            self.blobs.append(body)
+        if (sha := self._blobs.get(body)) is None:
+            sha = self._blobs[body] = hashlib.sha256(body).hexdigest()
         return sha
 
     def parsed(self) -> Parsed:
-        return Parsed(events=tuple(self.events), blobs=tuple(self.blobs))
+        return Parsed(events=tuple(self.events), blobs=tuple(self._blobs))
 
 
 def _plain(body: bytes) -> bytes:

@@ -305,9 +305,15 @@ def _new_id(update: NewId, what: What) -> None:
 
 
 def _link(phone: str, user_id: str, what: What, name: str = "") -> None:
-    """Number and id in one place are one person's, and WhatsApp vouches for it. Once a request."""
-    if phone.removeprefix("+").isdigit() and USER_ID.fullmatch(user_id):  # a group's name is no number
-        _same(_who(phone, ""), f"wa:{user_id}", what, name)
+    """Number and id in one place are one person's, and WhatsApp vouches for it. Once a request; nothing where one of
+    them is none (a group's name is no number): what they stand beside counts all the same."""
+    if not USER_ID.fullmatch(user_id) or USER_ID.fullmatch(phone):
+        return
+    try:
+        mine = _who(phone, "")
+    except ValueError:
+        return
+    _same(mine, f"wa:{user_id}", what, name)
 
 
 def _same(mine: str, other: str, what: What, name: str = "") -> None:

@@ -188,6 +188,20 @@ async def test_an_error_of_the_account_is_kept_and_not_lost_among_others(shop: S
     assert "130429" in kept.reason
 
 
+async def test_a_report_counts_whatever_stands_where_their_number_should(shop: Shop) -> None:
+    for number in ("1", "٣٣٣", "120363-1@g.us", "US.1234567890", ""):
+        status = {"id": "wamid.A", "status": "delivered", "timestamp": "1795341600", "recipient_id": number}
+        value = {
+            "metadata": {"phone_number_id": shop.number.id, "display_phone_number": "1"},
+            "statuses": [{**status, "recipient_user_id": "US.13491208655302741918"}],
+        }
+        change = json.dumps({"field": "messages", "value": value}).encode()
+        body = batch.envelope("whatsapp_business_account", batch.part("1", "changes", [change]))
+        (report,) = shop.read(body).events
+        assert isinstance(report, DeliveryReported)
+        assert (report.status, report.external_id) == (DeliveryStatus.DELIVERED, "wamid.A")
+
+
 # ------------------------------------------------------------------------------------------------------------ batches
 
 
