@@ -41,7 +41,7 @@ def address(tx: Connection, ids: Ids, brand: str, urn: str, *, name: str, by: st
     It is not verified, and it counts as seen: what its owner answers is to continue what we began. Whoever made it
     first keeps it. `urn` is normalised.
     """
-    known = _identity(tx, brand, urn)
+    known = customers.identity(tx, brand, urn)
     if known is not None:
         return known
     customer_id = customers.add(tx, ids, brand, name=name, now=now, by=by)
@@ -62,13 +62,9 @@ def address(tx: Connection, ids: Ids, brand: str, urn: str, *, name: str, by: st
     )
     if made.first() is None:  # the owner wrote in at this very moment
         tx.execute(delete(customers_table).where(customers_table.c.id == customer_id))
-    row = _identity(tx, brand, urn)
+    row = customers.identity(tx, brand, urn)
     assert row is not None
     return row
-
-
-def _identity(tx: Connection, brand: str, urn: str) -> Row[Any] | None:
-    return tx.execute(select(identities).where(_i.brand_id == brand, _i.urn == urn)).one_or_none()
 
 
 def lately(tx: Connection, home: str) -> Sequence[Row[Any]]:

@@ -110,6 +110,11 @@ def of_identity(tx: Connection, identity_id: int) -> Customer:
     return person(row)
 
 
+def identity(tx: Connection, brand: str, urn: str) -> Row[Any] | None:
+    """The address's row; `urn` is normalised."""
+    return tx.execute(select(identities).where(_i.brand_id == brand, _i.urn == urn)).one_or_none()
+
+
 def person(row: Row[Any]) -> Customer:
     return Customer(
         id=row.id,
@@ -297,8 +302,8 @@ def learn(
     touched: set[int] = set()
     for event in sorted(learned, key=lambda e: (e.urn, e.other)):
         brand = brand_of(event.account)
-        one = _identity(tx, brand, event.urn)
-        other = _identity(tx, brand, event.other)
+        one = identity(tx, brand, event.urn)
+        other = identity(tx, brand, event.other)
         if one is None and other is not None:
             one, other = other, one
             event_urn, event_other = event.other, event.urn
@@ -350,10 +355,6 @@ def add(tx: Connection, ids: Ids, brand: str, *, name: str, now: datetime, by: s
     return customer_id
 
 
-def _identity(tx: Connection, brand: str, urn: str) -> Row[Any] | None:
-    return tx.execute(select(identities).where(_i.brand_id == brand, _i.urn == urn)).one_or_none()
-
-
 def _add_identity(
     tx: Connection,
     ids: Ids,
@@ -381,6 +382,6 @@ def _add_identity(
         )
         .on_conflict_do_nothing(index_elements=[_i.brand_id, _i.urn])
     )
-    row = _identity(tx, brand, urn)
+    row = identity(tx, brand, urn)
     assert row is not None
     return row
