@@ -188,9 +188,14 @@ def keep_out(tx: Connection) -> None:
     Held until the transaction ends. SQLite has one writer anyway.
     """
     if tx.dialect.name == "postgresql":
-        from crm_store import batch_postgresql
+        _dialect(tx).keep_out(_driver(tx))
 
-        batch_postgresql.keep_out(_driver(tx))
+
+def keep_merges_out(tx: Connection) -> None:
+    """For who else opens a conversation: its owner stays who it is, until the transaction ends. To be asked for before
+    the owner is."""
+    if tx.dialect.name == "postgresql":
+        _dialect(tx).keep_merges_out(_driver(tx))
 
 
 def run(store: Store, work: Callable[[Connection], T]) -> T:

@@ -19,7 +19,7 @@ from crm_store.batch_plan import FOUND, Conversation, Keys, Row
 Driver = psycopg.Connection[Any]
 
 TOGETHER = 512  # rows in one COPY: begun and ended, one costs as much as 15 rows
-_KEEP_OUT = 0x6D657267  # advisory: batches share it, who moves identities between customers has it alone
+_KEEP_OUT = 0x6D657267  # advisory: who opens conversations shares it, who moves identities has it alone
 
 # A table that is young, or was not analysed lately, looks small to the planner, and an UPDATE of a thousand of its rows
 # then reads all of it. By their keys is what we always mean.
@@ -128,6 +128,10 @@ def parked(driver: Driver, arrived: Sequence[tuple[str, str]]) -> list[Row]:
 
 def keep_out(driver: Driver) -> None:
     driver.execute("SELECT pg_advisory_xact_lock(%s)", (_KEEP_OUT,))
+
+
+def keep_merges_out(driver: Driver) -> None:
+    driver.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_KEEP_OUT,))
 
 
 def look_up_homes(driver: Driver, homes: Sequence[str], ids: Sequence[int]) -> list[Row]:

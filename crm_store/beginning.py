@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, or_, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from crm_store import customers, traces
+from crm_store import batch, customers, traces
 from crm_store.schema import assignments, conversations, identities
 from crm_store.schema import customers as customers_table
 from hub.ids import Ids
@@ -39,8 +39,9 @@ def address(tx: Connection, ids: Ids, brand: str, urn: str, *, name: str, by: st
     """The address's row; one that nobody knows becomes a new lead's, on the word of whoever types it.
 
     It is not verified, and it counts as seen: what its owner answers is to continue what we began. Whoever made it
-    first keeps it. `urn` is normalised.
+    first keeps it. `urn` is normalised. Its customer stays its owner until the transaction ends.
     """
+    batch.keep_merges_out(tx)
     known = customers.identity(tx, brand, urn)
     if known is not None:
         return known

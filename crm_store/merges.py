@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, Update, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from crm_store import batch
 from crm_store import conversations as talk
@@ -81,7 +82,7 @@ def merge(
 
     Raises NotFound, and Refused where they belong to two brands.
     """
-    batch.keep_out(tx)  # no router opens a conversation under the old owner meanwhile
+    batch.keep_out(tx)  # nobody opens a conversation under the old owner meanwhile
     top, child = _lock_roots(tx, survivor, merged)
     if top.id == child.id:
         return _known(tx, survivor, merged, top.id)
@@ -104,9 +105,9 @@ def merge(
         _point(tx, moved, top.id)
     tx.execute(update(customers).where(_p.id == child.id).values(merged_into=top.id, updated_at=now, by=by))
     tx.execute(update(customers).where(_p.id == top.id).values(updated_at=now, by=by))
+    touched = _rehome(tx, child.id, top.id, moved)  # waits for those that are being reopened
     mine = _open_of(tx, _tree(tx, top.id) - _tree(tx, child.id))
     theirs = _open_of(tx, _tree(tx, child.id))
-    touched = _rehome(tx, child.id, top.id, moved)
     talk.link(tx, [(a, b) for a in mine for b in theirs], "merged", now)
     touched = sorted({*touched, *mine, *theirs})
     talk.touch(tx, touched)
@@ -257,14 +258,28 @@ def _rehome(
 
 def _stand(tx: Connection, row: Any, old: int, new: int, *, apart: bool) -> bool:
     values: dict[str, Any] = {"customer_id": new} if apart and row.customer_id == old else {}
+    mine = update(conversations).where(_c.id == row.id)
     if row.home == f"c:{old}":  # homes by account or thread name no customer
         values["home"] = home = f"c:{new}"
         if row.slot is not None:
-            taken = tx.execute(select(_c.id).where(_c.slot == home)).scalar_one_or_none()
-            values["slot"] = home if taken is None else f"x:{row.id}"
+            if _takes(tx, mine.values(**values, slot=home), home):
+                return True
+            values["slot"] = f"x:{row.id}"
     if not values:
         return row.slot is not None
-    tx.execute(update(conversations).where(_c.id == row.id).values(**values))
+    tx.execute(mine.values(**values))
+    return True
+
+
+def _takes(tx: Connection, change: Update, slot: str) -> bool:
+    """Make the change that takes this slot. False where another has it, or is reopened there at this moment."""
+    if tx.execute(select(_c.id).where(_c.slot == slot)).first() is not None:
+        return False
+    try:
+        with tx.begin_nested():
+            tx.execute(change)
+    except IntegrityError:
+        return False
     return True
 
 

@@ -1,18 +1,13 @@
 """What is left of an answer once it is undone; tests/desk/test_actions_reply.py has what agents see of it."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert
 
 from crm_store.schema import conversations
-from tests.databases import on_postgresql
+from tests.databases import on_postgresql, until_it_waits
 from tests.store.people import Office
-
-WAITS = text(
-    "SELECT count(*) FROM pg_locks WHERE NOT granted"
-)  # pg_stat_activity stands still in a transaction
 
 
 @on_postgresql
@@ -31,8 +26,6 @@ def test_an_undo_while_the_customer_writes_leaves_it_closed(store: Any) -> None:
             another = {"id": talk + 1, "number": 7, "slot": row["home"], "state": "waiting"}
             tx.execute(insert(conversations).values(row | another))
             undone = thread.submit(act.undo, result.delivery_id, "bo")
-            until = time.monotonic() + 10
-            while not tx.execute(WAITS).scalar() and not undone.done() and time.monotonic() < until:
-                time.sleep(0.01)
+            until_it_waits(tx, undone)
         undone.result(10)
     assert office.row(talk).state == "closed"

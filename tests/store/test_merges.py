@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -6,12 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from crm_store import conversations, customers, matching, merges, views
+from crm_store import beginning, conversations, customers, matching, merges, views
 from crm_store.schema import customers as customers_table
 from crm_store.schema import identities, merge_moves
 from crm_store.schema import merges as merges_table
 from hub.errors import Conflict, NotFound, Refused
 from hub.model import IdentityLearned
+from tests.databases import on_postgresql, until_it_waits
 from tests.store.people import Office, at_once
 
 
@@ -116,6 +118,53 @@ def test_two_open_ones_both_stay(office: Office) -> None:
     assert (office.row(of_ann).slot, office.row(of_lee).slot) == (f"c:{ann}", f"c:{lee}")
     office.do(conversations.close, of_lee, by="agent:bo")
     assert office.row(of_lee).home == f"c:{lee}"
+
+
+@on_postgresql
+@pytest.mark.parametrize("whose", ["ann", "lee"])
+def test_one_that_is_reopened_at_this_moment_stays_open(office: Office, whose: str) -> None:
+    """Its transaction is not over when the merge looks. SQLite has one writer."""
+    people = {name: office.customer(name, f"webchat:{name}") for name in ("ann", "lee")}
+    talks = {name: office.writes(f"webchat:{name}", "hello")[0] for name in people}
+    office.do(conversations.close, talks[whose], by="agent:bo")
+    with ThreadPoolExecutor(1) as thread:
+        with office.store.begin() as tx:
+            conversations.reopen(tx, office.ids, talks[whose], by="agent:bo", now=office.now)
+            merged = thread.submit(merge, office, people["ann"], people["lee"])
+            until_it_waits(tx, merged)
+        merged.result(10)
+    of_ann, of_lee = (office.row(talks[name]) for name in ("ann", "lee"))
+    assert (of_ann.state, of_ann.slot) == ("waiting", f"c:{people['ann']}")
+    assert (of_lee.state, of_lee.slot, of_lee.home) == ("waiting", f"x:{of_lee.id}", of_ann.home)
+    with office.store.read() as tx:
+        assert [card.conversation_id for card in views.conversation(tx, of_ann.id).linked] == [of_lee.id]
+
+
+@on_postgresql
+def test_one_that_is_begun_at_this_moment_comes_along(office: Office) -> None:
+    ann, lee = office.customer("Ann", "webchat:ann"), office.customer("Lee", "mailto:lee@example.com")
+    with ThreadPoolExecutor(1) as thread:
+        with office.store.begin() as tx:
+            row = beginning.address(
+                tx, office.ids, "acme", "mailto:lee@example.com", name="", by="agent:bo", now=office.now
+            )
+            merged = thread.submit(merge, office, ann, lee)
+            until_it_waits(tx, merged)
+            place = beginning.Place(
+                brand="acme",
+                account="mail/main",
+                identity_id=row.id,
+                customer_id=row.customer_id,
+                home=f"c:{row.customer_id}",
+                queue="sales",
+                priority="normal",
+                head_start_s=0.0,
+                subject="",
+            )
+            begun = beginning.begin(tx, office.ids, place, "bo", now=office.now)
+        merged.result(10)
+    assert begun is not None
+    assert office.row(begun).slot == f"c:{ann}", "where her next message looks for it"
 
 
 def test_a_chain_undone_from_the_bottom(office: Office) -> None:
