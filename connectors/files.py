@@ -112,15 +112,8 @@ def _answer(request: web.Request, linked: links.Linked, data: bytes) -> web.Resp
         "Cache-Control": "private, max-age=300",
         "Accept-Ranges": "bytes",
     }
-    try:
-        part = showing.part(request.headers.get("Range"), len(data))
-    except ValueError:
-        return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
-    if part is not None:
-        first, behind = part
-        headers["Content-Range"] = f"bytes {first}-{behind - 1}/{len(data)}"
-        data = data[first:behind]
-    return web.Response(status=200 if part is None else 206, body=data, headers=headers)
+    status, more, body = showing.asked(request.headers.get("Range"), data)
+    return web.Response(status=status, body=body, headers=headers | more)
 
 
 def _gone() -> web.Response:

@@ -73,6 +73,18 @@ def disposition(how: str, name: str) -> str:
     return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
+def asked(header: str | None, data: bytes) -> tuple[int, dict[str, str], bytes]:
+    """(status, headers, body) of what a Range header asks for of `data`: all of it, a part, or nothing (416)."""
+    try:
+        found = part(header, len(data))
+    except ValueError:
+        return 416, {"Content-Range": f"bytes */{len(data)}"}, b""
+    if found is None:
+        return 200, {}, data
+    first, behind = found
+    return 206, {"Content-Range": f"bytes {first}-{behind - 1}/{len(data)}"}, data[first:behind]
+
+
 def part(header: str | None, size: int) -> tuple[int, int] | None:
     """What a Range header asks for of `size` bytes: (first, behind the last); None: all of it.
 

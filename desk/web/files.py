@@ -42,15 +42,8 @@ async def attachment(request: web.Request) -> web.StreamResponse:
         "Cache-Control": "private, no-store",
         "Accept-Ranges": "bytes",
     }
-    try:
-        part = showing.part(request.headers.get("Range"), len(data))
-    except ValueError:
-        return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
-    if part is None:
-        return web.Response(body=data, headers=headers)
-    first, behind = part
-    headers["Content-Range"] = f"bytes {first}-{behind - 1}/{len(data)}"
-    return web.Response(status=206, body=data[first:behind], headers=headers)
+    status, more, body = showing.asked(request.headers.get("Range"), data)
+    return web.Response(status=status, body=body, headers=headers | more)
 
 
 def _find(
