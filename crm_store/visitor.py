@@ -16,6 +16,7 @@ _c = conversations.c
 _n = interactions.c
 _HOUR = timedelta(hours=1)
 _LATE = 100  # replies to one visitor that were on their way at one moment; far more than there ever are
+_LATELY = 20  # of a visitor's words: what waits, waits for the last of them
 WENT_OUT = ("sending", "unknown", "sent", "delivered", "read")  # what the visitor may have on the screen
 
 
@@ -91,10 +92,14 @@ def wait(tx: Connection, account: str, urn: str, now: datetime) -> tuple[int, fl
 
     The seconds are the people ahead times the mean time between two claims from this queue within the last hour.
     """
+    owners = select(identities.c.id).where(has_urn(tx, [urn]))
+    lately = (
+        select(_n.conversation_id).where(_n.identity_id.in_(owners)).order_by(_n.id.desc()).limit(_LATELY)
+    )
     place = tx.execute(
         select(_c.queue, _c.rank_at)
-        .join(identities, and_(identities.c.customer_id == _c.customer_id, identities.c.id == _c.identity_id))
-        .where(has_urn(tx, [urn]), _c.account == account, _c.state.in_(("waiting", "offered")))
+        .where(_c.id.in_(lately), _c.identity_id.in_(owners))
+        .where(_c.account == account, _c.state.in_(("waiting", "offered")))
         .order_by(_c.rank_at)
         .limit(1)
     ).one_or_none()

@@ -18,16 +18,18 @@ from hub.model import DeliveryReported, DeliveryStatus
 
 # The provider stamps a message while our request is on its way; what we keep is when its answer was committed.
 SLACK = timedelta(seconds=5)
-_NEWEST = 200  # of one conversation's; what is older and still on its way was never going to be reported
+_NEWEST = (
+    500  # of what was said with an address; what is older and still on its way was never going to be reported
+)
 _BEFORE = {DeliveryStatus.DELIVERED: ("sent",), DeliveryStatus.READ: ("sent", "delivered")}
 _PARTS = """
-    SELECT p.external_id FROM identities i
-    JOIN conversations c ON c.customer_id = i.customer_id
-    JOIN deliveries d ON d.conversation_id = c.id
+    SELECT p.external_id FROM (
+        SELECT id FROM interactions
+        WHERE identity_id = (SELECT id FROM identities WHERE brand_id = :brand AND urn = :urn)
+        ORDER BY id DESC LIMIT :newest) n
+    JOIN deliveries d ON d.interaction_id = n.id
     JOIN delivery_parts p ON p.delivery_id = d.id AND p.part >= 0
-    WHERE i.brand_id = :brand AND i.urn = :urn AND d.account = :account AND d.to_urn = :urn
-        AND d.sent_at <= :until AND d.state {texts}
-    ORDER BY d.id DESC LIMIT :newest
+    WHERE d.account = :account AND d.to_urn = :urn AND d.sent_at <= :until AND d.state {texts}
 """
 
 

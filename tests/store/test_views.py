@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import event, insert, select, update
 from sqlalchemy import text as sql
 
-from crm_store import customers, presence, views
+from crm_store import customers, merges, presence, views
 from crm_store.db import Store
 from crm_store.schema import conversations, decisions, deliveries, interactions
 from hub.errors import NotFound
@@ -351,8 +351,9 @@ def test_paging_comes_forward_however_many_were_read_late(office: Office) -> Non
 
 def test_how_long_a_visitor_will_wait(office: Office) -> None:
     act = office.actions()
+    people = []
     for number in range(4):
-        office.customer(str(number), f"webchat:{number}")
+        people.append(office.customer(str(number), f"webchat:{number}"))
         office.writes(f"webchat:{number}", "hi")
         office.later(seconds=1)
 
@@ -366,6 +367,9 @@ def test_how_long_a_visitor_will_wait(office: Office) -> None:
     assert wait("webchat:0") is None, "they are being answered"
     assert wait("webchat:2") == (0, 1800.0)
     assert wait("webchat:3") == (1, 3600.0)
+    merged = {"why": "", "by": "agent:lea"}
+    office.do(merges.merge, survivor=office.customer("Three", "tel:+3"), merged=people[3], **merged)
+    assert wait("webchat:3") == (1, 3600.0), "whoever they turn out to be"
     office.later(hours=2)
     assert wait("webchat:3") is None
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from crm_store import deliveries, outbox, outcomes, watermarks
+from crm_store import deliveries, outbox, outcomes, schema, watermarks
 from crm_store.db import Store
 from hub import parts
 from hub.model import DeliveryReported, DeliveryStatus
@@ -66,6 +66,15 @@ def test_all_that_went_before_it_is_moved_and_nothing_after(office: Office) -> N
     assert office.parts(first) == {"a": "delivered", "b": "delivered"}
     tell(office, watermark(office, "read"), watermark(office, "read"))
     assert [office.state(d) for d in (first, second, other)] == ["read", "read", "sent"]
+
+
+def test_it_counts_whoever_they_turn_out_to_be(office: Office) -> None:
+    """A merge gives the address to another customer; what was said before stays where it is."""
+    [made] = sent(office, office.conversation(ANN))
+    merged = sa.update(schema.identities).where(schema.identities.c.urn == ANN).values(customer_id=7)
+    office.store.run(lambda tx: tx.execute(merged))
+    tell(office, watermark(office, "read"))
+    assert office.state(made) == "read"
 
 
 def test_one_in_the_same_breath_as_our_commit_counts(office: Office) -> None:
