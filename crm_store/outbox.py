@@ -79,8 +79,8 @@ def _due_sqlite(accounts: int) -> str:
 
 # In the order of Claimed's fields.
 _LOAD = """
-    SELECT d.id, d.conversation_id, d.interaction_id, i.identity_id, c.brand_id, d.account, d.to_urn, d.idem_key,
-           d.bulk, d.attempts, d.due_at, COALESCE(d.tries_from, d.created_at), d.updated_at, i.text, i.subject,
+    SELECT d.id, d.conversation_id, d.interaction_id, i.identity_id, c.brand_id, d.account, d.to_urn, d.bulk,
+           d.attempts, d.due_at, COALESCE(d.tries_from, d.created_at), d.updated_at, i.text, i.subject,
            c.thread, COALESCE(NULLIF(i.in_reply_to, ''), CASE WHEN l.account = d.account THEN l.external_id END),
            i.sender_name, i.at, i.attachments, d.by = 'system', d.carries
     FROM deliveries d
@@ -113,7 +113,6 @@ class Claimed(msgspec.Struct, frozen=True):
     brand: str
     account: str
     to_urn: str
-    idem_key: str
     bulk: bool
     attempts: int
     due_us: int

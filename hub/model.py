@@ -328,7 +328,6 @@ class Outgoing:
 
     delivery_id: our id; channels that can carry it do, so that an unknown send can be looked for.
     interaction_id: what the message is remembered as; a chat that resumes tells by it what it has already shown.
-    idem_key: the same for every attempt of this delivery.
     in_reply_to: the provider's id of the message this answers, where there is one.
     attempt: 1 for the first try.
     conversation_id: what it belongs to; a channel whose replies come back by mail signs it into them.
@@ -349,7 +348,6 @@ class Outgoing:
     account: str
     to: str
     text: str
-    idem_key: str
     interaction_id: int = 0
     subject: str | None = None
     thread: str | None = None

@@ -102,7 +102,6 @@ def outgoing(delivery: Claimed, *, tries: int) -> Outgoing:
         account=delivery.account,
         to=delivery.to_urn,
         text=delivery.text,
-        idem_key=delivery.idem_key,
         subject=delivery.subject,
         thread=delivery.thread,
         in_reply_to=delivery.in_reply_to,

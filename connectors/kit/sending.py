@@ -320,7 +320,6 @@ def outgoing(connector: Connector, sample: Sample) -> Outgoing:
         account=sample.account.key,
         to=to,
         text=TEXT,
-        idem_key="check-1",
         interaction_id=7093152233713665,
         created_at=raw.received_at,
         author_name="Bo",

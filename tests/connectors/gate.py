@@ -148,7 +148,6 @@ def reply(
         account=key,
         to=f"{scheme}:{visitor}",
         text=text,
-        idem_key=f"k{seq}",
         interaction_id=seq,
         created_at=written_at or datetime.now(UTC),
         author_name="Bo",

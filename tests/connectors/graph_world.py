@@ -71,7 +71,6 @@ def message(text: str = "It is on its way.", to: str = "tel:+16505551234", **mor
         "account": "whatsapp/main",
         "to": to,
         "text": text,
-        "idem_key": "k-1",
         "heard_at": datetime.now(UTC) - timedelta(minutes=5),
         "heard_id": "wamid.newest",
     }

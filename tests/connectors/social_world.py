@@ -57,7 +57,6 @@ class Place:
             "account": f"{self.name}/main",
             "to": f"{self.name}:{self.bo.id}",
             "text": text,
-            "idem_key": "k-1",
             "heard_at": self.now,
             "heard_id": self.newest,
         }

@@ -69,7 +69,7 @@ class Bot:
 
     def to(self, whom: Person | int, text: str = "", **more: Any) -> Outgoing:
         number = whom if isinstance(whom, int) else whom.id
-        said: dict[str, Any] = {"delivery_id": 7, "account": "telegram/main", "idem_key": "7", **more}
+        said: dict[str, Any] = {"delivery_id": 7, "account": "telegram/main", **more}
         return Outgoing(to=f"telegram:{number}", text=text, **said)
 
     async def send(self, whom: Person | int, text: str = "", **more: Any) -> Sent:

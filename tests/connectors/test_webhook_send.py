@@ -76,7 +76,6 @@ def message(**more: Any) -> Outgoing:
         "account": "webhook/demo",
         "to": "mailto:ann@example.com",
         "text": "It is on its way.",
-        "idem_key": "k-1",
         "author_name": "Bo",
         "created_at": NOW,
     }

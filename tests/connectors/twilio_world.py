@@ -58,7 +58,6 @@ def message(
         "account": key,
         "to": f"tel:{to}" if to.startswith("+") else to,
         "text": text,
-        "idem_key": "k-1",
         "author_name": "Bo",
         "created_at": datetime.now(UTC) - timedelta(seconds=1),
         "heard_at": datetime.now(UTC) - timedelta(minutes=5),

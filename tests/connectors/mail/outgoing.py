@@ -40,7 +40,6 @@ def message(**more: Any) -> Outgoing:
         "account": "mail/support",
         "to": "mailto:ann@example.net",
         "text": "It is on its way.",
-        "idem_key": "k-1",
         "subject": "Where is my parcel?",
         "author_name": "Bo",
         "created_at": WRITTEN,
