@@ -32,6 +32,7 @@ from hub.errors import SendCode, SendError, Unavailable
 from hub.ids import Ids
 from hub.limits import Limits
 from hub.model import Change, Revision
+from hub.text import storable
 from workers import sending, turn
 from workers.flight import Flight
 from workers.rates import Rates, Want
@@ -216,7 +217,8 @@ async def attempt(
         _log.exception("change broke", delivery=delivery.id, account=delivery.account)
         broke = SendError(SendCode.UNKNOWN, f"the connector broke: {type(error).__name__}")
         return judge(todo, broke, now())
-    return Ended(todo=todo, state=DONE, at=now(), external_ids=sent.external_ids), None
+    names = tuple(map(storable, sent.external_ids))
+    return Ended(todo=todo, state=DONE, at=now(), external_ids=names), None
 
 
 def judge(todo: ToDo, error: SendError, now: datetime) -> tuple[Ended, Pause | None]:
@@ -234,7 +236,7 @@ def judge(todo: ToDo, error: SendError, now: datetime) -> tuple[Ended, Pause | N
         at=now,
         due_at=outcome.due_at,
         code=error.code.value,
-        provider_code=error.provider_code,
+        provider_code=outcome.provider_code,
         detail=outcome.detail,
         counted=outcome.counted,
     )

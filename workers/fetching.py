@@ -28,6 +28,7 @@ from hub import clock, failpoints, log
 from hub.config import Account
 from hub.errors import SendError, Unavailable
 from hub.model import Attachment
+from hub.text import storable
 from workers.flight import Flight
 
 _log = log.get("fetch")
@@ -235,13 +236,14 @@ def look_at(due: Due, fetched: Fetched) -> looks.Verdict:
 
 def judge(due: Due, error: FetchError, now: datetime) -> Ended:
     """What becomes of a file whose try ended so: again after a while, for a day, where that may help."""
+    why = storable(error.why)  # a provider's words may be among it
     if not error.retry:
-        return Ended(due=due, state=FAILED, why=error.why)
+        return Ended(due=due, state=FAILED, why=why)
     wait_s = _spread(_BACK_OFF_S[min(due.tries - 1, len(_BACK_OFF_S) - 1)])
     again = now + timedelta(seconds=max(wait_s, error.after_s or 0.0))
     if again - due.at > GIVE_UP:
-        return Ended(due=due, state=FAILED, why=f"{error.why} It was tried for a day.")
-    return Ended(due=due, state=WAITING, due_at=again, why=error.why)
+        return Ended(due=due, state=FAILED, why=f"{why} It was tried for a day.")
+    return Ended(due=due, state=WAITING, due_at=again, why=why)
 
 
 def _spread(wait_s: float) -> float:

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from connectors import signing
+from connectors import CONNECTORS, signing
 from crm_store import consents, pauses, revisions, timeline
 from crm_store.db import Store
 from crm_store.schema import conversation_events
 from crm_store.schema import deliveries as table
 from crm_store.schema import revisions as revisions_table
-from hub.model import ConsentChanged
+from hub.errors import SendCode, SendError
+from hub.model import ConsentChanged, Sent
 from tests.databases import on_postgresql, on_sqlite
 from tests.servers.http import Provider, Say
 from tests.workers.office import SECRET, Office
@@ -201,6 +202,35 @@ async def test_a_refusal_says_that_the_first_text_stands(store: Store) -> None:
             provider.answers([Say(status=404)])
             await desk.change(seconds=1)
             assert desk.entry(delivery).deleted, "what is gone already is gone"
+
+
+@on_postgresql
+async def test_what_no_store_takes_of_an_answer_ends_a_change_all_the_same(store: Store) -> None:
+    """A NUL in what a provider says, which PostgreSQL refuses: noted without it, and nobody else's is held up."""
+    answers = [
+        SendError(SendCode.RESPONSE_STATUS, "bad\x00gateway", True, "5\x0000"),
+        Sent(external_ids=("a\x00b",)),
+    ]
+
+    class Odd:
+        limits = CONNECTORS["webhook"].limits
+
+        async def change(self, *_: Any) -> Sent:
+            answer = answers.pop(0)
+            if isinstance(answer, SendError):
+                raise answer
+            return answer
+
+    with Provider() as provider:
+        async with Desk(store, provider.url) as desk:
+            delivery = await sent(desk)
+            desk.connectors = {"webhook": Odd()}  # type: ignore[dict-item]
+            revision = desk.asks(delivery, "edit", "It ships on Monday")
+            await desk.change()
+            row = desk.revision(revision)
+            assert (row.state, row.detail, row.provider_code) == ("queued", "badgateway", "500")
+            await desk.change(minutes=15)
+            assert (desk.revision(revision).state, "ab" in desk.parts(delivery)) == ("done", True)
 
 
 async def test_rates_pauses_and_patience_are_those_of_sends(store: Store) -> None:

@@ -354,12 +354,13 @@ async def test_packed_bytes_are_counted_unpacked_and_come_unpacked(room: Darkroo
     assert room.blobs.read(file.sha256) == PNG
 
 
-@on_sqlite
+@on_postgresql
 @pytest.mark.parametrize(
     "raised, state",
     [
         (FetchError("It is a secret."), "failed"),
         (FetchError("Later.", retry=True), "waiting"),
+        (FetchError("Not\x00yet.", retry=True), "waiting"),
         (SendError(SendCode.THROTTLED, "patience", retry=True, after_s=9.0), "waiting"),
         (SendError(SendCode.CHANNEL_CONFIG, "no such token"), "failed"),
         (KeyError("url"), "waiting"),
