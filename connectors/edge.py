@@ -225,13 +225,17 @@ def client_address(request: web.BaseRequest, trusted_proxies: int) -> str:
 
 
 def bucket_key(address: str) -> str:
-    """An IPv6 customer has a whole /64, so that is what a limit counts by."""
+    """An IPv6 customer has a whole /64, so that is what a limit counts by; all of IPv4 is one as some proxies and
+    sockets write it (::ffff:192.0.2.1), and counts as what it is."""
     if ":" not in address:
         return address
     try:
-        return str(ipaddress.IPv6Network((address.partition("%")[0], 64), strict=False).network_address)
+        found = ipaddress.IPv6Address(address.partition("%")[0])
     except ValueError:
         return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((found, 64), strict=False).network_address)
 
 
 def _literal(text: str) -> str:

@@ -356,6 +356,7 @@ async def test_the_client_s_address_is_believed_from_our_own_proxies_only(
         ("192.0.2.1", "192.0.2.1"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
         ("fe80::1%eth0", "fe80::"),
+        ("::ffff:192.0.2.44", "192.0.2.44"),
         ("", ""),
     ],
 )
