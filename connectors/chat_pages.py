@@ -14,7 +14,7 @@ from connectors.edge import Buckets, Edge, NotTaken, bucket_key, client_address,
 from connectors.files import Busy, Sends
 from hub import log
 from hub.config import Account
-from hub.errors import Forged, MainstemError, Unavailable
+from hub.errors import Forged, NotFound, Unavailable
 
 UPLOAD_S = 120.0  # 10 MB over a phone's slow link
 _log = log.get("chat")
@@ -123,8 +123,10 @@ class Pages:
             )
         except Busy:
             return _error(503, "too many files are read just now; try again in a minute", origin)
-        except (OSError, MainstemError):
+        except NotFound:
             return _error(404, "there is no such file", origin)
+        except (OSError, Unavailable):
+            return _error(503, "the file cannot be read just now", origin)
 
 
 def account_of(request: web.Request, edge: Edge) -> Account:

@@ -621,8 +621,15 @@ async def test_files_from_the_agent_can_be_fetched(g: Gate) -> None:
         (shown,) = page.shown[0]["files"]
         assert (shown["name"], shown["size"]) == ("a.txt", 5)
         headers = {"Authorization": f"Bearer {page.token}"}
-        async with g.http.get(f"{g.url}/chat/main/files/{shown['file']}", headers=headers) as got:
+        url = f"{g.url}/chat/main/files/{shown['file']}"
+        async with g.http.get(url, headers=headers) as got:
             assert await got.read() == b"hello"
+        g.blobs.path(sha).unlink()
+        async with g.http.get(url, headers=headers) as got:
+            assert got.status == 404
+        g.blobs.path(sha).mkdir()  # the disk's trouble, and no word that there is no such file
+        async with g.http.get(url, headers=headers) as got:
+            assert got.status == 503
 
 
 async def test_who_fetches_and_does_not_read_fills_no_memory(
