@@ -68,7 +68,7 @@ class Router:
         self.wake, self.count = wake, count
         handler.rest = reader.rest
         self.in_hand: Batch | None = None
-        self._unfinished: Callable[[], None] | None = None
+        self._unfinished: Callable[[], None] = _nothing
         self.size = BATCH
 
     def once(self, *, wait: bool = True, ahead: bool = True) -> int:
@@ -102,16 +102,19 @@ class Router:
         backlog = len(batch) >= self.size
         self.size = min(self.size * 2, BACKLOG[self.handler.store.dialect]) if backlog else BATCH
         if backlog and ahead and self.reader.can_read_ahead:
-            self.reader.read_ahead(self.size, self._finish)
+            self.reader.read_ahead(self.size, self._left())
         else:
             self._finish()
         return batch
 
     def _finish(self) -> None:
-        """What is left of the batch before, if anything is: the news of it, and its receipt."""
-        end, self._unfinished = self._unfinished, None
-        if end is not None:
-            end()
+        self._left()()
+
+    def _left(self) -> Callable[[], None]:
+        """What is left of the batch before, if anything is: the news of it, and its receipt. Taken by the loop's own
+        thread, so that it is that batch's, however late another thread comes to it."""
+        end, self._unfinished = self._unfinished, _nothing
+        return end
 
     def _end(self, batch: Batch, handled: Handled, started: float) -> None:
         self._tell(handled)
@@ -221,6 +224,9 @@ def once(
     """One batch without waiting for one, for tests; how many entries it had. Raises Unavailable."""
     handler = Handler(store, rules=rules, config=config, wish=wish, clock=clock)
     return Router(handler, reader, client, wake).once(wait=False, ahead=False)
+
+
+def _nothing() -> None: ...
 
 
 def _wait(stop: threading.Event, seconds: float) -> None:

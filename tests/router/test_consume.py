@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -191,6 +192,23 @@ def test_the_loop_ends_when_it_is_told_to(way: WayIn, stream: Stream, redis: red
     assert not thread.is_alive()
     assert way.count(schema.interactions) == PARTS
     assert reader.parts == frozenset()
+
+
+@on_sqlite
+def test_the_end_of_a_batch_is_its_own_however_late_it_comes(
+    way: WayIn, stream: Stream, router: Turning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread beside may begin only once this one has handled the next batch."""
+    late: list[Callable[[], None]] = []
+    monkeypatch.setattr(router.reader, "read_ahead", lambda _size, before: late.append(before))
+    ended: list[str] = []
+    router.router.size, router.router._unfinished = 1, lambda: ended.append("the one before")
+    stream.add(way.entry(way.ann()))
+    assert router.turn() == 1
+    for before in late:
+        before()
+    assert ended == ["the one before"]
+    assert [one.entries for one in router.counted] == [1]
 
 
 def test_what_was_read_ahead_is_finished_before_the_end(
