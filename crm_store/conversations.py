@@ -63,6 +63,13 @@ def get(tx: Connection, conversation_id: int, *, lock: bool = False) -> Row[Any]
     return row
 
 
+def hold(tx: Connection, conversation_ids: Iterable[int]) -> None:
+    """Lock them until the transaction ends: everybody takes conversations before what stands in them, and in this
+    order, so that nobody waits for each other."""
+    wanted = sorted(set(conversation_ids))
+    tx.execute(select(_c.id).where(_c.id.in_(wanted)).order_by(_c.id).with_for_update()).all()
+
+
 def find(tx: Connection, id_or_number: int | str) -> int:
     """The id of the conversation that is named by its id or by its human number ("1042", "#1042"). Raises NotFound."""
     text = str(id_or_number).strip().removeprefix("#")

@@ -18,7 +18,6 @@ from sqlalchemy import text as sql
 from crm_store import conversations
 from crm_store.batch_plan import Album, Plan
 from crm_store.schema import MEDIA_UNFINISHED, albums, interaction_attachments, interactions, media
-from crm_store.schema import conversations as talks
 from hub.ids import Ids
 from hub.model import Attachment, Media
 
@@ -244,7 +243,7 @@ def finish(
     """
     if not ended:
         return []
-    _hold(tx, {one.due.conversation_id for one in ended})
+    conversations.hold(tx, {one.due.conversation_id for one in ended})
     told = []
     for one in sorted(ended, key=lambda one: one.due.key):
         row = and_(_m.interaction_id == one.due.interaction_id, _m.position == one.due.position)
@@ -289,16 +288,6 @@ def _attach(tx: Connection, due: Due, file: Attachment) -> None:
         )
     )
     tx.execute(update(interactions).where(_n.id == due.interaction_id).values(attachments=_n.attachments + 1))
-
-
-def _hold(tx: Connection, conversation_ids: Iterable[int]) -> None:
-    """Conversations before what stands in them, as the router and the desks do: nobody waits for each other."""
-    tx.execute(
-        select(talks.c.id)
-        .where(talks.c.id.in_(sorted(set(conversation_ids))))
-        .order_by(talks.c.id)
-        .with_for_update()
-    ).all()
 
 
 # ----------------------------------------------------------------------------------------------------------- looking

@@ -21,7 +21,6 @@ from crm_store.delivery_states import Moved
 from crm_store.outbox import Claimed
 from crm_store.revisions import DELETE, DONE, DROPPED, EDIT, FAILED, QUEUED, SENDING, note_change, rewrite
 from crm_store.schema import REVISION_TO_DO, delivery_parts, interactions, revisions
-from crm_store.schema import conversations as talks
 from crm_store.schema import deliveries as deliveries_table
 from hub.ids import Ids
 
@@ -112,7 +111,7 @@ def settle(tx: Connection, ids: Ids, now: datetime) -> list[Moved]:
     found = tx.execute(picked).all()
     if not found:
         return []
-    _hold(tx, {row.conversation_id for row in found})
+    conversations.hold(tx, {row.conversation_id for row in found})
     moved = []
     query = select(revisions).where(_r.id.in_([row.id for row in found]), _r.state == QUEUED)
     for row in tx.execute(query.order_by(_r.id).with_for_update()).all():
@@ -139,16 +138,6 @@ def _in_the_store(tx: Connection, ids: Ids, row: Row[Any], delivery: Row[Any], n
         answers.undone(tx, ids, delivery, by=row.by, now=now)
         return "the reply had not gone out, and was undone"
     return "the reply had not gone out"
-
-
-def _hold(tx: Connection, conversation_ids: Iterable[int]) -> None:
-    """Conversations before their revisions, as desks do: so that nobody waits for each other."""
-    tx.execute(
-        select(talks.c.id)
-        .where(talks.c.id.in_(sorted(set(conversation_ids))))
-        .order_by(talks.c.id)
-        .with_for_update()
-    ).all()
 
 
 def claim(
@@ -233,7 +222,7 @@ def finish(tx: Connection, ids: Ids, ended: Sequence[Ended], *, owner: str, now:
     """Note what became of tries; those that counted. A success counts even where the lease was lost meanwhile."""
     if not ended:
         return []
-    _hold(tx, {one.todo.delivery.conversation_id for one in ended})
+    conversations.hold(tx, {one.todo.delivery.conversation_id for one in ended})
     counted = []
     for one in ended:
         mine = (
