@@ -118,7 +118,7 @@ def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list
             moved[key] = _moved(section, names)
         else:
             living[key] = _queue(key, section, names)
-    if not names.queues and not queues.broken:
+    if not living and not moved and not queues.broken:
         queues.need("queues")
     config = Config(
         hash=digest(files),
@@ -151,11 +151,13 @@ def read(files: Mapping[str, str], folder: str = "config") -> tuple[Config, list
 
 def _names(roots: Mapping[str, Section]) -> Names:
     def below(file: str, key: str) -> dict[str, Node] | None:
-        """What stands below `key`; None where the file cannot be read, so that nothing is known of it."""
-        if roots[file].broken and roots[file].reader.faults:
-            return None
-        node = roots[file].node.entries.get(key)
-        return node.entries if isinstance(node, Keys) else {}
+        """What stands below `key`; None where that is a fault of its own, so that nothing is known of it."""
+        root, node = roots[file], roots[file].node.entries.get(key)
+        if isinstance(node, Keys):
+            return node.entries
+        unread = root.broken and (file in REQUIRED or root.reader.faults)
+        misfit = node is not None and not (isinstance(node, Scalar) and node.empty)
+        return None if unread or misfit or key in ("brands", "queues") else {}
 
     def keys(file: str, key: str) -> Collection[str]:
         found = below(file, key)

@@ -15,9 +15,12 @@ NAME_CHARS = 60  # a rule's name: `rule:<name>` stands in columns of 80
 
 
 class Anything(tuple[str, ...]):
-    """The names in a file that could not be read: whatever is asked for may be among them."""
+    """The names where they could not be read: whatever is asked for may be among them."""
 
     __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return True
 
     def __contains__(self, name: object) -> bool:
         return True

@@ -58,7 +58,8 @@ class Reader:
             self.fault(1, f"{what} is empty")
         elif node is not None and not isinstance(node, Keys):
             self.fault(node.line, f"{what} must hold keys (name: value)")
-        return Section(self, node if isinstance(node, Keys) else Keys({}, {}, 1, 1, 1), what, node is None)
+        keys = node if isinstance(node, Keys) else None
+        return Section(self, keys or Keys({}, {}, 1, 1, 1), what, keys is None)
 
     def plain(self, node: Node) -> Any:
         """Plain data, typed as YAML 1.2 has it: true and false, numbers, null, text. `no` and `on` must be quoted."""

@@ -90,6 +90,24 @@ def test_holidays_that_nobody_knows_are_told(code: str, said: str) -> None:
     assert FILES["calendars.yaml"].splitlines()[fault.line - 1] == "    holidays: [GB-ENG]"
 
 
+QUEUES_AT = QUEUES.index("queues:")
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("priorities: {high: 10m\n", "queues.yaml:1: this is not YAML"),
+        ("", "queues.yaml:1: queues.yaml is empty"),
+        ("- queues\n", "queues.yaml:1: queues.yaml must hold keys"),
+        (QUEUES[:QUEUES_AT] + "queues: none\n", 'queues.yaml:5: queues.yaml: "queues" must hold keys'),
+        ("priorities: 5\n" + QUEUES[QUEUES_AT:], 'queues.yaml:1: queues.yaml: "priorities" must hold keys'),
+    ],
+)
+def test_what_cannot_be_read_is_said_once(text: str, said: str) -> None:
+    """And not again by every rule, agent and reply that names what stands in it."""
+    assert [one[: len(said)] for one in faults(having(queues=text))] == [said]
+
+
 def test_files_that_may_be_missing() -> None:
     few = {name: FILES[name] for name in ("channels.yaml", "queues.yaml", "routing.yaml")}
     few["queues.yaml"] = "queues: {general: , billing: }\n"
