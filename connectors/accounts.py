@@ -66,6 +66,21 @@ def _with_siblings(good: dict[str, Account]) -> dict[str, Account]:
     return found
 
 
+def unset(config: Config, environ: Mapping[str, str]) -> dict[str, list[str]]:
+    """Account key -> the variables that the file names for its secrets and that hold nothing, where there are any."""
+    found = {
+        account.key: [
+            name
+            for names in account.secret_names.values()
+            for name in names
+            if not environ.get(name, "").strip()
+        ]
+        for account in config.accounts.values()
+        if account.enabled
+    }
+    return {key: names for key, names in found.items() if names}
+
+
 def misnamed(account: Account, connector: Connector) -> list[str]:
     """What is wrong with an account's secrets as the file names them, whatever the environment holds."""
     optional = connector.optional if isinstance(connector, MayHave) else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,11 @@ _folder = click.option(
 @config.command()
 @_folder
 def check(folder: Path | None) -> None:
-    """Check the folder and change nothing. Every fault is told with its file and line."""
+    """Check the folder and change nothing. Every fault is told with its file and line.
+
+    Secrets whose variables are not set here are named; they are no fault, since the hub may have them.
+    """
+    from connectors.accounts import unset
     from hub.configfiles import load, read_folder
     from mainstem.prepare import checks
 
@@ -37,6 +42,9 @@ def check(folder: Path | None) -> None:
         f"{len(loaded.agents)} agents ({loaded.hash[:12]}).",
         fg="green",
     )
+    for account, names in sorted(unset(loaded, os.environ).items()):
+        said = f"{account} waits for its secrets, which are not set in this terminal: {', '.join(names)}"
+        click.secho(said, fg="yellow")
 
 
 @config.command("apply")
@@ -108,11 +116,25 @@ def show(file: str | None) -> None:
     click.echo(current.files[name], nl=False)
 
 
+class Number(click.ParamType[int]):
+    """A conversation's number, as the desks show it or bare."""
+
+    name = "number"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        said = value.removeprefix("#")
+        if not (said.isascii() and said.isdecimal() and 1 <= int(said) < 1 << 63):  # what a column can hold
+            self.fail(f"{value!r} is no conversation's number, such as 1042 or '#1042'", param, ctx)
+        return int(said)
+
+
 @click.command()
-@click.argument("conversation", type=click.IntRange(min=1))
+@click.argument("conversation", type=Number())
 @click.option("--json", "machine", is_flag=True, help="One JSON document.")
 def explain(conversation: int, machine: bool) -> None:
-    """Why CONVERSATION (its number) landed in its queue: the rule, what each condition saw, the near misses."""
+    """Why CONVERSATION (1042, or '#1042' in quotes) landed in its queue: the rule, what each condition saw, the near
+    misses.
+    """
     from crm_store import configs, views
     from hub.configfiles import load
     from router.explain import explain as why

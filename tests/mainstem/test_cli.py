@@ -95,8 +95,9 @@ BAD_WITHOUT_A_HUB = [
     (["tail"], {"REDIS_URL": "redis://127.0.0.1:1/0"}, "Redis does not answer"),
     (["ledger", "--day", "tomorrow"], EMPTY, "'tomorrow' is no day"),
     (["ledger", "--day", "9999-12-31"], EMPTY, "9999-12-31 has not come yet"),
-    (["explain", "one"], EMPTY, "'one' is not a valid integer"),
-    (["explain", "0"], EMPTY, "0 is not in the range"),
+    (["explain", "one"], EMPTY, "'one' is no conversation's number, such as 1042 or '#1042'"),
+    (["explain", "0"], EMPTY, "'0' is no conversation's number"),
+    (["explain", "9" * 19], EMPTY, "is no conversation's number"),
     (["config", "check"], EMPTY, "config"),
     (["config", "check", "--folder", "nowhere"], EMPTY, "nowhere"),
     (["config", "frob"], EMPTY, "No such command 'frob'"),
@@ -131,6 +132,7 @@ BAD_WITH_A_HUB = [
     (["channel", "hook", "console/main"], "docs/channels/console.md"),
     (["mail", "import", "nowhere.eml"], "there is no nowhere.eml"),
     (["explain", "4711"], "there is no conversation #4711"),
+    (["explain", "#4711"], "there is no conversation #4711"),
     (["config", "show", "secrets.yaml"], "has no file 'secrets.yaml'; it has agents.yaml"),
     (["config", "rollback", "ffffffff"], "no configuration 'ffffffff' was ever applied"),
     (["quarantine", "show", "7"], "nothing with the number 7"),
@@ -238,6 +240,22 @@ def test_secrets_that_are_named_wrongly_are_told_before_they_are_applied(
     assert code == 1
     assert "telegram/main: it needs the secret 'token', and the file names no variable for it" in told
     assert "telegram/main: telegram has no secret 'tokn'" in told
+
+
+def test_secrets_that_are_not_here_are_a_note(run: Run, hub: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    account = "accounts:\n  telegram/main: {secrets: {token: BOT_TOKEN, webhook: [BOT_NEW, BOT_OLD]}}\n"
+    for name, text in read_folder(ROOT / "config").items():
+        (folder / name).write_text(text.replace("accounts:\n", account, 1))
+    code, told, _ = run("config", "check", BOT_NEW="x", **(hub | {"MAINSTEM_CONFIG": str(folder)}))
+    good, note = told.splitlines()
+    assert (code, note) == (
+        0,
+        "telegram/main waits for its secrets, which are not set in this terminal: BOT_TOKEN, BOT_OLD",
+    )
+    assert "is good: 5 accounts" in good
+    assert len(run("config", "check", BOT_TOKEN="x", BOT_OLD="y")[1].splitlines()) == 1
 
 
 def test_apply_history_and_rollback(run: Run, hub: dict[str, str], tmp_path: Path) -> None:
