@@ -6,7 +6,7 @@ with payloads and one docs page. verify and parse are pure; send is the only pla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -16,7 +16,7 @@ from connectors.kept import Kept
 from hub.config import Account, ApprovedText
 from hub.errors import MainstemError, SendCode, SendError
 from hub.limits import Limits
-from hub.model import Attachment, Event, Media, Outgoing, Revision, Sent
+from hub.model import Attachment, Cursor, Event, Media, Outgoing, Revision, Sent
 
 if TYPE_CHECKING:
     import aiohttp
@@ -99,6 +99,33 @@ class Live(Protocol):
 
 class BlobReader(Protocol):
     async def read(self, sha256: str) -> bytes: ...
+
+
+class Keeps(Protocol):
+    """hub.blobs.Blobs.aput: returns the bytes' name once they are on disk; raises Unavailable."""
+
+    async def aput(self, data: bytes) -> str: ...
+
+
+class Accepts(Protocol):
+    """hub.inlet.Inlet.accept: returns once the events are on disk; raises Unavailable where they cannot be."""
+
+    def __call__(self, events: Sequence[Event], cursor: Cursor | None = None) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """How reading a pulled source goes. why: empty while it goes well; next_at: when it is tried again."""
+
+    at: datetime
+    why: str = ""
+    next_at: datetime | None = None
+
+
+class Notes(Protocol):
+    """Where that is noted. May raise Unavailable."""
+
+    async def note(self, account: str, health: Health) -> None: ...
 
 
 def no_link(attachment: Attachment) -> str:

@@ -5,30 +5,21 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from connectors.base import BlobReader, History, Live
+from connectors.base import Accepts, BlobReader, History, Keeps, Live
 from hub import clock
 from hub.config import Account
 from hub.links import Links
-from hub.model import Cursor, Event
 
 
-class Accept(Protocol):
-    """hub.inlet.Inlet.accept: returns once the events are on disk; raises Unavailable where they cannot be."""
-
-    async def __call__(self, events: Sequence[Event], cursor: Cursor | None = None) -> None: ...
-
-
-class BlobStore(BlobReader, Protocol):
+class BlobStore(BlobReader, Keeps, Protocol):
     """hub.blobs.Blobs, as far as the edge needs it."""
-
-    async def aput(self, data: bytes) -> str: ...
 
 
 # Part of the process -> "" where it is well, otherwise one sentence.
@@ -96,7 +87,7 @@ class Edge:
     """
 
     accounts: Callable[[], Mapping[str, Account]]
-    accept: Accept
+    accept: Accepts
     blobs: BlobStore
     public_url: str
     redis: Any

@@ -13,10 +13,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, cast
+from typing import cast
 
-from connectors.base import Connector, Cursors, Polls, Wire
-from connectors.mail.taking import Accepts, Health, Keeps
+from connectors.base import Accepts, Connector, Cursors, Health, Keeps, Notes, Polls, Wire
 from hub import clock as clocks
 from hub import log
 from hub.config import Account
@@ -31,10 +30,6 @@ REFUSED_PAUSE_S, REFUSED_LAST_S = 60.0, 1800.0  # what only a person can cure
 BREATH_S = 1.0  # after an empty look that took no time: a server that does not wait is not asked in a circle
 NOTE_EVERY_S = 30.0
 END_S = 5.0
-
-
-class Notes(Protocol):
-    async def note(self, account: str, health: Health) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

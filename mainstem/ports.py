@@ -13,7 +13,7 @@ import redis
 from sqlalchemy import select
 
 from connectors import visitor
-from connectors.base import PastMessage
+from connectors.base import Health, PastMessage
 from crm_store import intake, sources, views
 from crm_store.db import Store
 from crm_store.schema import cursors
@@ -22,7 +22,6 @@ from hub import urn as urns
 from mainstem.pool import Pool
 
 if TYPE_CHECKING:
-    from connectors.mail.taking import Health
     from hub.inlet import ProducerReport
 
 

@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from connectors.base import Cursors
+from connectors.base import Cursors, Health
 from connectors.mail.fetching import BATCH, Broken, Fetcher, look_up
 from connectors.mail.imap import (
     Folder,
@@ -28,7 +28,7 @@ from connectors.mail.imap import (
 )
 from connectors.mail.oauth import TokenRefused
 from connectors.mail.place import Place, place
-from connectors.mail.taking import Health, Mail, Taker
+from connectors.mail.taking import Mail, Taker
 from hub import clock as clocks
 from hub import log
 from hub.config import Account

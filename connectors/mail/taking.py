@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from connectors.base import Parsed
+from connectors.base import Accepts, Keeps, Notes, Parsed
 from hub.config import Account
 from hub.model import Cursor, Event, Unreadable
 
@@ -24,37 +24,16 @@ class Mail:
     key: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Health:
-    """How reading goes. why: empty while it goes well; next_at: when it is tried again."""
-
-    at: datetime
-    why: str = ""
-    next_at: datetime | None = None
-
-
 class Reads(Protocol):
     async def parse(self, raw: bytes, account: Account, received_at: datetime) -> Parsed: ...
 
 
-class Keeps(Protocol):
-    async def aput(self, data: bytes) -> str: ...
-
-
-class Accepts(Protocol):
-    """hub.inlet.Inlet.accept: on disk when it returns, or Unavailable."""
-
-    def __call__(self, events: Sequence[Event], cursor: Cursor | None = None) -> Awaitable[None]: ...
-
-
-class Stored(Protocol):
+class Stored(Notes, Protocol):
     """The store's answers about what came in. Both may raise Unavailable."""
 
     async def has(self, account: str, event_keys: Sequence[str]) -> set[str]:
         """Which of these events it has, whatever became of them."""
         ...
-
-    async def note(self, account: str, health: Health) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.base import Polled, Wire
+from connectors.base import Health, Polled, Wire
 from connectors.mail.pull import Mailbox
-from connectors.mail.taking import Health, Taker
+from connectors.mail.taking import Taker
 from connectors.polling import NAME, Pollers, Reader
 from hub.config import Account
 from hub.errors import SendCode, SendError, Unavailable

@@ -7,10 +7,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from connectors.base import Parsed
+from connectors.base import Health, Parsed
 from connectors.mail import mime
 from connectors.mail.pull import Mailbox
-from connectors.mail.taking import Health, Taker
+from connectors.mail.taking import Taker
 from hub.config import Account
 from hub.errors import Unavailable
 from hub.model import Cursor, Event, MessageReceived, Unreadable
