@@ -85,7 +85,7 @@ def _entry(fields: dict[bytes, bytes] | list[bytes]) -> Entry | Unread | None:
             accepted_us, raw = int(fields[ACCEPTED]), fields[PAYLOAD]
     except (KeyError, ValueError):
         names = fields if isinstance(fields, dict) else fields[::2]
-        _log.error("a stream entry without its fields", fields=sorted(name.decode() for name in names))
+        _log.error("a stream entry without its fields", fields=sorted(str(name)[:60] for name in names))
         return None
     try:
         event, cursor = codec.decode(raw)

@@ -296,6 +296,7 @@ def test_bytes_that_cannot_be_read_are_handed_on(made: redis_py.Redis, valkey: s
     put(made, 2, raw=b"rubbish")
     put(made, 3, raw=newer)
     made.xadd(key(0), {"somebody": "else's"})
+    made.xadd(key(0), {b"\xff": b"in bytes"})
     with reader(valkey, "a") as a:
         batch = a.read()
         assert [entry.seq for entry in batch.entries] == [1]
