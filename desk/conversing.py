@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from crm_store import assignments, conversations, interactions, notes
-from desk import contents, replying
+from desk import contents, replying, words
 from desk.base import Base, Changed, short
 from desk.choosing import ASKED, UNASKED, addresses, nobody_live
 from desk.rights import Rights
-from hub import urn as urns
 from hub.errors import Conflict, Refused
 from hub.model import Attachment
 
@@ -260,7 +259,7 @@ class Conversing(Base):
                 way = next((one for one in known if (one.account, one.urn) == (account, urn)), None)
                 if way is None:
                     raise Refused("That is not one of the ways to answer this customer.")
-                data = {"to": f"{way.title} ({urns.display(urn)})", "account": account, "urn": urn}
+                data = {"to": f"{way.title} ({words.address(urn)})", "account": account, "urn": urn}
             what = ASKED if data else UNASKED
             conversations.touch(tx, [conversation_id])
             conversations.log(tx, self._store.ids, conversation_id, what, rights.by, now_, data=data)

@@ -17,7 +17,7 @@ from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import identities
 from crm_store.schema import interactions as interactions_table
-from desk import contents, quiet, windows
+from desk import contents, quiet, windows, words
 from desk.rights import Rights
 from desk.windows import Standing
 from hub import urn as urns
@@ -256,9 +256,9 @@ def _target(tx: Connection, rights: Rights, terms: Terms, row: Row[Any], order: 
         raise Refused(f"Not sent: {TROUBLES[identity.trouble]}.")
     urn = urns.bare(identity.urn)
     if consents.blocked(tx, row.brand_id, [urn]):
-        raise Refused(f"{urns.display(identity.urn)} has opted out of messages from us.")
+        raise Refused(f"{words.called('', identity.urn)} has opted out of messages from us.")
     if (urn, account.key) in consents.blocks(tx, row.brand_id, [urn]):
-        raise Refused(f"{urns.display(identity.urn)} has blocked {account.title}.")
+        raise Refused(f"{words.called('', identity.urn)} has blocked {account.title}.")
     _check_quiet(tx, terms, row, account, identity)
     contents.check_carried(order.carries, limits, account)
     direct = _check_window(tx, terms, row, account, identity, order.carries)
@@ -289,7 +289,7 @@ def _check_reach(tx: Connection, terms: Terms, account: Account, identity: Row[A
     if scheme in urns.PUBLIC and terms.schemes.get(account.connector) == scheme:
         return
     if _last_inbound_at(tx, account.key, identity.id) is None:
-        raise Refused(f"{urns.display(identity.urn)} has never written to {account.title}.")
+        raise Refused(f"{words.called('', identity.urn)} has never written to {account.title}.")
 
 
 def _check_window(

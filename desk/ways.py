@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from crm_store.cards import Card
 from crm_store.carried import Carried
-from desk import prepared, windows, words
+from desk import prepared, windows
 from hub.config import CannedReply, Config
 from hub.configreplies import CHOICE_CHARS
 from hub.errors import Refused
@@ -29,9 +29,10 @@ MOST_CHOICES = 20  # beyond them nobody reads a numbered list either
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """Until when free text goes the way that the customer came; None: they have not written there yet."""
+    """Until when free text goes the way that the customer came; None: they have not written there yet. title: of the
+    account, since there may be several of a channel."""
 
-    channel: str
+    title: str
     until: datetime | None
     templates: bool
 
@@ -48,7 +49,7 @@ def window(tx: Connection, card: Card, config: Config, limits: Mapping[str, Limi
     stands = found.get((card.identity_id, account.key))
     if stands is None or not stands.limited:
         return None
-    return Window(channel=words.channel(card.account), until=stands.until, templates=known.templates)
+    return Window(title=account.title, until=stands.until, templates=known.templates)
 
 
 # ------------------------------------------------------------------------------------------------- ready-made replies

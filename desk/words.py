@@ -10,7 +10,7 @@ from crm_store.media import Expected
 from crm_store.revisions import Revision
 from crm_store.timeline import Attached
 from hub.config import Config
-from hub.urn import channel_of, display
+from hub.urn import PUBLIC, channel_of, display, scheme
 
 STATES = {
     "waiting": "waiting",
@@ -213,12 +213,15 @@ def account(config: Config, key: str) -> str:
     return known.title if known else key
 
 
+def address(urn: str) -> str:
+    """A number or a mail address; of an id that says nothing to people its beginning, to tell it from another."""
+    return display(urn) if scheme(urn) in PUBLIC else display(urn)[:8]
+
+
 def called(name: str, urn: str) -> str:
     """A person's name; without one, their address, or for an id that says nothing, their channel with it."""
-    if name:
-        return name
-    kind = urn.partition(":")[0]
-    return display(urn) if kind in ("tel", "mailto") else f"{CHANNELS.get(kind, kind)} {display(urn)[:8]}"
+    kind = scheme(urn)
+    return name or (address(urn) if kind in PUBLIC else f"{CHANNELS.get(kind, kind)} {address(urn)}")
 
 
 def queue(config: Config, key: str) -> str:

@@ -109,9 +109,9 @@ def _window(shown_: Shown) -> list[Block]:
     if one is None:
         return []
     if one.until is None:
-        return [context(f":hourglass: {escape(one.channel)}: free text only after they write")]
+        return [context(f":hourglass: {escape(line(one.title, 60))}: free text only after they write")]
     until = f"{when(one.until, '{date_short_pretty} {time}')} ({when(one.until, '{ago}')})"
-    return [context(f":hourglass: {escape(one.channel)}: free text until {until}")]
+    return [context(f":hourglass: {escape(line(one.title, 60))}: free text until {until}")]
 
 
 def _said(shown_: Shown) -> list[Block]:

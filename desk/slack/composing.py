@@ -204,7 +204,7 @@ def _channel(choice: Choice, usable: Sequence[Option], picked: Option | None) ->
     if usable:
         options = [
             option(
-                f"{one.title} · {address(one.urn)}",
+                f"{one.title} · {words.address(one.urn)}",
                 way(one),
                 _speaks(one),
             )
@@ -218,15 +218,11 @@ def _channel(choice: Choice, usable: Sequence[Option], picked: Option | None) ->
     shut = [one for one in choice.options if not one.usable][:8]
     if shut:
         told = (
-            f"Not {one.title} ({line(address(one.urn), 60)}): {', '.join(one.blocked_by)}" for one in shut
+            f"Not {one.title} ({line(words.address(one.urn), 60)}): {', '.join(one.blocked_by)}"
+            for one in shut
         )
         blocks.append(context(plain("\n".join(told), 1500)))
     return blocks
-
-
-def address(urn: str) -> str:
-    """An address for a menu: a number, a mailbox, the beginning of an id."""
-    return urns.display(urn) if urns.scheme(urn) in urns.PUBLIC else urns.display(urn)[:8]
 
 
 def _suggested(choice: Choice) -> str:
@@ -261,7 +257,7 @@ def dropped(view: Mapping[str, Any]) -> bool:
 
 
 def _copies(urns_of: Sequence[str]) -> Block:
-    options = [option(address(urn), copy_value(urn)) for urn in urns_of[:OPTIONS]]
+    options = [option(words.address(urn), copy_value(urn)) for urn in urns_of[:OPTIONS]]
     element: Block = {
         "type": "multi_static_select",
         "action_id": names.COPIES,

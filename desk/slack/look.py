@@ -156,7 +156,7 @@ def card(
         name=words.called(found.customer_name, found.urn),
         channel=words.channel(found.account),
         account=words.account(config, found.account),
-        address=urns.display(found.urn) if urns.scheme(found.urn) in urns.PUBLIC else "",
+        address=words.address(found.urn) if urns.scheme(found.urn) in urns.PUBLIC else "",
         queue=words.queue(config, found.queue),
         assignee=words.agent(config, found.assignee) if found.assignee else "",
         assignee_slack=assignee.slack if assignee else None,

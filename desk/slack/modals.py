@@ -33,7 +33,6 @@ from desk.slack.composing import (
     THEN,
     about,
     above,
-    address,
     block_of,
     changed,
     chosen,
@@ -191,7 +190,7 @@ def asked(shown: Shown, choice: Choice, *, meta: str = "") -> View:
     """Where they asked to be answered, in this conversation."""
     ways = [one for one in choice.options if one.account][: OPTIONS - 1]
     options = [option("Any channel", ANY)]
-    options += [option(f"{one.title} · {address(one.urn)}", way(one)) for one in ways]
+    options += [option(f"{one.title} · {words.address(one.urn)}", way(one)) for one in ways]
     now = next((way(one) for one in ways if one.asked_for), ANY)
     blocks = [
         about(shown),

@@ -153,7 +153,7 @@ def _receipts() -> tuple[Entry, ...]:
 
 
 def messaging_shots() -> list[Shot]:
-    window = Window(channel="WhatsApp", until=NOW + timedelta(hours=3), templates=True)
+    window = Window(title="WhatsApp", until=NOW + timedelta(hours=3), templates=True)
     card = cards.card(
         shown(conversation(account="whatsapp/main", urn=TEL), channel="WhatsApp", window=window), NOW
     )

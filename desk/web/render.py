@@ -15,7 +15,7 @@ from markupsafe import Markup
 from desk import kinds, prepared, safe, words
 from desk.rights import leads
 from desk.web.context import AGENT, DESK, SESSION
-from hub import showing, urn
+from hub import showing
 
 HERE = Path(__file__).parent
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -82,7 +82,7 @@ def _environment() -> jinja2.Environment:
         span=words.span,
         bytes=words.size,
         shown=_shown,
-        urn=lambda value: safe.plain(urn.display(value)),
+        address=lambda value: safe.plain(words.address(value)),
     )
     env.globals.update(
         words=words,

@@ -45,18 +45,14 @@ def options(room: Messaging, number: int) -> dict[str, Any]:
 @on_sqlite
 def test_a_window_follows_the_customers_last_word(room: Messaging) -> None:
     number = room.claimed(TEL, "hello", "whatsapp/main")
-
-    def window() -> ways.Window | None:
-        with room.store.read() as tx:
-            card = views.card(tx, room.id_of(number))
-            return ways.window(tx, card, room.config, room.actions.limits)
-
-    first = window()
+    london = replace(room.config.accounts["whatsapp/main"], title="The London shop")
+    room.config = replace(room.config, accounts={**room.config.accounts, "whatsapp/main": london})
+    first = window(room, number)
     assert first is not None
-    assert (first.channel, first.until) == ("WhatsApp", room.now + timedelta(days=1))
+    assert (first.title, first.until) == ("The London shop", room.now + timedelta(days=1)), "of several"
     room.later(hours=5)
     room.writes(TEL, "and?", account="whatsapp/main")
-    second = window()
+    second = window(room, number)
     assert second is not None
     assert second.until == room.now + timedelta(days=1)
     assert second.open(room.now)

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from desk.web import live
 from desk.web.app import build_app
 from desk.web.context import LIVE
 from tests.desk import room as rooms
-from tests.desk.room import PNG, Room, make
+from tests.desk.room import PNG, START, Room, make
 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("MAINSTEM_SHOTS")  # a folder for screenshots, to look at
@@ -296,21 +297,25 @@ def test_a_refused_reply_keeps_its_text_and_its_page_stays_live(room: Room, addr
 
 def test_what_was_done_is_said_long_enough_and_not_for_ever(room: Room, address: str, page: Any) -> None:
     number = room.writes("webchat:ann", "My kettle is broken", name="Ann")
-    page.clock.install()
+    page.clock.set_fixed_time(START)
     enter(page, room, address, "bo")
     told(page, room, lambda: page.click("#next"))
-    assert page.url == f"{address}/conversations/{number}"
+    page.wait_for_url(f"{address}/conversations/{number}")
     assert page.inner_text(".flash:visible") == "It is yours."
     room.later(seconds=5)
     room.writes("webchat:ann", "Are you there?", name="Ann")
     page.wait_for_selector("text=Are you there?")
     assert page.is_visible("text=It is yours."), "an update does not take it away before it was read"
-    page.clock.fast_forward(11_000)
-    page.wait_for_selector("text=It is yours.", state="detached")
+    page.clock.set_fixed_time(START + timedelta(seconds=11))
+    room.later(seconds=5)
+    room.writes("webchat:ann", "Hello?", name="Ann")
+    page.wait_for_selector("text=Hello?")
+    assert not page.is_visible("text=It is yours.")
     told(page, room, lambda: page.goto(f"{address}/?done=empty"))
-    room.writes("webchat:ben", "My kettle is broken too", name="Ben")
     assert page.is_visible("text=Nobody is waiting in your queues.")
-    page.clock.fast_forward(11_000)
+    page.clock.set_fixed_time(START + timedelta(seconds=22))
+    room.later(seconds=5)
+    room.writes("webchat:ben", "My kettle is broken too", name="Ben")
     page.wait_for_selector("text=Nobody is waiting in your queues.", state="detached")
 
 
@@ -362,5 +367,11 @@ def test_no_page_is_wider_than_its_screen(room: Room, address: str, page: Any) -
         page.set_viewport_size({"width": 390, "height": 800})
         page.goto(address + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert page.is_visible("nav >> text=Work"), path
         page.set_viewport_size({"width": 1280, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280, path
+    page.goto(f"{address}/")
+    page.evaluate("document.querySelector('.queue .figure:last-child b').textContent = '23 h 59 min'")
+    ends = "[...document.querySelectorAll('.queue .figure:nth-child(2)')].map(e => e.getBoundingClientRect().right)"
+    assert len(page.evaluate(ends)) == 3
+    assert len(set(page.evaluate(ends))) == 1, "figures stand below each other"

@@ -69,6 +69,25 @@ async def test_home_shows_queues_waits_and_what_is_mine(room: Room) -> None:
         assert "Nobody is waiting in your queues." in bo.text
 
 
+@on_sqlite
+async def test_ids_that_say_nothing_to_people_are_not_shown_whole(room: Room) -> None:
+    number = room.writes("webchat:ggbqsg77ikxiqinasa3khkpxdm", "Hello, it is broken")
+    room.actions.claim(room.id_of(number), "bo")
+    async with room.browsers() as browse:
+        bo = await browse("bo")
+        for path in (
+            f"/conversations/{number}",
+            f"/customers/{room.customer_of(number)}",
+            "/search?q=broken",
+        ):
+            await bo.get(path)
+            assert "web chat ggbqsg77<" in bo.text
+            assert "ggbqsg77ikxi" not in re.sub(r"<[^>]*>", "", bo.text), path
+        await bo.post(f"/customers/{room.customer_of(number)}", {"name": "Ann Lee"})
+        await bo.get(f"/conversations/{number}")
+        assert "<bdi>Ann Lee</bdi>" in bo.text, "her words are hers, though she told her name later"
+
+
 async def test_a_double_submit_is_one_reply(room: Room) -> None:
     number = room.writes("webchat:ann", "hello", name="Ann")
     room.actions.claim(room.id_of(number), "bo")
@@ -247,6 +266,7 @@ async def test_presence(room: Room) -> None:
     async with room.browsers() as browse:
         bo = await browse("bo")
         await bo.get("/presence")
+        assert '<option value="offline" selected>' in bo.text, "as it is, before they say anything"
         await bo.post("/presence", {"status": "away", "for": "60", "stay": "1"})
         assert "Away" in bo.text
         assert "until" in bo.text

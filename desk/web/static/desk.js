@@ -89,7 +89,7 @@
       : field.value !== "" && field.value !== field.defaultValue || field.tagName === "TEXTAREA" && field.value !== "" && !field.closest("details"));
   document.addEventListener("change", (event) => { event.target.dataset.touched = "1"; });
 
-  const READ_MS = 10000;  // a notice is not taken away before it can have been read; the next look after that does
+  const opened = Date.now(), READ_MS = 10000;  // no update takes a notice away before it can have been read
   const swap = (region, fresh) => {
     if (region.served === fresh.innerHTML) return;
     if (region.dataset.live === "compose" && busy(region)) {
@@ -109,7 +109,7 @@
     const players = $$("audio[id], video[id]", region).filter((p) => p.currentTime > 0).map((p) => [p, p.paused]);
     const before = region.scrollHeight, ids = new Set($$("[id]", region).map((e) => e.id));
     const atEnd = region.getBoundingClientRect().bottom < innerHeight + 60;
-    const left = READ_MS - performance.now(), notice = left > 0 && !$(".flash", fresh) && $(".flash", region);
+    const left = opened + READ_MS - Date.now(), notice = left > 0 && !$(".flash", fresh) && $(".flash", region);
     region.innerHTML = region.served = fresh.innerHTML;
     if (notice) { region.append(notice); region.served = ""; setTimeout(refresh, left); }
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
