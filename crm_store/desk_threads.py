@@ -36,6 +36,7 @@ from crm_store.schema import (
     desk_threads,
     interactions,
 )
+from crm_store.timeline import floor_id
 from hub.ids import Ids
 
 _t = desk_threads.c
@@ -106,7 +107,8 @@ def living(tx: Connection, surface: str, conversation_id: int) -> Thread | None:
 
 
 def at(tx: Connection, surface: str, place: str, thread: str) -> Thread | None:
-    """What stands there, by the card's own id: living or a tombstone; None where nothing of ours does."""
+    """What stands there, by the card's own id: living or a tombstone, the newest where several claim it; None where
+    nothing of ours does."""
     row = tx.execute(
         select(desk_threads)
         .where(_t.surface == surface, _t.place == place, _t.thread == thread)
@@ -116,10 +118,18 @@ def at(tx: Connection, surface: str, place: str, thread: str) -> Thread | None:
     return None if row is None else _thread(row)
 
 
-def of(tx: Connection, surface: str, conversation_id: int) -> list[Thread]:
-    """Every card that a conversation had, oldest first."""
-    query = select(desk_threads).where(_t.surface == surface, _t.conversation_id == conversation_id)
-    return [_thread(row) for row in tx.execute(query.order_by(_t.id))]
+def open_to_words(tx: Connection, surface: str, since: datetime) -> list[Thread]:
+    """Those in which people may still type and expect something of it, the newest first: what is not done with, sleeps,
+    or was closed since then. However many were ever closed costs nothing."""
+    query = select(desk_threads).where(_t.surface == surface, _t.thread.is_not(None))
+    found = {row.id: _thread(row) for row in tx.execute(query.where(text("NOT desk_threads.settled")))}
+    e = conversation_events.c
+    closed = select(e.conversation_id).where(e.id >= floor_id(since), e.what == "closed")
+    asleep = select(_c.id).where(_c.snoozed_until.is_not(None))
+    for late in (closed, asleep):
+        shown = query.where(_t.conversation_id.in_(late), _t.retired_at.is_(None))
+        found |= {row.id: _thread(row) for row in tx.execute(shown)}
+    return [found[key] for key in sorted(found, reverse=True)]
 
 
 def unsettled(tx: Connection, surface: str, *, after: int = 0, limit: int = 500) -> list[Behind]:

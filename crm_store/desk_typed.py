@@ -13,12 +13,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
-from sqlalchemy import text as sql
 
 from crm_store import desk_posts, notes
+from crm_store.desk_threads import Thread
 from crm_store.schema import (
-    conversation_events,
-    conversations,
     deliveries,
     desk_threads,
     interaction_changes,
@@ -26,7 +24,6 @@ from crm_store.schema import (
     note_keys,
 )
 from crm_store.schema import desk_posts as posts_table
-from crm_store.timeline import floor_id
 from hub.ids import Ids
 
 _p = posts_table.c
@@ -79,53 +76,6 @@ class Sent:
     account: str
     asks: bool
     due_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Thread:
-    """A thread of ours: living, or that of a card which moved on."""
-
-    id: int
-    conversation_id: int
-    place: str
-    thread: str
-    living: bool
-
-
-def thread_of(tx: Connection, surface: str, place: str, thread: str) -> Thread | None:
-    """Whose thread this is; the newest where several cards claim it."""
-    row = tx.execute(
-        select(desk_threads)
-        .where(_t.surface == surface, _t.place == place, _t.thread == thread)
-        .order_by(_t.id.desc())
-        .limit(1)
-    ).one_or_none()
-    return None if row is None else _thread(row)
-
-
-def open_threads(tx: Connection, surface: str, since: datetime) -> list[Thread]:
-    """Those in which people may still type and expect something of it, the newest first: what is not done with, sleeps,
-    or was closed since then. However many were ever closed costs nothing."""
-    here = (_t.surface == surface, _t.thread.is_not(None))
-    query = select(desk_threads).where(*here)
-    found = {row.id: _thread(row) for row in tx.execute(query.where(sql("NOT desk_threads.settled")))}
-    e, c = conversation_events.c, conversations.c
-    closed = select(e.conversation_id).where(e.id >= floor_id(since), e.what == "closed")
-    asleep = select(c.id).where(c.snoozed_until.is_not(None))
-    for late in (closed, asleep):
-        living = query.where(_t.conversation_id.in_(late), _t.retired_at.is_(None))
-        found |= {row.id: _thread(row) for row in tx.execute(living)}
-    return [found[key] for key in sorted(found, reverse=True)]
-
-
-def _thread(row: Row[Any]) -> Thread:
-    return Thread(
-        id=row.id,
-        conversation_id=row.conversation_id,
-        place=row.place,
-        thread=row.thread,
-        living=row.retired_at is None,
-    )
 
 
 def card_on_its_way(tx: Connection, surface: str, place: str) -> bool:

@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from crm_store import conversations, desk_inbox, desk_posts, desk_typed
+from crm_store import conversations, desk_inbox, desk_posts, desk_threads, desk_typed
 from crm_store.desk_inbox import Heard
-from crm_store.desk_typed import Detail, Sent, Thread, Typed
+from crm_store.desk_threads import Thread
+from crm_store.desk_typed import Detail, Sent, Typed
 from desk import words
 from desk.slack import files, gate, names, owed, sending, text, thread
 from desk.slack.context import SlackDesk
@@ -59,8 +60,8 @@ async def keep(desk: SlackDesk, place: str, message: Mapping[str, Any], age_s: f
     message: as Slack gives it. age_s: how long we have known of it. Raises NotOurs, NotYet, Refused (may not),
     Unavailable.
     """
-    ts, user = str(message["ts"]), str(message.get("user") or "")
-    ours, known = await desk.look(lambda tx: _look_up(tx, place, str(message.get("thread_ts")), ts, age_s))
+    ts, root, user = str(message["ts"]), str(message.get("thread_ts")), str(message.get("user") or "")
+    ours, known = await desk.look(lambda tx: _look_up(tx, place, root, ts, age_s))
     plain = text.to_plain(message, gate.names(desk))
     if known is not None:
         return Kept(typed=known, new=False)
@@ -71,7 +72,7 @@ async def keep(desk: SlackDesk, place: str, message: Mapping[str, Any], age_s: f
             ours.conversation_id,
             agent,
             _words(plain, missing),
-            idem_key=desk_typed.note_key(names.SURFACE, place, ours.thread, ts),
+            idem_key=desk_typed.note_key(names.SURFACE, place, root, ts),
             attachments=attachments,
         )
     )
@@ -99,7 +100,7 @@ async def keep(desk: SlackDesk, place: str, message: Mapping[str, Any], age_s: f
 def _look_up(
     tx: Connection, place: str, thread_ts: str, ts: str, age_s: float
 ) -> tuple[Thread, Typed | None]:
-    found = desk_typed.thread_of(tx, names.SURFACE, place, thread_ts)
+    found = desk_threads.at(tx, names.SURFACE, place, thread_ts)
     if found is None:
         if age_s < _CARD_S and desk_typed.card_on_its_way(tx, names.SURFACE, place):
             raise NotYet
@@ -305,7 +306,7 @@ async def _fetched(desk: SlackDesk, row: Heard, place: str, ts: str) -> Outcome:
     if told is None:
         return Done(forget=True)
     thread_ = await desk.look(
-        lambda tx: desk_typed.thread_of(tx, names.SURFACE, place, str(found[0]["thread_ts"]))
+        lambda tx: desk_threads.at(tx, names.SURFACE, place, str(found[0]["thread_ts"]))
     )
     if thread_ is None:
         return Done(forget=True)

@@ -5,7 +5,7 @@ Slash commands do not work in threads, so what they could do there is in each me
 
 from __future__ import annotations
 
-from crm_store import desk_typed
+from crm_store import desk_threads
 from desk.slack import conversation, names, sending
 from desk.slack.press import Press, answer, in_time
 from hub.errors import NotFound
@@ -39,7 +39,7 @@ async def why(press: Press) -> None:
     """Why here?: of the conversation in whose thread the message stands."""
     place, ts = _message(press)
     thread = str((press.body.get("message") or {}).get("thread_ts") or ts)
-    found = await press.look(lambda tx: desk_typed.thread_of(tx, names.SURFACE, place, thread))
+    found = await press.look(lambda tx: desk_threads.at(tx, names.SURFACE, place, thread))
     if found is None:
         raise NotFound("That is not in the thread of a conversation.")
     await press.show(lambda: conversation.why_view(press.desk, press.agent, found.conversation_id))

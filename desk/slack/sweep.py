@@ -19,9 +19,10 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection
 
-from crm_store import desk_inbox, desk_typed
+from crm_store import desk_inbox, desk_threads, desk_typed
 from crm_store.desk_inbox import Told
-from crm_store.desk_typed import Thread, Typed
+from crm_store.desk_threads import Thread
+from crm_store.desk_typed import Typed
 from desk.slack import events, gate, inbox, names
 from desk.slack.context import SlackDesk
 from desk.slack.text import to_plain
@@ -106,7 +107,7 @@ class Sweep:
     async def once(self) -> Swept:
         """Read every open thread. Raises Unavailable where the store does not answer."""
         since = self._desk.clock() - _CLOSED
-        threads = await self._desk.look(lambda tx: desk_typed.open_threads(tx, names.SURFACE, since))
+        threads = await self._desk.look(lambda tx: desk_threads.open_to_words(tx, names.SURFACE, since))
         self._calls, failed, found = 0, 0, 0
         for thread in threads:
             try:
@@ -178,7 +179,7 @@ class Sweep:
             missed += self._asked(tx, thread.place, one, typed.get(str(one["ts"])))
         there = {str(one.get("ts")) for one in said}
         missed += [
-            events.deletion_of(thread.place, one.ts, thread.thread)
+            events.deletion_of(thread.place, one.ts, one.thread)
             for one in typed.values()
             if one.ts not in there and float(one.ts) >= since and not one.detail.removed
         ]
