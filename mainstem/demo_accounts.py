@@ -1,8 +1,9 @@
-"""The simulated providers' accounts, as `mainstem up --demo` lays them over the folder's configuration.
+"""The simulated providers' accounts, as `mainstem up --demo` lays them over the folder's configuration, and one
+ready-made reply that they have approved: a conversation of theirs goes on though its window is closed.
 
 All that is known of them (ports, ids, secrets) follows from what `up` chose and every child finds in one variable. So
 nothing needs to be waited for before the configuration is applied, no secret stands in a log, and stand-ins that are
-started again are the same. The user's files are not touched: the accounts are added to the text that is applied.
+started again are the same. The user's files are not touched: what is added stands in the text that is applied.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,10 @@ from typing import TYPE_CHECKING, Any
 from hub.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hub.config import Account
+    from hub.config import Account, Config
 
 VARIABLE = "MAINSTEM_SIMULATED"  # in the environment of the children of `up --demo`
 NAME = "simulated"  # of every account of theirs: telegram/simulated
-FILE = "channels.yaml"
 ROOT = Path(__file__).parents[1]
 
 # Numbers that nobody has: 555-01xx is kept for stories (nationalnanpa.com). Ids stay the same, so that the customers of
@@ -38,6 +38,9 @@ BOT_ID, NUMBER_ID, WABA_ID, PAGE_ID, SHOP_ID = (
     "5100000004",
     "5100000005",
 )
+# The text that WhatsApp has approved; Meta knows it by its name, Twilio by its ContentSid.
+APPROVED = "Hello {1}, there is news about your question. Shall we go on here?"
+TEMPLATE, CONTENT_SID = "news", "HX" + "51" * 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +137,17 @@ def key(connector: str) -> str:
     return f"{connector}/{NAME}"
 
 
-def laid_over(files: Mapping[str, str], simulated: Simulated) -> dict[str, str]:
-    """The folder's files with the simulated accounts; those that the user has by the same name stay his.
+def others(found: Iterable[Account], environ: Mapping[str, str]) -> list[Account]:
+    """Those that no demo laid over the user's: what is true of them out there can be asked."""
+    simulated = Simulated.packed(environ)
+    return [account for account in found if simulated is None or not simulated.has(account)]
 
-    Added at the end of `accounts`, one a line, so that lines keep their numbers. Raises ConfigError where the folder's
-    own text would not hold, Unfit where nothing can be added to it.
+
+def laid_over(files: Mapping[str, str], simulated: Simulated) -> dict[str, str]:
+    """The folder's files with the simulated accounts and their reply; what the user has by the same name stays his.
+
+    Added at the end of `accounts` and `replies`, one a line, so that lines keep their numbers. Raises ConfigError where
+    the folder's own text would not hold, Unfit where nothing can be added to it.
     """
     from connectors import CONNECTORS
     from hub.configfiles import load, read
@@ -146,21 +155,26 @@ def laid_over(files: Mapping[str, str], simulated: Simulated) -> dict[str, str]:
     own = load(files)
     brand = next(iter(own.brands), "")
     wanted = {
-        key(name): said
+        key(name): _account(name, said, brand)
         for name, said in simulated.accounts().items()
         if name in CONNECTORS and key(name) not in own.accounts
     }
-    added = dict(files) | {FILE: _added(files.get(FILE, ""), wanted, brand)}
-    config, faults, _ = read(added)
-    if faults or set(config.accounts) != {*own.accounts, *wanted}:
-        raise Unfit(
-            "The simulated providers are left out: write the accounts of config/channels.yaml one below the other."
-        )
+    added = dict(files)
+    for file, what, entries in (
+        ("channels.yaml", "accounts", wanted),
+        ("replies.yaml", "replies", _replies(own, wanted)),
+    ):
+        added[file] = _added(files.get(file, ""), what, entries)
+        config, faults, _ = read(added)
+        if faults or set(getattr(config, what)) != {*getattr(own, what), *entries}:
+            raise Unfit(
+                f"The simulated providers are left out: write the {what} of config/{file} one below the other."
+            )
     return added
 
 
 class Unfit(Exception):
-    """The user's file is written so that no account can be added; one sentence."""
+    """The user's file is written so that nothing can be added; one sentence."""
 
 
 def over(files: dict[str, str], environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
@@ -176,32 +190,41 @@ def over(files: dict[str, str], environ: Mapping[str, str]) -> tuple[dict[str, s
         return files, ""  # whoever applies them says what is wrong
 
 
+def _account(connector: str, said: Mapping[str, Any], brand: str) -> dict[str, Any]:
+    names = {purpose: _variable(connector, purpose) for purpose in said["secrets"]}
+    return {**said, "brand": brand, "secrets": names}
+
+
+def _replies(own: Config, wanted: Collection[str]) -> dict[str, dict[str, Any]]:
+    approved = {
+        key("whatsapp"): {"name": TEMPLATE, "language": "en_US"},
+        key("whatsapp_twilio"): {"name": CONTENT_SID},
+    }
+    templates = {account: entry for account, entry in approved.items() if account in wanted}
+    if not templates or NAME in own.replies:
+        return {}
+    return {NAME: {"title": "News (simulated)", "text": APPROVED, "templates": templates}}
+
+
 def _variable(connector: str, purpose: str) -> str:
     return f"SIMULATED_{connector}_{purpose}".upper()
 
 
-def _added(text: str, accounts: Mapping[str, Mapping[str, Any]], brand: str) -> str:
+def _added(text: str, what: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """The file's text with the entries at the end of what stands below `what`; where it cannot be done, `read` sees."""
     lines = text.splitlines()
-    at = next((n for n, line in enumerate(lines) if re.match(r"accounts:\s*(#.*)?$", line)), None)
+    at = next((n for n, line in enumerate(lines) if re.match(rf"{what}:\s*(#.*)?$", line)), None)
     if at is None:
-        if any(line.startswith("accounts") for line in lines):
-            raise Unfit(
-                "The simulated providers are left out: write the accounts of config/channels.yaml one below the other."
-            )
-        lines.append("accounts:")
+        lines.append(f"{what}:")
         at = len(lines) - 1
     below = [n for n in range(at + 1, len(lines)) if _says(lines[n])]
     first = next(iter(below), None)
     indent = len(lines[first]) - len(lines[first].lstrip()) if first is not None else 0
     end = next((n for n in below if not lines[n].startswith(" ")), len(lines))
-    new = []
-    for name, account in accounts.items():
-        connector = name.partition("/")[0]
-        said = dict(account) | {
-            "brand": brand,
-            "secrets": {purpose: _variable(connector, purpose) for purpose in account["secrets"]},
-        }
-        new.append(f"{' ' * (indent or 2)}{name}: {json.dumps(said, ensure_ascii=False)}")
+    new = [
+        f"{' ' * (indent or 2)}{name}: {json.dumps(said, ensure_ascii=False)}"
+        for name, said in entries.items()
+    ]
     return "\n".join([*lines[:end], *new, *lines[end:]]) + "\n"
 
 

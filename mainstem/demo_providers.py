@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import random
+import re
 import sys
 import threading
 import time
@@ -49,11 +50,15 @@ class World:
         self, twilio: Twilio, telegram: Telegram, graph: Graph, simulated: Simulated, edge: str
     ) -> None:
         from tests.servers.graph import Instagram, Page, Waba
+        from tests.servers.twilio import Template
 
         said = {name: account["secrets"] for name, account in simulated.accounts().items()}
         self.twilio, self.telegram, self.graph = twilio, telegram, graph
         twilio.number(demo_accounts.SMS, sms_url=f"{hook(edge, 'sms_twilio')}#rc=3&rp=5xx,ct,rt")
         twilio.sender(demo_accounts.WHATSAPP_TWILIO, url=f"{hook(edge, 'whatsapp_twilio')}#rc=3&rp=5xx,ct,rt")
+        approved = re.sub(r"\{(\d)\}", r"{{\1}}", demo_accounts.APPROVED)
+        sid = demo_accounts.CONTENT_SID
+        twilio.templates[sid] = Template(sid=sid, body=approved)
         twilio.reports.auto = ("sent",)
         telegram.updates.url = hook(edge, "telegram")  # setWebhook takes no http://
         telegram.updates.secret = said["telegram"]["webhook"]
@@ -61,6 +66,7 @@ class World:
             "message", "edited_message", "callback_query", "message_reaction", "my_chat_member",
         ]  # fmt: skip
         waba = Waba(graph, id=demo_accounts.WABA_ID, token=said["whatsapp"]["token"])
+        waba.template(demo_accounts.TEMPLATE, approved)
         self.number: Number = graph.number(
             demo_accounts.WHATSAPP, name="Simulated shop", waba=waba, id=demo_accounts.NUMBER_ID
         )

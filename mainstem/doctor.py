@@ -238,6 +238,7 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     from crm_store.db import Store
     from hub.configfiles import digest, read_folder
     from hub.secrets import load_key
+    from mainstem import demo_accounts
     from mainstem.prepare import in_force
 
     store = Store.open(settings.database, pool_size=1)
@@ -250,8 +251,8 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("configuration", Level.GREEN, f"{current.hash[:12]} is in force: {_counted(current)}")
     if settings.config.is_dir():
-        saved = digest(read_folder(settings.config))
-        if saved != current.hash:
+        files, _ = demo_accounts.over(read_folder(settings.config), os.environ)
+        if digest(files) != current.hash:
             said = f"the folder {settings.config} differs from what is in force: mainstem config apply"
             yield Finding("configuration", Level.YELLOW, said)
     resolved, troubles = accounts.resolve(current, os.environ, load_key(settings))
@@ -260,7 +261,7 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     if resolved:
         yield Finding("configuration", Level.GREEN, f"accounts that work: {', '.join(sorted(resolved))}")
     yield from shared_secrets(list(resolved.values()))
-    yield from file_links(settings, list(resolved.values()))
+    yield from file_links(settings, demo_accounts.others(resolved.values(), os.environ))
 
 
 def shared_secrets(found: Sequence[Account]) -> Iterator[Finding]:

@@ -59,15 +59,14 @@ def summary(
 
     console = Console(highlight=False, soft_wrap=True)
     desk = settings.desk_url or f"http://{_near(settings.host)}:{env['MAINSTEM_DESK_PORT']}"
-    ports = _ports(env)
     console.print(f"\n[bold green]Mainstem is ready[/] [dim]after {seconds:.1f} s · Ctrl-C stops it[/]\n")
     if prepared.chat:
         console.print(f"[bold]Customer[/]  [link={prepared.chat}]{prepared.chat}[/]")
-        console.print(f"          [dim]the chat page; in a second terminal also: {ports}mainstem chat[/]")
+        console.print("          [dim]the chat page; in a second terminal also: mainstem chat[/]")
     if prepared.login:
         console.print(f"[bold]Agent[/]     [link={prepared.login}]{prepared.login}[/]")
-        again = f"{ports}mainstem login {prepared.agent}"
-        console.print(f"          [dim]logs in as {prepared.agent}, once, within an hour; again: {again}[/]")
+        again = f"[dim]logs in as {prepared.agent}, once, within an hour; again: mainstem login {prepared.agent}[/]"
+        console.print(f"          {again}")
     else:
         console.print(f"[bold]Agent[/]     {desk}")
     if prepared.curl:
@@ -83,13 +82,6 @@ def summary(
     if demo:
         _demo(console, prepared)
     console.print()
-
-
-def _ports(env: Mapping[str, str]) -> str:
-    """What stands before a command in another terminal, which looks for the usual ports unless told."""
-    port, desk = int(env["PORT"]), int(env["MAINSTEM_DESK_PORT"])
-    said = f"PORT={port} " if port != 8080 else ""
-    return said + (f"MAINSTEM_DESK_PORT={desk} " if desk != port + 1 else "")
 
 
 def _demo(console: object, prepared: Prepared) -> None:

@@ -23,7 +23,7 @@ import click
 
 from hub.errors import MainstemError, Refused, Unavailable
 from hub.settings import Settings
-from mainstem import terminal
+from mainstem import beside, terminal
 from mainstem.embedded import Embedded
 from mainstem.locks import FolderLock
 from mainstem.supervise import Program, Supervisor
@@ -60,6 +60,7 @@ class Up:
         self.verbose = verbose
         self.data = settings.data.resolve()
         self.lock = FolderLock(self.data / "up.lock")
+        self.note = beside.Note(self.data)
         self.embedded: Embedded | None = None
         self.began = time.monotonic()
         self.stop_asked = asyncio.Event()
@@ -98,6 +99,8 @@ class Up:
         terminal.note("Starting …")
         if self.demo:
             self._simulate()
+        given = {name: os.environ[name] for name in beside.ADDRESSES if os.environ.get(name)}
+        self.note.leave(given | self.env)
         await self._redis()
         prepared = await self._prepare()
         self.watching = asyncio.create_task(self._apply_on_save())  # from here on a save counts
@@ -120,6 +123,7 @@ class Up:
         killed = await self.supervisor.stop(GRACE_S)
         if self.embedded is not None:
             self.embedded.release()
+        self.note.remove()
         self.lock.release()
         if killed:
             terminal.note(f"Had to be killed: {', '.join(killed)}. Nothing accepted is lost by that.")

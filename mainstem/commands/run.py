@@ -1,10 +1,10 @@
-"""Starting things: `up`, and the process types that a Procfile names."""
+"""Starting things: `up`, and the process types that a Procfile names. Each runs by its own environment alone."""
 
 from __future__ import annotations
 
 import click
 
-from mainstem.commands import shared
+from hub.settings import load
 
 
 @click.command()
@@ -19,7 +19,7 @@ def up(demo: bool, verbose: bool) -> int:
     """
     from mainstem.up import main
 
-    return main(shared.settings(), demo=demo, verbose=verbose)
+    return main(load(), demo=demo, verbose=verbose)
 
 
 @click.command()
@@ -27,7 +27,7 @@ def web() -> int:
     """The edge: what providers, forms and chat pages call, on PORT."""
     from mainstem import web as process
 
-    return process.main(shared.settings())
+    return process.main(load())
 
 
 @click.command()
@@ -35,7 +35,7 @@ def desk() -> int:
     """The web desk, where agents answer, on MAINSTEM_DESK_PORT (PORT + 1)."""
     from mainstem import desk as process
 
-    return process.main(shared.settings())
+    return process.main(load())
 
 
 @click.command()
@@ -43,7 +43,7 @@ def router() -> int:
     """From the stream into customers, conversations and queues. Run as many as you like, anywhere."""
     from mainstem.processes import router as process
 
-    return process(shared.settings())
+    return process(load())
 
 
 @click.command()
@@ -51,7 +51,7 @@ def worker() -> int:
     """Sends replies and does what is due. Run as many as you like, anywhere."""
     from mainstem.processes import worker as process
 
-    return process(shared.settings())
+    return process(load())
 
 
 @click.command()
@@ -59,7 +59,7 @@ def clock() -> int:
     """Wakes the workers: reminders, expiries, the sweeper. One is enough; two do no harm."""
     from mainstem.processes import clock as process
 
-    return process(shared.settings())
+    return process(load())
 
 
 @click.command()
@@ -67,7 +67,7 @@ def pull() -> int:
     """Fetches what nobody brings: mailboxes, and accounts that are polled. One is enough."""
     from mainstem import pull as process
 
-    return process.main(shared.settings())
+    return process.main(load())
 
 
 @click.command()
@@ -75,7 +75,7 @@ def release() -> int:
     """Migrate the database and apply the configuration folder. Run it once for each deploy, before the processes."""
     from mainstem.prepare import release as process
 
-    process(shared.settings())
+    process(load())
     return 0
 
 
@@ -84,7 +84,7 @@ def prepare() -> int:
     """Migrate, apply, and tell `up` in one line of JSON what to show."""
     from mainstem.prepare import prepare as process
 
-    process(shared.settings())
+    process(load())
     return 0
 
 
@@ -93,7 +93,7 @@ def demo() -> int:
     """Simulated customers and agents, against the hub that runs in this folder."""
     from mainstem.demo import main
 
-    return main(shared.settings())
+    return main(load())
 
 
 @click.command(hidden=True)
@@ -101,4 +101,4 @@ def simulated() -> int:
     """The simulated providers of `up --demo`, which starts it."""
     from mainstem.demo_providers import main
 
-    return main(shared.settings())
+    return main(load())

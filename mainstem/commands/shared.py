@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,9 +24,18 @@ if TYPE_CHECKING:
 
 @cache
 def settings() -> Settings:
-    """The environment's settings. Raises SettingsError with a line a fault."""
-    from hub.settings import load
+    """The environment's settings; what it leaves open is taken from the `up` that runs over the same data folder.
 
+    Another PORT means another installation. Raises SettingsError with a line a fault.
+    """
+    from hub.settings import load
+    from mainstem import beside
+
+    given = load()
+    running = beside.found(given.data)
+    if not running or os.environ.get("PORT", "") not in ("", running["PORT"]):
+        return given
+    os.environ.update({name: value for name, value in running.items() if not os.environ.get(name)})
     return load()
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from hub.settings import load
 from mainstem.commands import shared
 
 
@@ -23,7 +24,7 @@ def run() -> int:
 
     Without a bot token it only says so and waits, for a Procfile names every process.
     """
-    settings = shared.settings()
+    settings = load()
     if settings.slack_bot_token is None:
         from mainstem import processes
 

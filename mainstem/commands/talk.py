@@ -63,6 +63,7 @@ class Line:
             ) from None
         except OSError as error:
             why = getattr(error, "reason", error)
+            why = getattr(why, "strerror", None) or why
             raise Unavailable(
                 f"no web process answers at {_edge()} ({why}): start `mainstem up`, or set PORT"
             ) from None

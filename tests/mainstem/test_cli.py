@@ -12,7 +12,7 @@ import pytest
 from crm_store import configs
 from crm_store.db import Store
 from hub.configfiles import read_folder
-from mainstem import cli
+from mainstem import beside, cli, demo_accounts
 from mainstem.commands import shared
 
 ROOT = Path(__file__).parents[2]
@@ -280,6 +280,45 @@ def test_secrets_links_and_passwords(run: Run, hub: dict[str, str], monkeypatch:
     assert run("secret", "console/main")[1] != secret
     assert "http://127.0.0.1:8081/login/" in run("login", "bo")[1]
     assert "mail/support" in run("secret", "mail/support")[2], "it is switched off"
+
+
+def test_what_runs_in_the_folder_is_found_whatever_its_port(
+    run: Run, hub: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PORT", "MAINSTEM_DESK_PORT"):
+        monkeypatch.setenv(name, "")  # so that what the command takes over ends with this test
+    (tmp_path / "var").mkdir()
+    up = beside.Note(tmp_path / "var")
+    up.leave({"PORT": "4", "MAINSTEM_DESK_PORT": "7"})
+    assert (tmp_path / "var" / "up.json").stat().st_mode & 0o077 == 0
+    assert "http://127.0.0.1:7/login/" in run("login", "bo", **hub)[1]
+    monkeypatch.setenv("MAINSTEM_DESK_PORT", "")
+    assert "http://127.0.0.1:3/login/" in run("login", "bo", PORT="2")[1], (
+        "another installation was asked for"
+    )
+    assert "answers at http://127.0.0.1:4 (Connection refused)" in run("say", "hi", PORT="")[2]
+    up.remove()
+    assert beside.found(tmp_path / "var") == {}
+    (tmp_path / "var" / "up.json").write_text('{"PORT": "4"}')
+    assert beside.found(tmp_path / "var") == {}, "it was killed, and what it left counts no more"
+
+
+def test_doctor_beside_a_demo_does_not_ask_for_what_would_end_it(
+    run: Run, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulated = demo_accounts.fresh(lambda: 1)
+    store = Store.open(sqlite_url)
+    configs.apply(store, demo_accounts.laid_over(read_folder(ROOT / "config"), simulated), "up")
+    store.close()
+    env = {"DATABASE_URL": sqlite_url, "MAINSTEM_CONFIG": str(ROOT / "config"), "PORT": "1"}
+    told = run("doctor", **env, **simulated.environment())[1]
+    assert "stand-ins" in told
+    assert "whatsapp/simulated" in told
+    assert "config apply" not in told
+    assert "MAINSTEM_PUBLIC_URL" not in told
+    for name in simulated.environment():
+        monkeypatch.delenv(name)
+    assert "config apply" in run("doctor")[1], "it has ended"
 
 
 def test_the_ledger_of_a_quiet_day(run: Run, hub: dict[str, str]) -> None:

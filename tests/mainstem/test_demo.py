@@ -17,6 +17,7 @@ from aiohttp import web
 
 from connectors import CONNECTORS, accounts
 from connectors.base import Raw
+from desk.prepared import approved
 from hub.config import Account
 from hub.configfiles import load, read_folder
 from hub.model import Event, MessageReceived, Unreadable
@@ -24,6 +25,7 @@ from mainstem import demo_accounts, demo_deeds, demo_providers
 from mainstem.demo_accounts import Simulated, Unfit, laid_over
 from mainstem.demo_deeds import DEEDS, Deed
 from mainstem.prepare import checks
+from tests.connectors.twilio_world import message, wire
 from tests.mainstem.running import ROOT, Hub, gone, running
 
 SHIPPED = read_folder(ROOT / "config")
@@ -54,6 +56,7 @@ def test_what_the_user_wrote_keeps_its_lines(simulated: Simulated) -> None:
     assert {key: after.accounts[key].line for key in before.accounts} == {
         key: account.line for key, account in before.accounts.items()
     }
+    assert {key: after.replies[key] for key in before.replies} == before.replies
 
 
 @pytest.mark.parametrize(
@@ -81,12 +84,18 @@ def test_an_account_of_the_same_name_stays_the_users(simulated: Simulated) -> No
 
 
 def test_where_nothing_can_be_added_the_folder_is_applied_as_it_is(simulated: Simulated) -> None:
-    files = channels("brands: {main: {name: Shop}}\naccounts: {webchat/main: {title: Chat}}\n")
-    with pytest.raises(Unfit):
-        laid_over(files, simulated)
-    applied, why = demo_accounts.over(files, simulated.environment())
-    assert applied == files
-    assert "left out" in why
+    for files, what in (
+        (
+            channels("brands: {main: {name: Shop}}\naccounts: {webchat/main: {title: Chat}}\n"),
+            "accounts of config/channels.yaml",
+        ),
+        (SHIPPED | {"replies.yaml": "replies: {bye: {text: Bye}}\n"}, "replies of config/replies.yaml"),
+    ):
+        with pytest.raises(Unfit):
+            laid_over(files, simulated)
+        applied, why = demo_accounts.over(files, simulated.environment())
+        assert applied == files
+        assert f"left out: write the {what} one below the other" in why
 
 
 def test_without_a_demo_nothing_is_added() -> None:
@@ -170,6 +179,26 @@ async def test_every_deed_is_proved_and_read(
     assert all(name.startswith(("Simulated ", "simulated.")) for name in names)
 
 
+@pytest.mark.parametrize("connector", ["whatsapp", "whatsapp_twilio"])
+async def test_the_approved_reply_goes_through_a_closed_window(
+    connector: str, heard: Heard, world: demo_providers.World, simulated: Simulated
+) -> None:
+    one = world.people[0]
+    one.whatsapp.last_in = 0.0
+    world.twilio.windows.clear()
+    reply = load(laid_over(SHIPPED, simulated), checks=checks()).replies[demo_accounts.NAME]
+    account = heard.known[demo_accounts.key(connector)]
+    api = world.graph.base if connector == "whatsapp" else world.twilio.url
+    account = replace(account, settings={**account.settings, "api": api})
+    template = approved(reply, account.key, ("Ann",))
+    async with wire() as way:
+        said = message(key=account.key, to=f"tel:{one.phone}", heard_at=None, template=template)
+        await CONNECTORS[connector].send(said, account, way)
+    words = [sent.text for sent in world.graph.sent] + [sent.body for sent in world.twilio.sent]
+    assert words == ["Hello Ann, there is news about your question. Shall we go on here?"]
+    assert [sent.error_code for sent in world.twilio.sent if sent.error_code] == []
+
+
 async def _ours(world: demo_providers.World, connector: str) -> Any:
     """The id of something that we are supposed to have sent to the first of them."""
     one = world.people[0]
@@ -202,10 +231,11 @@ def _rows(hub: Hub, query: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # many processes, and nobody hurries in a demo
 def test_the_demo_lives_and_ends_and_leaves_the_folder_alone(demo: Hub) -> None:
     told = demo.ready()
     assert all(f"● {key} " in told for key in SIMULATED)
-    for _ in range(900):
+    for _ in range(1800):
         came = {
             row[0] for row in _rows(demo, "SELECT DISTINCT account FROM interactions WHERE direction = 'in'")
         }
@@ -218,6 +248,12 @@ def test_the_demo_lives_and_ends_and_leaves_the_folder_alone(demo: Hub) -> None:
     assert "Demo: customers called “Simulated …”" in demo.told.read_text()
     out = _rows(demo, "SELECT text FROM interactions WHERE direction = 'out'")
     assert all(text.startswith("[simulated] ") for (text,) in out)
+
+    # Beside it its stand-ins are known, without a word about them in this terminal.
+    said = demo.mainstem("doctor", PORT="", MAINSTEM_DESK_PORT="").stdout
+    assert "stand-ins" in said
+    assert "config apply" not in said
+    assert "simulated does not work" not in said
 
     # A save keeps the accounts.
     channels_file = demo.folder / "config" / "channels.yaml"

@@ -33,7 +33,8 @@ def test_from_nothing_to_ready_and_away_again(hub: Hub) -> None:
     if shutil.which("curl") and shutil.which("openssl"):
         done = subprocess.run(["sh", "-c", curl], cwd=hub.folder, env=hub.env, capture_output=True, text=True)
         assert '"accepted":true' in done.stdout, done.stderr
-    assert hub.mainstem("say", "hello there").returncode == 0
+    anywhere = {"PORT": "", "MAINSTEM_DESK_PORT": ""}  # another terminal, where nobody said them
+    assert hub.mainstem("say", "hello there", **anywhere).returncode == 0
     for _ in range(1200):
         metrics = get(f"http://127.0.0.1:{hub.port}/metrics")[1]
         if re.search(r'mainstem_queue_conversations\{queue="\w+",state="waiting"\} [12]\.0', metrics):
@@ -69,4 +70,5 @@ def test_from_nothing_to_ready_and_away_again(hub: Hub) -> None:
     assert time.monotonic() - began < 20.0  # two seconds, on a machine that does nothing else
     assert gone(family, 10.0) == []
     assert "Traceback" not in hub.told.read_text()
+    assert not (hub.folder / "var" / "up.json").exists()
     assert hub.mainstem("ledger", "--json").returncode == 0
