@@ -340,7 +340,7 @@ def learn(
                 now=now,
             )
         else:
-            matching.propose(tx, ids, [(one.customer_id, other.customer_id, reasons)], now)
+            matching.propose(tx, ids, one.customer_id, other.customer_id, reasons, now)
     return touched
 
 

@@ -18,9 +18,7 @@ from hub.model import DeliveryReported, DeliveryStatus
 
 # The provider stamps a message while our request is on its way; what we keep is when its answer was committed.
 SLACK = timedelta(seconds=5)
-_NEWEST = (
-    500  # of what was said with an address; what is older and still on its way was never going to be reported
-)
+_NEWEST = 500  # of an address's words and ours to it; what is older was never going to be reported
 _BEFORE = {DeliveryStatus.DELIVERED: ("sent",), DeliveryStatus.READ: ("sent", "delivered")}
 _PARTS = """
     SELECT p.external_id FROM (

@@ -1,5 +1,4 @@
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -298,30 +297,3 @@ def test_a_new_address_joins_where_vouched_for_and_stands_alone_where_claimed(of
     assert who["mailto:ceo@example.com"] != ann, "nobody owns an address by claiming it"
     with office.store.read() as tx:
         assert [p.customer_id for p in views.proposals(tx, ann)] == [who["mailto:ceo@example.com"]]
-
-
-def test_evidence_is_weighed(office: Office) -> None:
-    def known(number: int, name: str, *urns: str, claims: tuple[str, ...] = ()) -> matching.Known:
-        return matching.Known(customer_id=number, name=name, urns=frozenset(urns), claims=frozenset(claims))
-
-    ann = known(1, "Ann Lee", "mailto:annlee@example.com")
-    assert matching.weigh(ann, known(2, "Lee, Ann", "tel:+1")).kinds == ("name",)
-    assert matching.weigh(ann, known(2, "Bea", "tel:+1", claims=("mailto:annlee@example.com",))).kinds == (
-        "claimed",
-    )
-    assert matching.weigh(ann, known(2, "Ann", "mailto:annlee@example.org")).kinds == ("local",)
-    assert matching.weigh(ann, known(2, "Bob", "mailto:bob@example.org")).score == 0.0
-    assert not matching.weigh(ann, ann).certain
-
-
-def test_who_resembles_is_proposed_for_a_look(office: Office) -> None:
-    ann = office.customer("Ann Lee", "mailto:ann@example.com")
-    namesake = office.customer("Ann Lee", "webchat:other")
-    claimer = office.customer("A", "webchat:a")
-    office.writes("webchat:a", "mail me", extra='{"claims": ["mailto:ann@example.com"]}')
-    made = office.do(matching.look, [namesake, claimer])
-    assert len(made) == 1, "a namesake alone is no reason"
-    with office.store.read() as tx:
-        assert [p.customer_id for p in views.proposals(tx, ann)] == [claimer]
-    office.later(seconds=timedelta(seconds=1).total_seconds())
-    assert office.do(matching.look, [namesake, claimer]) == []
