@@ -243,12 +243,12 @@ def _literal(text: str) -> str:
 
 def same_place(origin: str, public_url: str) -> bool:
     """Is `origin` our own public address? On the loopback its names are one: localhost, 127.0.0.1, [::1]."""
-    ours, theirs = urlsplit(public_url), urlsplit(origin)
-    if theirs.path or theirs.query or theirs.fragment or theirs.username is not None:
-        return False
     try:
+        ours, theirs = urlsplit(public_url), urlsplit(origin)
         ports = [p.port or {"http": 80, "https": 443}.get(p.scheme) for p in (ours, theirs)]
     except ValueError:
+        return False
+    if theirs.path or theirs.query or theirs.fragment or theirs.username is not None:
         return False
     if ours.scheme != theirs.scheme or ports[0] != ports[1]:
         return False

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from hub.config import ApprovedText
 from hub.model import ButtonKind, HeaderKind, Template, TemplateButton, TemplateHeader
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 FILE_NAME_CHARS, URL_CHARS = 240, 2_000
 _NAME = re.compile(r"[a-z0-9_]{1,512}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Z]{2,3})?")
-_LINK = re.compile(r"https?://[^\s/]+(/\S*)?")
+_LINK = re.compile(r"https?://[^\s/?#\[\]]+(/[^\s?#]*)?\S*")
 _FILE_ID = re.compile(r"\d{1,40}")
 
 # what a button wants -> (its sub_type, its parameter's type, where the value stands)
@@ -121,6 +121,7 @@ def _file(header: TemplateHeader) -> Json:
     """A document without a name is shown as "Untitled": a link's last part is one."""
     if _FILE_ID.fullmatch(header.value):
         return {"id": header.value}
-    name = unquote(urlsplit(header.value).path.rpartition("/")[2])[-FILE_NAME_CHARS:]
+    path = link[1] if (link := _LINK.fullmatch(header.value)) else ""
+    name = unquote((path or "").rpartition("/")[2])[-FILE_NAME_CHARS:]
     named = header.kind is HeaderKind.DOCUMENT and name
     return {"link": header.value} | ({"filename": name} if named else {})

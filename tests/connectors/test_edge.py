@@ -380,6 +380,7 @@ def test_what_a_limit_counts_by(address: str, key: str) -> None:
         ("http://localhost:9000", "http://127.0.0.1:8080", False),
         ("http://localhost", "https://hub.example", False),
         ("http://localhost:x", "http://127.0.0.1:8080", False),
+        ("https://[hub.example", "https://hub.example", False),
     ],
 )
 def test_own_origin(origin: str, ours: str, same: bool) -> None:

@@ -202,6 +202,7 @@ PNG, PDF = ("a.png", "image/png"), ("a.pdf", "application/pdf")
         ({"header": header(HeaderKind.IMAGE, "https://example.com/a.png")}, [PNG]),
         ({"header": header(HeaderKind.IMAGE, "a.png")}, []),
         ({"header": header(HeaderKind.IMAGE, "ftp://example.com/a.png")}, []),
+        ({"header": header(HeaderKind.DOCUMENT, "https://[example.com/a.pdf")}, []),
         ({"parameters": ("a", "b"), "names": ("who",)}, []),
         ({"buttons": (button(1, ButtonKind.URL, "two words"),)}, []),
         ({"buttons": (button(1, ButtonKind.URL, "x" * 2_001),)}, []),
