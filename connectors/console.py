@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from connectors import clean, fits, visitor
+from connectors import checking, clean, fits, visitor
 from connectors.base import Answer, Parsed, Raw, Wire
 from hub import urn
 from hub.config import Account
@@ -74,7 +74,7 @@ class Console:
     derives = True
 
     def check(self, account: Account) -> list[str]:
-        return [f"console has no setting {name!r}" for name in account.settings]
+        return checking.complaints(account, {})
 
     def verify(self, raw: Raw, account: Account) -> None:
         given = (raw.header("authorization") or "").encode("utf-8", "replace")

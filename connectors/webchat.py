@@ -14,13 +14,13 @@ import hmac
 import re
 import secrets as random
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from connectors import clean, fits, visitor
+from connectors import checking, clean, fits, visitor
 from connectors.base import Answer, Parsed, Raw, Wire
 from hub import urn
 from hub.config import Account
@@ -41,14 +41,6 @@ from hub.model import (
 FILE_BYTES = 10 * 1024 * 1024
 TEXT_CHARS = 5_000  # a customer's message; a longer text is a file
 FRAME_BYTES = 64 * 1024
-_SETTINGS = {
-    "title": str,
-    "greeting": str,
-    "color": str,
-    "origins": list,
-    "files": bool,
-    "calendar": str,
-}
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _VISITOR = re.compile(r"[a-z2-7]{26}")
 
@@ -85,6 +77,35 @@ Frame = Message | Form | Receipt
 _decoder = msgspec.json.Decoder(Frame)
 
 
+def _color(value: Any) -> str:
+    return checking.text(value) or ("" if _COLOR.fullmatch(value) else 'must look like "#0b6e5f"')
+
+
+def _origins(value: Any) -> str:
+    if not isinstance(value, list):
+        return "must be a list"
+    wrong = [one for one in value if not isinstance(one, str) or not _is_origin(one)]
+    return f"holds {str(wrong[0])[:60]!r}, which must look like https://www.example.com" if wrong else ""
+
+
+def _is_origin(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and value == f"{parts.scheme}://{parts.netloc}" != "://"
+
+
+_SETTINGS: checking.Known = {
+    "title": checking.text,
+    "greeting": checking.text,
+    "color": _color,
+    "origins": _origins,
+    "files": checking.flag,
+    "calendar": checking.text,
+}
+
+
 class Webchat:
     name = "webchat"
     title = "Web chat"
@@ -106,22 +127,7 @@ class Webchat:
     derives = True
 
     def check(self, account: Account) -> list[str]:
-        found = [f"webchat has no setting {name!r}" for name in account.settings if name not in _SETTINGS]
-        words = {str: "text", list: "a list", bool: "true or false"}
-        for name, kind in _SETTINGS.items():
-            value = account.settings.get(name)
-            if value is not None and not isinstance(value, kind):
-                found.append(f"{name} must be {words[kind]}")
-        color = account.settings.get("color")
-        if isinstance(color, str) and not _COLOR.fullmatch(color):
-            found.append('color must look like "#0b6e5f"')
-        origins = account.settings.get("origins")
-        found += [
-            f"origins: {origin!r} must look like https://www.example.com"
-            for origin in (origins if isinstance(origins, list) else ())
-            if not isinstance(origin, str) or not _is_origin(origin)
-        ]
-        return found
+        return checking.complaints(account, _SETTINGS)
 
     def verify(self, raw: Raw, account: Account) -> None:
         holder(raw.header("authorization"), account)
@@ -291,11 +297,6 @@ def _visitor(message: Outgoing) -> str:
     if scheme != "webchat" or not _VISITOR.fullmatch(rest):
         raise SendError(SendCode.REJECTED, "this is no visitor's address")
     return rest
-
-
-def _is_origin(value: str) -> bool:
-    parts = urlsplit(value)
-    return parts.scheme in ("http", "https") and value == f"{parts.scheme}://{parts.netloc}" != "://"
 
 
 CONNECTOR = Webchat()

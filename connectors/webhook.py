@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from connectors import calling, http, signing
+from connectors import calling, checking, signing
 from connectors.base import Answer, Parsed, Raw, Wire
 from connectors.webhook_body import events
 from hub.config import Account
@@ -21,7 +21,12 @@ from hub.limits import Limits
 from hub.model import Change, Event, Outgoing, Revision, Sent, Unreadable
 
 SENT_AT_ONCE_BYTES = 5 * 1024 * 1024  # of all attachments of a message together, before base64
-_SETTINGS = {"url": str, "find_url": str, "region": str, "vouches": bool}
+_SETTINGS: checking.Known = {
+    "url": checking.url,
+    "find_url": checking.url,
+    "region": checking.text,
+    "vouches": checking.flag,
+}
 
 
 class Webhook:
@@ -51,17 +56,7 @@ class Webhook:
     derives = True
 
     def check(self, account: Account) -> list[str]:
-        found = [f"webhook has no setting {name!r}" for name in account.settings if name not in _SETTINGS]
-        for name, kind in _SETTINGS.items():
-            value = account.settings.get(name)
-            if value is not None and not isinstance(value, kind):
-                found.append(f"{name} must be {'true or false' if kind is bool else 'text'}")
-        for name in ("url", "find_url"):
-            value = account.settings.get(name)
-            # Whether private addresses are called is the installation's choice; the session looks at that again.
-            if isinstance(value, str) and (wrong := http.complaint(value, allow_private=True)):
-                found.append(f"{name} {wrong}")
-        return found
+        return checking.complaints(account, _SETTINGS)
 
     def verify(self, raw: Raw, account: Account) -> None:
         signing.check(

@@ -14,12 +14,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
 
-from connectors import calling, checking, http
+from connectors import calling, checking
 from connectors.base import Wire
 from connectors.graph import errors
 from hub.config import Account
@@ -28,7 +28,6 @@ from hub.errors import SendCode, SendError
 API = "https://graph.facebook.com"
 VERSION = "v26.0"  # of 29 July 2026; https://developers.facebook.com/docs/graph-api/changelog
 _VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LONGEST_S = 24 * 3600.0
 
 Json = dict[str, Any]
@@ -163,16 +162,6 @@ def patience(response: aiohttp.ClientResponse) -> float | None:
 # ------------------------------------------------------------------------------------------------------- settings
 
 
-def _api(value: Any) -> str:
-    if not isinstance(value, str):
-        return "must be a URL"
-    if wrong := http.complaint(value, allow_private=True):
-        return wrong
-    if value.startswith("http://") and urlsplit(value).hostname not in _LOOPBACK:
-        return "must begin with https:// unless it is on this machine: the token goes there"
-    return ""
-
-
 def _version(value: Any) -> str:
     fine = isinstance(value, str) and _VERSION.fullmatch(value)
     return "" if fine else f"must be a version of the Graph API, such as {VERSION}"
@@ -189,7 +178,7 @@ def digits(words: str) -> Callable[[Any], str]:
 
 
 # Each connector adds its own.
-KNOWN: checking.Known = {"api": _api, "version": _version, "proof": checking.flag}
+KNOWN: checking.Known = {"api": checking.api, "version": _version, "proof": checking.flag}
 
 
 def complaints(account: Account, known: checking.Known) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from urllib.parse import urlsplit
 
 import msgspec
 
-from connectors import http
+from connectors import checking
 from connectors.base import Answer, Fetched, Finding, Parsed, Polled, Raw, Wire
 from connectors.telegram import parts, updates
 from hub.config import Account
@@ -16,8 +15,7 @@ from hub.limits import Limits
 from hub.model import Media, Outgoing, Revision, Sent
 
 HEADER = "x-telegram-bot-api-secret-token"
-_SETTINGS = {"api": str, "poll": bool}
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_SETTINGS: checking.Known = {"api": checking.api, "poll": checking.flag}
 
 
 class Telegram:
@@ -46,19 +44,7 @@ class Telegram:
     derives = False
 
     def check(self, account: Account) -> list[str]:
-        found = [f"telegram has no setting {name!r}" for name in account.settings if name not in _SETTINGS]
-        for name, kind in _SETTINGS.items():
-            value = account.settings.get(name)
-            if value is not None and not isinstance(value, kind):
-                found.append(f"{name} must be {'true or false' if kind is bool else 'text'}")
-        api = account.settings.get("api")
-        if isinstance(api, str):
-            if wrong := http.complaint(api, allow_private=True):
-                found.append(f"api {wrong}")
-            elif api.startswith("http://") and urlsplit(api).hostname not in _LOOPBACK:
-                found.append(
-                    "api must begin with https:// unless it is on this machine: the token goes there"
-                )
+        found = checking.complaints(account, _SETTINGS)
         hooked = account.secret_names.get("webhook") or account.secrets.get("webhook")
         if not account.settings.get("poll") and not hooked:
             found.append("it needs the secret 'webhook', by which Telegram proves itself, or `poll: true`")

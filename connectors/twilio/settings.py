@@ -45,20 +45,7 @@ def _seconds(value: Any) -> str:
 
 
 def _url(value: Any) -> str:
-    if not isinstance(value, str):
-        return "must be a URL"
-    return http.complaint(value) or ""
-
-
-def _api(value: Any) -> str:
-    """http:// to this machine is for tests and the demo; everything else must be encrypted."""
-    if not isinstance(value, str):
-        return "must be a URL"
-    if value.startswith("http://") and not re.match(
-        r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)", value
-    ):
-        return "must begin with https://"
-    return http.complaint(value, allow_private=True) or ""
+    return checking.text(value) or http.complaint(value) or ""
 
 
 def _choose(value: Any) -> str:
@@ -79,7 +66,7 @@ KNOWN: checking.Known = {
     "fallback_url": _url,
     "backfill_s": _seconds,
     "backfill_first_s": _seconds,
-    "api": _api,
+    "api": checking.api,
 }
 SMS: checking.Known = {**KNOWN, "mms": checking.flag}
 WHATSAPP: checking.Known = {**KNOWN, "choose": _choose}

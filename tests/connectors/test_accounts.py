@@ -87,6 +87,7 @@ def test_bad_settings_unknown_connectors_and_unknown_secrets_are_said_at_once() 
     wrong: dict[str, Any] = {"url": "gopher://x/", "vouches": "yes", "speed": 1}
     _, troubles = resolve(
         account("webhook/a", {}, **wrong),
+        account("webchat/b", {}, origins=["https://a.example", "https://[b.example"], color="red"),
         account("pigeon/post", {}),
         named("webchat/main", colour=("X",)),
         X="y",
@@ -94,6 +95,8 @@ def test_bad_settings_unknown_connectors_and_unknown_secrets_are_said_at_once() 
     assert "url must begin with https" in troubles["webhook/a"]
     assert "vouches must be true or false" in troubles["webhook/a"]
     assert "'speed'" in troubles["webhook/a"]
+    assert "origins holds 'https://[b.example', which must look like" in troubles["webchat/b"]
+    assert 'color must look like "#0b6e5f"' in troubles["webchat/b"]
     assert "no connector 'pigeon'" in troubles["pigeon/post"]
     assert "no secret 'colour'" in troubles["webchat/main"]
 
