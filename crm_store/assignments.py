@@ -1,4 +1,4 @@
-"""Who takes which conversation next, and who had which."""
+"""Who takes which conversation next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, union_all
 
 from crm_store import conversations as talk
 from crm_store import presence
-from crm_store.schema import assignments, conversations
+from crm_store.schema import conversations
 from hub.errors import Refused
 from hub.ids import Ids
 
@@ -27,18 +27,6 @@ class Candidate:
     id: int
     queue: str
     skills: frozenset[str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Assignment:
-    """A conversation that was put to an agent (kind "offer") or taken by one ("claim"), and how that ended."""
-
-    conversation_id: int
-    agent: str
-    kind: str
-    at: datetime
-    ended_at: datetime | None
-    ended_how: str | None
 
 
 def take_next(
@@ -105,20 +93,3 @@ def _free(tx: Connection, wanted: list[int]) -> int | None:
         .with_for_update(skip_locked=True)
     )
     return tx.execute(query).scalar_one_or_none()
-
-
-def of_conversation(tx: Connection, conversation_id: int) -> list[Assignment]:
-    """Who was offered it and who had it, in order."""
-    a = assignments.c
-    query = select(assignments).where(a.conversation_id == conversation_id).order_by(a.id)
-    return [
-        Assignment(
-            conversation_id=row.conversation_id,
-            agent=row.agent,
-            kind=row.kind,
-            at=row.at,
-            ended_at=row.ended_at,
-            ended_how=row.ended_how,
-        )
-        for row in tx.execute(query)
-    ]

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.schema import consent_changes, consents, identities
@@ -50,19 +50,6 @@ _BLOCKED = {
 }
 
 _k = consents.c
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
-    """One change of consent, for the day somebody asks: who said what, when, in which words."""
-
-    urn: str
-    scope: str
-    granted: bool
-    wording: str
-    account: str | None
-    at: datetime
-    by: str
 
 
 def here(account: str) -> str:
@@ -165,21 +152,3 @@ def blocks(tx: Connection, brand_id: str, urns: Iterable[str]) -> set[tuple[str,
     """(address, account of ours): who has blocked which, and has not written to it since."""
     found = rows_of(tx, _HERE, brand=brand_id, texts=sorted(set(urns)))
     return {(urn, account) for urn, account in found}
-
-
-def history(tx: Connection, brand_id: str, urn: str, limit: int = 100) -> list[Change]:
-    """Every change for an address, newest first."""
-    h = consent_changes.c
-    query = select(consent_changes).where(h.brand_id == brand_id, h.urn == urn)
-    return [
-        Change(
-            urn=row.urn,
-            scope=row.scope,
-            granted=row.granted,
-            wording=row.wording,
-            account=row.account,
-            at=row.at,
-            by=row.by,
-        )
-        for row in tx.execute(query.order_by(h.at.desc(), h.id.desc()).limit(limit))
-    ]

@@ -5,6 +5,7 @@ import pytest
 from sqlalchemy import select
 
 from crm_store import answers, assignments, conversations, presence, views
+from crm_store.schema import assignments as assignments_table
 from crm_store.schema import conversation_events
 from hub.errors import Conflict, NotFound, Refused
 from tests.store.people import CONFIG, START, Office, at_once
@@ -30,8 +31,10 @@ def happened(office: Office, conversation: int) -> list[tuple[str, str, str]]:
 
 
 def had(office: Office, conversation: int) -> list[tuple[str, str, str | None]]:
+    a = assignments_table.c
+    query = select(a.kind, a.agent, a.ended_how).where(a.conversation_id == conversation).order_by(a.id)
     with office.store.read() as tx:
-        return [(a.kind, a.agent, a.ended_how) for a in assignments.of_conversation(tx, conversation)]
+        return [(row.kind, row.agent, row.ended_how) for row in tx.execute(query)]
 
 
 def test_a_claim_takes_it_and_leaves_its_traces(office: Office, talk: int) -> None:
