@@ -1,4 +1,4 @@
-"""What agents do with conversations: take, offer, give back, transfer, snooze, close, tag, note."""
+"""What agents do with conversations: take, give back, transfer, snooze, close, tag, note."""
 
 from __future__ import annotations
 
@@ -55,29 +55,6 @@ class Conversing(Base):
             return None
         self._tell(Changed(conversations=(taken[0],), queues=(taken[1],)))
         return taken[0]
-
-    def offer(self, conversation_id: int, agent: str, to_agent: str) -> None:
-        """A lead puts a waiting conversation to somebody; it stands for the queue's `offer_s`."""
-        rights, now = self._rights(agent), self._clock()
-        rights.lead()
-        rights.known(to_agent)
-
-        def work(tx: Connection) -> Changed:
-            row = conversations.get(tx, conversation_id)
-            until = now + timedelta(seconds=rights.offer_s(row.queue))
-            conversations.offer(
-                tx,
-                self._store.ids,
-                conversation_id,
-                to_agent,
-                expires_at=until,
-                by=rights.by,
-                now=now,
-                name=rights.name,
-            )
-            return Changed(conversations=(conversation_id,), queues=(row.queue,))
-
-        self._do(work)
 
     def accept(self, conversation_id: int, agent: str) -> None:
         """Take what is offered to this agent. An offer that ran out but was not taken back yet still stands."""
@@ -209,27 +186,6 @@ class Conversing(Base):
             return Changed(conversations=(conversation_id,), queues=(queue,))
 
         self._do(work)
-
-    def prioritise(self, conversation_id: int, agent: str, priority: str, why: str = "") -> None:
-        """Another of the configured priorities; its place in the queue moves with it."""
-
-        def step(tx: Connection, rights: Rights, now: datetime) -> None:
-            if priority not in rights.config.priorities:
-                known = ", ".join(rights.config.priorities)
-                raise Refused(f"There is no priority {priority[:40]!r}; there are {known}.")
-            conversations.prioritise(
-                tx,
-                self._store.ids,
-                conversation_id,
-                priority,
-                head_start_s=rights.config.priorities[priority],
-                by=rights.by,
-                now=now,
-                why=short(why),
-                name=rights.name,
-            )
-
-        self._own(conversation_id, agent, step, waiting_too=True)
 
     def tag(
         self, conversation_id: int, agent: str, add: Iterable[str] = (), remove: Iterable[str] = ()

@@ -75,16 +75,15 @@ def test_next_gives_what_fits_or_nothing(office: Office, act: Any, talk: int) ->
 
 @on_sqlite
 def test_offers(office: Office, act: Any, talk: int) -> None:
-    with pytest.raises(Refused, match="Only a lead"):
-        act.offer(talk, "bo", "cy")
+    queue = office.row(talk).queue
     with pytest.raises(Refused, match="There is no agent 'zed'"):
-        act.offer(talk, "lea", "zed")
-    act.offer(talk, "lea", "cy")
+        act.transfer(talk, "lea", queue, "hers", "zed")
+    act.transfer(talk, "lea", queue, "hers", "cy")
     assert office.row(talk).offer_expires_at == office.now + timedelta(seconds=30), "as its queue has it"
     with pytest.raises(Conflict, match="not offered to you"):
         act.accept(talk, "bo")
     act.decline(talk, "cy")
-    act.offer(talk, "lea", "cy")
+    act.transfer(talk, "lea", queue, "hers", "cy")
     act.accept(talk, "cy")
     assert (office.row(talk).state, office.row(talk).assignee) == ("open", "cy")
 
@@ -148,11 +147,7 @@ def test_closing_and_reopening(office: Office, act: Any, talk: int) -> None:
 
 
 @on_postgresql
-def test_priorities_and_tags(office: Office, act: Any, talk: int) -> None:
-    with pytest.raises(Refused, match="there are normal, high"):
-        act.prioritise(talk, "bo", "urgent")
-    act.prioritise(talk, "bo", "high")
-    assert office.row(talk).rank_at == START - timedelta(seconds=600)
+def test_tags(office: Office, act: Any, talk: int) -> None:
     assert act.tag(talk, "bo", ["b", " a ", ""], ["x"]) == ("a", "b")
     with pytest.raises(Refused, match="20 tags"):
         act.tag(talk, "bo", [str(n) for n in range(21)])

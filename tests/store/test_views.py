@@ -76,7 +76,7 @@ def test_what_an_agent_has(office: Office) -> None:
         office.later(seconds=1)
     for talk in talks[:2]:
         act.claim(talk, "bo")
-    act.offer(talks[2], "lea", "bo")
+    act.transfer(talks[2], "lea", office.row(talks[2]).queue, "his", "bo")
     act.reply(talks[0], "bo", "hello", idem_key="k", then="wait")
     with office.store.read() as tx:
         cards = views.mine(tx, "bo")

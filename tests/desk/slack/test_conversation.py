@@ -141,7 +141,7 @@ async def test_release_decline_and_reopen_twice_are_once(world: Pressing) -> Non
     for _ in range(2):
         await world.bo.clicks(world.channel, ts, names.MORE, f"{names.RELEASE}:{talk}")
     assert world.row(talk).state == "waiting"
-    world.actions.offer(talk, "cleo", "bo")
+    world.actions.transfer(talk, "cleo", world.row(talk).queue, "his", "bo")
     offered = await world.card_again(talk)
     await world.eva.clicks(world.channel, offered, names.ACCEPT)
     assert "not offered to you" in world.eva.ephemerals[-1]["text"]
@@ -277,7 +277,7 @@ async def test_every_button_of_every_card_leads_somewhere(world: Pressing) -> No
     for state in ("waiting", "offered", "open", "pending", "snoozed", "closed"):
         talk = world.conversation(urn=f"{ANN}{state}")
         if state == "offered":
-            world.actions.offer(talk, "cleo", "bo")
+            world.actions.transfer(talk, "cleo", world.row(talk).queue, "his", "bo")
         elif state != "waiting":
             world.actions.claim(talk, "bo")
         if state == "pending":
