@@ -15,17 +15,14 @@ from crm_store.delivery_states import CUSTOMER_WROTE
 from crm_store.schema import deliveries as deliveries_table
 from crm_store.schema import interactions as interactions_table
 from desk import contents, replying
-from desk.base import Base, Changed
+from desk.base import Base
 from desk.choosing import addresses
 from desk.replying import Order, ReplyResult, Terms, Then
 from desk.rights import Rights
-from hub import jobs, notices
 from hub.errors import Conflict, NotFound, Refused
 from hub.ids import Ids
 from hub.model import Attachment
 from router.choose import Choice, choose
-
-TEXT_CHARS = 1_000_000  # no channel takes as much; only there so that nobody pastes a film
 
 _d = deliveries_table.c
 
@@ -60,7 +57,7 @@ class Answering(Base):
         rights = self._rights(agent)
         order = Order(
             conversation_id=conversation_id,
-            text=contents.checked_text(text, TEXT_CHARS),
+            text=contents.checked_text(text, contents.TEXT_CHARS),
             idem_key=idem_key,
             account=account,
             to=to,
@@ -183,11 +180,6 @@ class Answering(Base):
 
         conversation_id, queue = self._store.run(work)
         self._sent(conversation_id, queue, delivery_id)
-
-    def _sent(self, conversation_id: int, queue: str, delivery_id: int) -> None:
-        self._wake(jobs.DELIVER)
-        self._tell(Changed(conversations=(conversation_id,), queues=(queue,)))
-        self._notify(notices.DELIVERY, delivery=delivery_id, conversation=conversation_id)
 
 
 _GONE = {

@@ -13,7 +13,7 @@ from crm_store import conversations
 from crm_store.db import Store
 from desk.choosing import Live, nobody_live
 from desk.rights import Rights, rights
-from hub import notices
+from hub import jobs, notices
 from hub.clock import Clock, system
 from hub.config import Config
 from hub.limits import Limits
@@ -97,6 +97,12 @@ class Base:
         result, queue = self._store.run(work)
         self._tell(Changed(conversations=(conversation_id,), queues=tuple(dict.fromkeys((queue, *queues)))))
         return result
+
+    def _sent(self, conversation_id: int, queue: str, delivery_id: int) -> None:
+        """A reply is to go out, or its state changed: the sender and whoever looks are told."""
+        self._wake(jobs.DELIVER)
+        self._tell(Changed(conversations=(conversation_id,), queues=(queue,)))
+        self._notify(notices.DELIVERY, delivery=delivery_id, conversation=conversation_id)
 
     def _tell(self, changed: Changed) -> None:
         for conversation_id in changed.conversations:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from crm_store import beginning, conversations
 from crm_store.beginning import Place
-from crm_store.carried import NOTHING, Carried, heard
+from crm_store.carried import NOTHING, Carried
 from crm_store.schema import identities
 from crm_store.threads import MAIL
-from desk import contents, replying, ways
-from desk.base import Base, Changed
+from desk import contents, replying, ways, windows
+from desk.base import Base
 from desk.replying import Order, ReplyResult, Terms, Then
 from desk.rights import Rights
-from hub import jobs, notices
+from desk.windows import Standing
 from hub import urn as urns
-from hub.clock import from_us
 from hub.config import Account, Config, ConversationPolicy
 from hub.configrouting import NORMAL
 from hub.errors import Conflict, Refused
@@ -30,7 +29,8 @@ from router.choose import Option
 
 _NAME_CHARS = 200
 _SUBJECT_CHARS = 300
-_TEXT_CHARS = 1_000_000
+_NO_CONVERSATION = 0  # there is none yet
+_NEVER = Standing(limited=True)  # nobody has written from there
 _NOT_LATELY = "free text goes only where they have written lately; an approved text can go"
 
 
@@ -84,8 +84,8 @@ class Beginning(Base):
         from_account = _account(rights, account)
         urn = written_as(to_urn)
         order = Order(
-            conversation_id=0,
-            text=contents.checked_text(text, _TEXT_CHARS),
+            conversation_id=_NO_CONVERSATION,
+            text=contents.checked_text(text, contents.TEXT_CHARS),
             idem_key=idem_key,
             account=from_account.key,
             to=urn,
@@ -99,11 +99,7 @@ class Beginning(Base):
         names = (_clean(name, _NAME_CHARS), _clean(subject, _SUBJECT_CHARS))
         begun = self._store.run(lambda tx: self._begin(tx, rights, terms, order, from_account, queue, *names))
         if begun.reply.new:
-            self._wake(jobs.DELIVER)
-            self._tell(Changed(conversations=(begun.conversation_id,), queues=(queue,)))
-            self._notify(
-                notices.DELIVERY, delivery=begun.reply.delivery_id, conversation=begun.conversation_id
-            )
+            self._sent(begun.conversation_id, queue, begun.reply.delivery_id)
         return begun
 
     def senders(self, agent: str) -> tuple[Sender, ...]:
@@ -133,12 +129,12 @@ class Beginning(Base):
             for one in able
             if self._schemes.get(one.account.connector) == urns.scheme(urn)
         ]
-        until: dict[tuple[str, str], datetime] = {}
+        stands: dict[tuple[str, str], Standing] = {}
         if shut := [(one.account, urn) for one, urn in pairs if one.template]:
             with self._store.read() as tx:
-                until = _windows(tx, brand, shut, self._limits)
+                stands = _standings(tx, brand, shut, self._limits)
         now = self._clock()
-        found = [_way(one, urn, until.get((one.account.key, urn)), now) for one, urn in pairs]
+        found = [_way(one, urn, stands.get((one.account.key, urn), _NEVER), now) for one, urn in pairs]
         return tuple(sorted(found, key=lambda way: way.template))
 
     def _begin(
@@ -183,34 +179,30 @@ def _has_approved(config: Config, account: Account) -> bool:
     return any(ways.approved_for(reply, account.key) for reply in config.replies.values())
 
 
-def _windows(
+def _standings(
     tx: Connection, brand: str, shut: Sequence[tuple[Account, str]], limits: Mapping[str, Limits]
-) -> dict[tuple[str, str], datetime]:
-    """(account, address) -> until when free text goes there, or went; of those who have written there."""
+) -> dict[tuple[str, str], Standing]:
+    """(account, address) -> its window; of addresses that are known."""
     i = identities.c
     wanted = {urn for _, urn in shut}
     ids = {
         row.urn: row.id
         for row in tx.execute(select(i.id, i.urn).where(i.brand_id == brand, i.urn.in_(wanted)))
     }
-    last = heard(tx, ids.values())
-    return {
-        (account.key, urn): from_us(said.at_us) + timedelta(seconds=window_s)
-        for account, urn in shut
-        if (said := last.get((ids.get(urn, 0), account.key))) is not None
-        and (window_s := limits[account.connector].window(account.settings)) is not None
-    }
+    known = [(account, urn) for account, urn in shut if urn in ids]
+    found = windows.standings(tx, _NO_CONVERSATION, [(ids[urn], account) for account, urn in known], limits)
+    return {(account.key, urn): found.get((ids[urn], account.key), windows.ALWAYS) for account, urn in known}
 
 
-def _way(sender: Sender, urn: str, until: datetime | None, now: datetime) -> Option:
-    only = sender.template and (until is None or until < now)
+def _way(sender: Sender, urn: str, stands: Standing, now: datetime) -> Option:
+    only = sender.template and not stands.open(now)
     return Option(
         account=sender.account.key,
         urn=urn,
         title=sender.account.title,
         speaks_for=(),
         blocked_by=(_NOT_LATELY,) if only else (),
-        window_until=until,
+        window_until=stands.until,
         template=only,
     )
 

@@ -15,6 +15,7 @@ _HEADS = {
     HeaderKind.VIDEO: ("a video", ("video/",)),
     HeaderKind.DOCUMENT: ("a document", ("application/", "text/")),
 }
+TEXT_CHARS = 1_000_000  # no channel takes as much; only there so that nobody pastes a film
 _TAGS = 20
 _DISPOSITION_CHARS = 80
 

@@ -15,7 +15,7 @@ from crm_store.carried import unpack
 from crm_store.notes import Note
 from crm_store.schema import interaction_attachments
 from desk import contents, replying
-from desk.answering import TEXT_CHARS, Answering
+from desk.answering import Answering
 from desk.base import Changed
 from desk.conversing import NOTE_CHARS
 from desk.replying import Order, ReplyResult, Terms, Then
@@ -23,10 +23,9 @@ from desk.rights import Rights
 from hub.errors import Conflict, Refused, StillSeen
 from hub.limits import Limits
 from hub.model import Attachment
+from hub.urn import channel_of
 
 _SENT = "That note has become a reply; change or take back the reply instead."
-
-
 _NOT_SENT = "That reply was not sent, so there is nothing to change. Try it again, or write another."
 _FILLED = "An approved text goes out as it was filled: take it back, and fill it anew."
 _LIMITED = {revisions.EDIT: ("edits", "edits_s"), revisions.DELETE: ("deletes", "deletes_s")}
@@ -77,7 +76,7 @@ class Revising(Answering):
         Raises StillSeen (a Refused) where the channel cannot: the customer still sees the first text, and a correction
         can be sent. Raises Refused (not theirs, too long, never sent) and Conflict (undone, taken back).
         """
-        clean = contents.checked_text(text, TEXT_CHARS)
+        clean = contents.checked_text(text, contents.TEXT_CHARS)
         done: list[Revised] = []
 
         def step(tx: Connection, rights: Rights, row: Row[Any], reply: dict[str, Any]) -> None:
@@ -152,7 +151,7 @@ class Revising(Answering):
         """What may still be done about a reply, so that a desk offers what can be done and nothing else."""
         if delivery.state in (states.HELD, states.QUEUED):
             return Revisable(delivery.carries.template is None, True)
-        limits, now = self._limits.get(delivery.account.partition("/")[0]), self._clock()
+        limits, now = self._limits.get(channel_of(delivery.account)), self._clock()
         return Revisable(*(_why_not(change, delivery, limits, "", now) is None for change in _LIMITED))
 
     # ------------------------------------------------------------------------------------------------------- notes

@@ -73,6 +73,12 @@ def leads(agent: Agent) -> bool:
     return agent.role in (Role.LEAD, Role.ADMIN)
 
 
+def queues_of(config: Config, agent: Agent) -> tuple[str, ...]:
+    """The queues that an agent may look into and begin conversations in, their own first."""
+    others = [key for key in config.queues if leads(agent) and key not in agent.queues]
+    return (*(key for key in agent.queues if key in config.queues), *others)
+
+
 def sees(agent: Agent) -> Sees | None:
     """What of all conversations an agent may see; None: everything."""
     return None if leads(agent) else Sees(queues=agent.queues, agent=agent.key)

@@ -91,6 +91,17 @@ EVENTS = {
 # Said by the messages themselves; repeating them would only be noise in the history.
 UNSHOWN = frozenset(("opened", "answered", "reply_held", "file_came", "file_missing"))
 
+# What can be chosen: minutes to snooze for, and what becomes of a conversation after a reply (desk/replying.Then).
+SNOOZES = {
+    "30": "half an hour",
+    "60": "an hour",
+    "180": "3 hours",
+    "1440": "a day",
+    "4320": "3 days",
+    "10080": "a week",
+}
+THEN = {"leave": "keep it open", "wait": "wait for the customer", "close": "close it"}
+
 PRESENCE = {
     "available": "Available",
     "busy": "Busy",

@@ -42,7 +42,6 @@ from router.choose import Choice, Option
 
 _ENDED = "ended"  # block_id of how it ended, there while `then` says close
 
-THEN = {"leave": "keep it open", "wait": "wait for the customer", "close": "close it"}
 _QUOTED = 600  # bytes of the customer's last words above a reply
 
 
@@ -155,7 +154,7 @@ def reply(
     blocks.append(
         field_of(
             "Then",
-            menu(names.THEN, "Then", [option(label, value) for value, label in THEN.items()], then),
+            menu(names.THEN, "Then", [option(label, value) for value, label in words.THEN.items()], then),
             dispatch=True,
         )
     )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from crm_store import presence, views
 from crm_store.views import Card
 from desk import words
-from desk.rights import may_see, rights
+from desk.rights import may_see, queues_of, rights
 from desk.slack import blocks, enclosing, extras, look, modals, names, reply, thread
 from desk.slack.blocks import Block, View
 from desk.slack.context import SlackDesk
@@ -290,13 +290,10 @@ def new_view(desk: SlackDesk, agent: Agent, to: str = "") -> View:
     """The modal that begins a conversation, by what can write first."""
     config = desk.config()
     able = {one.account.key: one for one in desk.actions.senders(agent.key)}
-    leads = rights(config, agent.key).leads
-    queues = [key for key in config.queues if leads or key in agent.queues]
-    queues.sort(key=lambda key: key not in agent.queues)
     return modals.new(
         replace(config, accounts={key: one.account for key, one in able.items()}),
         desk.limits,
-        queues=queues,
+        queues=queues_of(config, agent),
         meta=About().text(),
         says={modals.TO: to},
         templates=[key for key, one in able.items() if one.template],

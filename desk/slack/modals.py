@@ -30,7 +30,6 @@ from desk.slack.blocks import (
     section,
 )
 from desk.slack.composing import (
-    THEN,
     about,
     above,
     block_of,
@@ -61,7 +60,7 @@ from hub.text import fold
 from router.choose import Choice
 
 __all__ = [
-    "ANY", "NAME", "SNOOZES", "THEN", "TO", "UNTIL_AT", "agent_options", "asked", "block_of", "canned_options",
+    "ANY", "NAME", "TO", "UNTIL_AT", "agent_options", "asked", "block_of", "canned_options",
     "changed", "chosen", "close", "correct", "count", "count_for", "found", "history", "new", "queue_options",
     "reply", "snooze", "snoozed_until", "tags_of", "transfer", "values", "way", "why", "with_text",
 ]  # fmt: skip
@@ -69,9 +68,6 @@ __all__ = [
 UNTIL_AT = "until_at"  # a date and time of one's own in the snooze modal
 ANY = "any"  # no way in particular
 TO, NAME = "to", "name"  # in the modal that begins a conversation
-SNOOZES = {
-    "30": "half an hour", "60": "an hour", "180": "3 hours", "1440": "a day", "4320": "3 days", "10080": "a week",
-}  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------- menus that are searched
@@ -157,7 +153,7 @@ def transfer(
 
 def snooze(shown: Shown, *, meta: str = "", notice: str = "") -> View:
     """Out of sight until a time."""
-    options = [option(label, value) for value, label in SNOOZES.items()]
+    options = [option(label, value) for value, label in words.SNOOZES.items()]
     blocks = [
         *above(notice),
         about(shown),
@@ -181,7 +177,7 @@ def snoozed_until(says: Mapping[str, Any], now: datetime) -> datetime:
             raise Refused("That time is past.")
         return until
     minutes = says.get(names.UNTIL)
-    if minutes not in SNOOZES:
+    if minutes not in words.SNOOZES:
         raise Refused("Choose for how long.")
     return now + timedelta(minutes=int(minutes))
 
@@ -238,9 +234,11 @@ def new(
     notice: str = "",
     templates: Collection[str] = (),
 ) -> View:
-    """Begin a conversation: to whom, by which account, in which of the agent's queues, what. says: what `values` said
-    before, to be put there again. templates: the accounts that take only an approved text; with one of them a
-    ready-made reply can be picked."""
+    """Begin a conversation: to whom, by which account, in which of the agent's queues (the first is chosen), what.
+
+    says: what `values` said before, to be put there again. templates: the accounts that take only an approved text;
+    with one of them a ready-made reply can be picked.
+    """
     said = {key: str(value) for key, value in (says or {}).items() if value}
     able = [one for one in config.accounts.values() if _can_begin(one, limits)]
     accounts = [
@@ -250,6 +248,7 @@ def new(
         for only in (one.key in templates,)
     ]
     mine = [one for one in queue_options(config) if one["value"] in queues]
+    mine.sort(key=lambda one: queues.index(one["value"]))
     to = _line(TO, "+44 20 7946 0000, ann@example.com", 300, said)
     blocks = [*above(notice), field_of("To", to, hint="A number or a mail address.")]
     blocks.append(field_of("Their name", _line(NAME, "if it is somebody new", 200, said), optional=True))

@@ -22,16 +22,7 @@ from desk.web.context import AGENT, DESK, Need, Route
 from desk.web.reach import NUMBER, visible
 from hub.errors import Conflict, NotFound, Refused
 
-SNOOZES = {
-    "30": "half an hour",
-    "60": "an hour",
-    "180": "3 hours",
-    "1440": "a day",
-    "4320": "3 days",
-    "10080": "a week",
-}
 _CHOSEN = "copies"  # a field of the form that has a tick for each copy
-THEN = {"leave": "keep it open", "wait": "wait for the customer", "close": "close it"}
 
 
 async def page(
@@ -80,8 +71,8 @@ async def page(
         back_to=f"/conversations/{view.card.number}" if request.method == "POST" else "",
         status_now=my_status,
         here=here,
-        snoozes=SNOOZES,
-        thens=THEN,
+        snoozes=words.SNOOZES,
+        thens=words.THEN,
         revisable=desk.actions.revisable,
         letter=letter,
         before=before,
@@ -189,7 +180,7 @@ async def reply(request: web.Request, card: Card) -> str:
     order = await writing.ordered(request, card, await _copies(request, card))
     seen = await forms.field(request, "seen", 20)
     then = await forms.words(request, "then", 10) or "leave"
-    if then not in THEN:
+    if then not in words.THEN:
         raise Refused("Choose what happens after the reply.")
     done = await desk.do(
         desk.actions.reply,
@@ -239,7 +230,7 @@ async def transfer(request: web.Request, card: Card) -> str:
 async def snooze(request: web.Request, card: Card) -> str:
     desk = request.app[DESK]
     minutes = await forms.words(request, "for", 6)
-    if minutes not in SNOOZES:
+    if minutes not in words.SNOOZES:
         raise Refused("Choose one of the offered times.")
     until = desk.now() + timedelta(minutes=int(minutes))
     await desk.do(desk.actions.snooze, card.conversation_id, request[AGENT].key, until)

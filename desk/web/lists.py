@@ -13,21 +13,13 @@ from crm_store.views import Card
 from desk import health
 from desk.rights import leads, sees
 from desk.web import forms, render
-from desk.web.context import AGENT, DESK, Need, Route, WebDesk
-from hub.config import Agent, Config
+from desk.web.context import AGENT, DESK, Need, Route
+from hub.config import Config
 from hub.errors import NotFound, Refused
 
 SEARCH_CHARS = 200
 QUEUE_ROWS = 200
 AWAY_FOR = {"": None, "30": 30, "60": 60, "120": 120, "480": 480}  # minutes a status holds
-
-
-def queues_of(desk: WebDesk, agent: Agent) -> tuple[str, ...]:
-    """The queues an agent may look into."""
-    config = desk.config()
-    return (
-        tuple(config.queues) if leads(agent) else tuple(key for key in agent.queues if key in config.queues)
-    )
 
 
 async def home(request: web.Request) -> web.StreamResponse:
@@ -45,8 +37,7 @@ async def home(request: web.Request) -> web.StreamResponse:
 
     found = await desk.read(look)
     found["quarantined"] = await desk.do(quarantine.count, desk.store) if leads(agent) else 0
-    allowed = set(queues_of(desk, agent))
-    rows = [row for row in found["queues"] if row.key in allowed or leads(agent)]
+    rows = [row for row in found["queues"] if leads(agent) or row.key in agent.queues]
     rows.sort(key=lambda row: row.key not in agent.queues)
     return render.html(request, "home.html", **{**found, "queues": rows})
 

@@ -7,8 +7,8 @@ from aiohttp import web
 
 from crm_store import views
 from desk.replying import TROUBLES
-from desk.rights import leads, may_see
-from desk.web import forms, lists, render, writing
+from desk.rights import leads, may_see, queues_of
+from desk.web import forms, render, writing
 from desk.web.context import AGENT, DESK, Need, Route
 from hub.errors import Conflict, NotFound, Refused
 
@@ -41,7 +41,7 @@ async def _page(
         await _view(request, forms.query_number(request, "before")), request.app[DESK], request[AGENT],
     )  # fmt: skip
     ways = await desk.do(desk.actions.ways, agent.key, view.customer.brand, _open(view))
-    queues, typed = lists.queues_of(desk, agent), typed or {}
+    queues, typed = queues_of(desk.config(), agent), typed or {}
     return render.html(
         request,
         "customer.html",

@@ -265,6 +265,8 @@ def test_a_new_conversation_is_not_begun_in_a_chat() -> None:
     accounts = [one["value"] for one in block(only, names.CHANNEL)["element"]["options"]]
     assert accounts == ["sms_twilio/uk", "mail/support", "whatsapp/main||t"]
     assert block(only, names.CANNED)
+    lead = modals.new(CONFIG, LIMITS, queues=("billing", "general"))
+    assert block(lead, names.QUEUE)["element"]["initial_option"]["value"] == "billing", "their own first"
     none = modals.new(CONFIG, LIMITS, queues=())
     assert "submit" not in none
     check_view(none)
