@@ -1,6 +1,6 @@
 """What we ask of Meta besides sending: files, names, how the account stands, and that the app be told of it.
 
-https://developers.facebook.com/docs/graph-api/reference/page/subscribed_apps, .../reference/debug_token and
+https://developers.facebook.com/docs/graph-api/reference/page/subscribed_apps and
 https://developers.facebook.com/docs/instagram-platform/webhooks ("Enable subscriptions"). The address itself is entered
 in the app's dashboard; what an account can be asked is which fields of it the app gets.
 """
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from connectors import clean, fetching
 from connectors.base import Fetched, Finding, Wire
-from connectors.graph import api
+from connectors.graph import api, standing
 from connectors.social.content import HOSTS
 from connectors.social.sending import person
 from hub.config import Account
@@ -107,28 +107,11 @@ async def examine(account: Account, wire: Wire, place: Place) -> list[Finding]:
 
 
 async def _token(account: Account, wire: Wire, place: Place) -> list[Finding]:
-    try:
-        where = api.url(account, "debug_token", {"input_token": api.token(account)}, host=place.host)
-        said = (await api.get(wire, account, where)).get("data")
-    except SendError as error:
-        return [Finding(what=f"the token could not be looked at: {error.detail}")]
-    said = said if isinstance(said, dict) else {}
-    scopes, ends = said.get("scopes"), said.get("expires_at")
-    held = {str(one) for one in scopes} if isinstance(scopes, list) else set()
-    found = []
-    missing = [one for one in place.scopes if one not in held]
-    public = [one for one in place.further if one not in held]
-    if missing:
-        cure = "Give the app these permissions, and make a new token."
-        found.append(Finding(what=f"the token lacks {', '.join(missing)}", wrong=cure))
-    if public:
+    cure = "Give the app these permissions, and make a new token."
+    looked = await standing.token(account, wire, place.scopes, cure, host=place.host)
+    found, held = looked.findings, looked.held
+    if held is not None and (public := [one for one in place.further if one not in held]):
         found.append(Finding(what=f"without {', '.join(public)} comments cannot be read or answered"))
-    if isinstance(ends, int) and ends > 0:
-        days = (ends - wire.now.timestamp()) / 86_400
-        cure = "Make one of a system user, which does not end, or renew it before." if days < 14 else ""
-        found.append(Finding(what=f"the token ends in {days:.0f} days", wrong=cure))
-    elif not missing:
-        found.append(Finding(what="the token has what it needs, and does not end"))
     return found
 
 

@@ -2,7 +2,7 @@
 
 https://developers.facebook.com/documentation/business-messaging/whatsapp/business-phone-numbers/media (download),
 .../reference/whatsapp-business-account/subscribed-apps-api, .../webhooks/override (override_callback_uri), and
-https://developers.facebook.com/docs/graph-api/reference/debug_token, .../reference/app/subscriptions.
+https://developers.facebook.com/docs/graph-api/reference/app/subscriptions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from connectors import fetching
 from connectors.base import Fetched, FetchError, Finding, Wire
-from connectors.graph import api
+from connectors.graph import api, standing
 from connectors.whatsapp.sending import number_id
 from hub.config import Account
 from hub.errors import SendCode, SendError
@@ -23,8 +23,8 @@ HOSTS = ("fbsbx.com", "facebook.com", "fbcdn.net", "whatsapp.net")  # lookaside.
 FILE_BYTES = 100 * 1024 * 1024
 # Without a User-Agent the lookaside address refuses (met in practice; no page says so).
 USER_AGENT = "Mainstem"
-_NEEDED = ("whatsapp_business_messaging",)
-_MANAGES = "whatsapp_business_management"
+_NEEDED = ("whatsapp_business_messaging", "whatsapp_business_management")
+_CURE = "Make a token of a system user, with both WhatsApp permissions."
 FIELDS = ("messages", "user_preferences")
 _ASKED = (
     "display_phone_number,verified_name,quality_rating,status,code_verification_status,name_status,platform_type,"
@@ -73,7 +73,8 @@ async def examine(account: Account, wire: Wire) -> tuple[Finding, ...]:
     number = await api.get(wire, account, api.url(account, number_id(account), {"fields": _ASKED}))
     found = _number(number)
     found.append(_hooked(number, account, wire))
-    app = await _token(account, wire, found)
+    looked = await standing.token(account, wire, _NEEDED, _CURE)
+    found, app = found + looked.findings, looked.app
     if waba := str(account.settings.get("waba_id") or ""):
         found.append(await _subscribed(account, wire, waba, app))
     else:
@@ -146,31 +147,6 @@ def _hooked(said: dict[str, Any], account: Account, wire: Wire) -> Finding:
         return Finding(what=f"notifications go to {where}")
     host = urlsplit(where).hostname or "elsewhere"
     return Finding(what=f"notifications go to {host}", wrong=f"They should come here: {cure}.")
-
-
-async def _token(account: Account, wire: Wire, found: list[Finding]) -> str:
-    """What the token is good for; the app's id."""
-    try:
-        where = api.url(account, "debug_token", {"input_token": api.token(account)})
-        said = (await api.get(wire, account, where)).get("data")
-    except SendError as error:
-        found.append(Finding(what=f"the token could not be looked at: {error.detail}"))
-        return ""
-    said = said if isinstance(said, dict) else {}
-    scopes = said.get("scopes")
-    held = {str(one) for one in scopes} if isinstance(scopes, list) else set()
-    missing = [one for one in (*_NEEDED, _MANAGES) if one not in held]
-    ends = said.get("expires_at")
-    if missing:
-        cure = "Make a token of a system user, with both WhatsApp permissions."
-        found.append(Finding(what=f"the token lacks {', '.join(missing)}", wrong=cure))
-    elif isinstance(ends, int) and ends > 0:
-        days = (ends - wire.now.timestamp()) / 86_400
-        cure = "Make one of a system user that never expires, or renew it before." if days < 14 else ""
-        found.append(Finding(what=f"the token ends in {days:.0f} days", wrong=cure))
-    else:
-        found.append(Finding(what="the token has what it needs, and does not end"))
-    return str(said.get("app_id") or "")
 
 
 async def _subscribed(account: Account, wire: Wire, waba: str, app: str) -> Finding:
