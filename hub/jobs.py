@@ -23,7 +23,9 @@ SWEEP = "workers.sweep.job"  # () finds rows whose wake-up was lost
 ALL = (DELIVER, FETCH, REMIND, SWEEP)
 
 RESULT_TTL_S = 60  # a wake-up's result is of no use to anyone
-FAILURE_TTL_S = 7 * 24 * 3600  # rq's default of a year only fills memory
+# A failed one takes 5.5 kB, and the clock wakes again every second: a job that cannot but fail would fill 20 MB an hour
+# of the Redis that holds the stream (3 GB in a week; rq's default is a year). Why it failed stands in the log.
+FAILURE_TTL_S = 3600
 TIMEOUT_S = 120  # far above the half minute that a drain lasts
 
 _LOOK_AT = 100  # a queue of wake-ups holds one of each name, and a few more after a race
@@ -35,7 +37,7 @@ def enqueue(connection: redis.Redis | Any, name: str, *, queue: str = QUEUE_DEFA
     Whether one waits is read from the queue's own list, where a job stands until a worker takes it and begins. One
     that stands there will begin after our commit and so see our rows; one that was taken may have looked already,
     and does not count. (rq's `unique=True` holds an id for as long as the job's hash exists: while it runs, for the
-    result's minute, for a failure's week. It would swallow the wake-up of everything committed meanwhile.)
+    result's minute, for a failure's hour. It would swallow the wake-up of everything committed meanwhile.)
     Two callers in the same millisecond may both see none and wake twice: a spare look at the rows, and harmless.
 
     Returns False where Redis does not answer: the sweeper finds the rows all the same, so callers go on.
