@@ -4,6 +4,7 @@ A test that finds its server missing is skipped, and the run's last lines say so
 `MAINSTEM_NO_SKIP=1` (as `.ci/run` has it) it fails instead.
 """
 
+import gc
 import ipaddress
 import os
 import shutil
@@ -64,6 +65,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     )
     for reason, count in reasons.most_common():
         terminalreporter.write_line(f"SKIPPED: {count} test{'s' * (count != 1)} {reason}", yellow=True)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: the collector need not walk through it a thousand times."""
+    gc.collect()
+    gc.freeze()
 
 
 # ---------------------------------------------------------------------------------------------- loopback only
@@ -145,8 +152,8 @@ def valkey(valkey_server: Valkey) -> str:
 
 @pytest.fixture
 def redis(valkey: str) -> Iterator["redis_py.Redis"]:
-    """A synchronous client; replies are bytes."""
-    with redis_py.Redis.from_url(valkey) as client:
+    """A synchronous client that tries nothing twice, as a reader's; replies are bytes."""
+    with redis_py.Redis.from_url(valkey, retry=None) as client:
         yield client
 
 
@@ -163,13 +170,17 @@ TEMPLATE = "mainstem_template"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _engines() -> Iterator[None]:
+def _engines() -> Iterator[Any]:
     """Statements are compiled once for all engines of this process, where each test's would do it anew for itself.
 
     What is compiled is found by its dialect: engines share the first that has asked its server what it is.
+    SQLite is quick rather than safe, as the tests' PostgreSQL is: `safe_sqlite` has it as people have it.
     """
     import sqlalchemy
 
+    from crm_store import db
+
+    safe = db._sqlite_connect
     dialects: dict[str, Any] = {}
     compiled: dict[Any, Any] = {}
 
@@ -182,11 +193,22 @@ def _engines() -> Iterator[None]:
         engine.update_execution_options(compiled_cache=compiled)
         return engine
 
+    def quick(connection: sqlite3.Connection, record: Any) -> None:
+        safe(connection, record)
+        connection.execute("PRAGMA synchronous=OFF")  # a test would wait for the disk twenty times
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crm_store.db.create_engine", create_engine)
+        patch.setattr(db, "create_engine", create_engine)
+        patch.setattr(db, "_sqlite_connect", quick)
         # Tests that share a busy machine stand still for seconds, and are not repeated as our processes' work is.
-        patch.setattr("crm_store.db._ASLEEP_MS", 100_000)
-        yield
+        patch.setattr(db, "_ASLEEP_MS", 100_000)
+        yield safe
+
+
+@pytest.fixture
+def safe_sqlite(_engines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite as people have it."""
+    monkeypatch.setattr("crm_store.db._sqlite_connect", _engines)
 
 
 @pytest.fixture(scope="session")

@@ -337,6 +337,7 @@ def test_reports_of_a_quiet_week(run: Run, hub: dict[str, str]) -> None:
     }
 
 
+@pytest.mark.usefixtures("safe_sqlite")
 def test_doctor_looks_at_everything_and_is_red_without_redis(run: Run, hub: dict[str, str]) -> None:
     code, told, _ = run("doctor", "--json", PORT="1", REDIS_URL="redis://127.0.0.1:1/0", **hub)
     found = json.loads(told)
