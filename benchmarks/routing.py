@@ -20,6 +20,7 @@ from hub.clock import to_us
 from hub.inlet import ProducerReport
 from hub.model import Entry
 from hub.parts import GROUP, KEYS, PARTS, part_of
+from hub.redis import connect_reader
 from hub.stream import Reader
 from router import consent
 from router.consume import Router
@@ -52,7 +53,7 @@ class Job:
 
 
 def _process(job: Job, ready: Any, go: Any, done: Any, total: int) -> None:
-    client = redis.Redis.from_url(job.redis)
+    client = connect_reader(job.redis)
     store = Store.open(job.database)
     reader = Reader(client)
     config, rules = workload.config(), workload.rules()

@@ -23,12 +23,17 @@ BLOCK_MS = 2000
 
 def connect(url: str) -> redis.Redis:
     """A client for threads and processes of ours; nothing is connected yet."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=ANSWER_S,
-        socket_connect_timeout=CONNECT_S,
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-    )
+    return _client(url, Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+
+
+def connect_reader(url: str) -> redis.Redis:
+    """For a reader of the stream: no try of its own. What a read delivered whose answer was lost is to be asked for; a
+    second try in silence would go on behind it."""
+    return _client(url, Retry(NoBackoff(), 0))
+
+
+def _client(url: str, retry: Retry) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=CONNECT_S, retry=retry)
 
 
 def connect_async(url: str) -> redis.asyncio.Redis:

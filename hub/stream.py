@@ -85,6 +85,8 @@ class Reader:
     The order within a part is kept: what was delivered to whoever held it before comes first, then what is new.
     Every entry comes at least once; how often says nothing (a router that dies with a batch in hand delivers it
     again), so tries are counted in the store and not here.
+
+    client: one that tries nothing twice by itself (hub.redis.connect_reader). Raises ValueError for another.
     """
 
     def __init__(
@@ -95,6 +97,8 @@ class Reader:
         lease_s: float = LEASE_S,
         block_ms: int = BLOCK_MS,
     ) -> None:
+        if (retry := client.get_retry()) is not None and retry.get_retries():
+            raise ValueError("this client reads again in silence, behind what a broken read delivered")
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._redis, self._block_ms = client, min(block_ms, BLOCK_MS)
         self.leases = Leases(client, self.name, lease_s)

@@ -155,26 +155,28 @@ def router(settings: Settings) -> int:
     url = redis_url(settings)
     stop = begin(settings, "router")
     from hub import jobs
-    from hub.redis import connect
+    from hub.redis import connect, connect_reader
+    from hub.stream import Reader
     from router import consume
     from router.rules import compile_rules
 
     store = open_store(settings, stop, "router")
     rules = follow(store, compile_rules, stop, "router")
     config = follow(store, _same, stop, "router")
-    redis = connect(url)
+    redis, reading = connect(url), connect_reader(url)
     settle()
 
     def wake(job: str) -> None:
         jobs.enqueue(redis, job)
 
     try:
-        consume.run(store, redis, rules.get, config.get, wake, stop)
+        consume.run(store, redis, rules.get, config.get, wake, stop, Reader(reading))
     finally:
         rules.close()
         config.close()
         store.close()
         redis.close()
+        reading.close()
     return end()
 
 

@@ -173,17 +173,16 @@ def run(
     config: Callable[[], Config],
     wake: Callable[[str], None],
     stop: threading.Event,
+    reader: Reader,
     *,
     clock: Clock = system,
     wish: Wish = consent.wish,
-    reader: Reader | None = None,
     count: Callable[[Counted], None] = lambda _: None,
 ) -> None:
     """Route until `stop` is set. The batch in hand is finished first; then the parts are let go.
 
-    wake: given a job's name after the commit (hub.jobs.enqueue with its client); it must not raise.
+    wake: given a job's name after the commit (hub.jobs.enqueue with its client); it must not raise. reader: is closed.
     """
-    reader = reader or Reader(client)
     handler = Handler(
         store, rules=rules, config=config, wish=wish, clock=clock, sleep=lambda s: _wait(stop, s)
     )

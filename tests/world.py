@@ -34,6 +34,7 @@ from hub.configfiles import load
 from hub.inlet import Inlet, ProducerReport
 from hub.journal import Journal
 from hub.links import Links
+from hub.redis import connect_reader
 from hub.stream import Reader as StreamReader
 from mainstem import ports
 from mainstem.pool import Pool
@@ -114,7 +115,7 @@ class World:
         self.accounts, troubles = accounts.resolve(self.config, environ or {}, KEY)
         assert not troubles
         company.secret = self.accounts["webhook/main"].secrets["signing"][0]
-        self.redis = redis.Redis.from_url(valkey)
+        self.redis = connect_reader(valkey)
         self.redis_async = redis.asyncio.Redis.from_url(valkey)
         self.blobs = Blobs(folder / "blobs")
         self.port = free_port()

@@ -13,7 +13,7 @@ from hub.codec import encode
 from hub.errors import Unavailable
 from hub.leases import ROUTERS, lease_key
 from hub.parts import EPOCH, GROUP, KEYS, PARTS, key, part_of, part_of_payload
-from hub.redis import connect
+from hub.redis import connect, connect_reader
 from hub.stream import Batch, Reader, tail
 from tests.hub.events import NOON, message
 from tests.servers.valkey import Valkey
@@ -43,7 +43,7 @@ def make(client: redis_py.Redis) -> None:
 
 @contextmanager
 def reader(url: str, name: str, lease_s: float = 10.0) -> Iterator[Reader]:
-    opened = Reader(connect(url), name=name, lease_s=lease_s, block_ms=50)
+    opened = Reader(connect_reader(url), name=name, lease_s=lease_s, block_ms=50)
     try:
         yield opened
     finally:
@@ -130,7 +130,7 @@ def test_nothing_that_is_not_done_is_trimmed(made: redis_py.Redis, valkey: str) 
 def test_what_a_dead_router_had_comes_first(made: redis_py.Redis, valkey: str) -> None:
     for number in range(20):
         put(made, number, message(number, SENDERS[0]))
-    dead = Reader(connect(valkey), name="dead", lease_s=1.0, block_ms=10)
+    dead = Reader(connect_reader(valkey), name="dead", lease_s=1.0, block_ms=10)
     assert [entry.seq for entry in dead.read(5).entries] == [0, 1, 2, 3, 4]
     dead.leases._stop.set()  # it renews no more, and says nothing
     with reader(valkey, "b", lease_s=1.0) as b:
@@ -220,6 +220,29 @@ def test_a_read_that_the_network_held_back_delivers_into_no_void(
         keys = [key(part) for part in parts] + [lease_key(part) for part in parts]
         assert held(keys=keys, args=(GROUP, "r1", 10, mark)) == []
         assert sorted(drain(one)) == list(range(64))
+
+
+def test_a_read_whose_answer_is_lost_is_not_tried_again_in_silence(made: redis_py.Redis, valkey: str) -> None:
+    """The second try would bring what comes next, and what the first delivered would be nobody's."""
+    with pytest.raises(ValueError, match="in silence"):
+        Reader(connect(valkey))
+    patch = pytest.MonkeyPatch()
+    with reader(valkey, "r1") as one:
+        assert drain(one) == []
+        put(made, 1)
+        answered = redis_py.connection.AbstractConnection.read_response
+
+        def reset(*args: object, **kwargs: object) -> None:
+            answered(*args, **kwargs)
+            patch.undo()
+            raise redis_py.ConnectionError("connection reset by peer")
+
+        one._balanced_at = time.monotonic()  # so that reading comes first
+        patch.setattr(redis_py.connection.AbstractConnection, "read_response", reset)
+        with pytest.raises(Unavailable):
+            one.read(wait=False)
+        put(made, 2, message(2, SENDERS[1]))
+        assert drain(one) == [1, 2]
 
 
 def test_parts_taken_while_redis_goes_away_are_read(

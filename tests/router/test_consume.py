@@ -179,9 +179,9 @@ def test_the_loop_ends_when_it_is_told_to(way: WayIn, stream: Stream, redis: red
     stop, counted = threading.Event(), []
     events: list[Event] = [way.ann(str(n), sender=f"webchat:{n}") for n in range(PARTS)]
     stream.add(*(way.entry(event) for event in events))
-    arguments = (way.store, redis, lambda: way.rules, lambda: way.config, lambda _: None, stop)
     reader = Reader(redis, block_ms=20)
-    thread = threading.Thread(target=run, args=arguments, kwargs={"count": counted.append, "reader": reader})
+    arguments = (way.store, redis, lambda: way.rules, lambda: way.config, lambda _: None, stop, reader)
+    thread = threading.Thread(target=run, args=arguments, kwargs={"count": counted.append})
     thread.start()
     for _ in range(5000):
         if sum(one.entries for one in counted) == PARTS:
@@ -230,7 +230,7 @@ def test_what_was_read_ahead_is_finished_before_the_end(
         lambda: way.config,
         lambda _: None,
         stop,
-        reader=reader,
+        reader,
         count=count,
     )
     assert len(counted) > 1
