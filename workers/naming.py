@@ -11,9 +11,10 @@ from connectors import CONNECTORS
 from connectors.base import Connector, Names, Wire
 from crm_store import naming
 from crm_store.db import Store
+from crm_store.timeline import made_at
 from hub import clock, log
 from hub.config import Account
-from hub.errors import SendError, Unavailable
+from hub.errors import SendCode, SendError, Unavailable
 
 _log = log.get("naming")
 
@@ -21,6 +22,9 @@ ASK_S = 20.0
 AT_ONCE = 50  # of an account in one look, one after the other: at Meta's pace some ten a second
 _LATER = timedelta(minutes=1)
 _REFUSED = timedelta(hours=1)  # until an account that may not ask is tried again
+_ASKED_FOR = timedelta(
+    hours=6
+)  # after they came: those who came later do not wait for one who never succeeds
 
 
 class Naming:
@@ -79,10 +83,13 @@ class Naming:
             async with asyncio.timeout(ASK_S):
                 name = await names.called(urn, account, self._wire())
         except TimeoutError:
-            return _LATER
+            return None if self._old(identity) else _LATER
         except SendError as error:
             _log.info("no name", account=account.key, code=error.provider_code, why=error.code.value)
             if error.retry:
+                theirs = not error.whole_account and error.code is not SendCode.THROTTLED
+                if theirs and self._old(identity):
+                    return None
                 return max(_LATER, timedelta(seconds=error.after_s or 0.0))
             return _REFUSED if error.whole_account else None
         if name:
@@ -92,6 +99,9 @@ class Naming:
             if shown:
                 self._tell(shown)
         return None
+
+    def _old(self, identity: int) -> bool:
+        return self._now() - made_at(identity) > _ASKED_FOR
 
     # ------------------------------------------------------------------------------------------------- at the store
 

@@ -13,8 +13,10 @@ from crm_store import customers
 from crm_store.db import Store
 from crm_store.schema import customers as people
 from crm_store.schema import identities
+from crm_store.timeline import made_at
 from hub.config import Account
 from hub.errors import SendCode, SendError
+from tests.databases import on_sqlite
 from tests.workers.office import Office
 from workers.naming import Naming
 
@@ -115,6 +117,30 @@ async def test_what_a_person_wrote_meanwhile_stays(porch: Porch) -> None:
     await porch.naming.look()
     assert porch.called("webhook:ann") == "Mrs Lee"
     assert not porch.told
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "error, held_up",
+    [
+        (TimeoutError(), False),
+        (SendError(SendCode.RESPONSE_STATUS, "", retry=True), False),
+        (SendError(SendCode.THROTTLED, "", retry=True), True),
+        (SendError(SendCode.CONNECTION_FAILED, "", retry=True, whole_account=True), True),
+    ],
+)
+async def test_one_who_never_succeeds_holds_nobody_up_for_ever(
+    porch: Porch, error: Exception, held_up: bool
+) -> None:
+    porch.comes("webhook:ann")
+    porch.comes("webhook:ben")
+    porch.provider.knows = {"webhook:ann": error, "webhook:ben": "Ben"}
+    with porch.office.store.read() as tx:
+        came = made_at(tx.scalars(sa.select(identities.c.id).order_by(identities.c.id)).first() or 0)
+    for hours, name in ((5, ""), (7, "" if held_up else "Ben")):
+        porch.office.now = came + timedelta(hours=hours)
+        await porch.naming.look()
+        assert porch.called("webhook:ben") == name
 
 
 @pytest.mark.parametrize(
