@@ -67,7 +67,7 @@ SPOILT: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"changes are what the limits say": "it has no change()"},
     ),
     "any setting is taken": (
-        {'if name != "api"]': 'if name == "no"]'},
+        {'return checking.complaints(account, {"api": checking.api})': "return []"},
         {"unknown settings are complained about": "no_such_setting"},
     ),
     "limits are left to the provider": (
