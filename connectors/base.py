@@ -129,8 +129,9 @@ class Notes(Protocol):
 
 
 def no_link(attachment: Attachment) -> str:
-    """Where nobody serves files to the world. Raises SendError(CHANNEL_CONFIG)."""
-    raise SendError(SendCode.CHANNEL_CONFIG, "files cannot be sent as links here", whole_account=False)
+    """Where nobody serves files to the world. Raises SendError(MESSAGE_INVALID)."""
+    why = f"{attachment.name or 'the file'} cannot go out: files cannot be sent as links here"
+    raise SendError(SendCode.MESSAGE_INVALID, why)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,10 +141,13 @@ def _contents(message: Outgoing, account: Account, wire: Wire, way: Way) -> list
     return [
         [
             *([("Body", part.text)] if part.text else []),
-            *[("MediaUrl", _link(one, wire)) for one in part.files],
+            *[("MediaUrl", wire.link(one)) for one in part.files],
         ]
         for part in parts(
-            message, account, way, [f"{_name(a)}: {_link(a, wire)}" for a in unfit(message, account, way)]
+            message,
+            account,
+            way,
+            [f"{a.name or 'File'}: {wire.link(a)}" for a in unfit(message, account, way)],
         )
     ]
 
@@ -214,19 +217,6 @@ def _together(files: Sequence[Attachment], way: Way) -> list[tuple[Attachment, .
         else:
             groups.append([one])
     return [tuple(group) for group in groups]
-
-
-def _name(attachment: Attachment) -> str:
-    return attachment.name or "File"
-
-
-def _link(attachment: Attachment, wire: Wire) -> str:
-    try:
-        return wire.link(attachment)
-    except SendError as error:
-        raise SendError(
-            SendCode.MESSAGE_INVALID, f"{_name(attachment)} cannot go out: {error.detail}"
-        ) from None
 
 
 def _id(said: api.Json) -> str:

@@ -110,9 +110,7 @@ def messages(
     if message.template is not None:
         return [templates.template(message.template, *(_media(file, at) for file, at in uploaded))]
     sent = [file for file, _ in uploaded]
-    links = [
-        f"{file.name or 'File'}: {_link(file, wire)}" for file in message.attachments if file not in sent
-    ]
+    links = [f"{file.name or 'File'}: {wire.link(file)}" for file in message.attachments if file not in sent]
     tappable = bool(message.text.strip()) and fits(message.choices)
     choices = "" if tappable else numbered(message.choices)
     text = "\n".join(part for part in (message.text, choices, *links) if part.strip())
@@ -171,11 +169,3 @@ def _file(file: Attachment, media_id: str, caption: str) -> Json:
 def _media(file: Attachment, media_id: str) -> Json:
     named = TYPES[plain_type(file.content_type)][0] == "document"
     return {"id": media_id} | ({"filename": file_name(file)} if named else {})
-
-
-def _link(file: Attachment, wire: Wire) -> str:
-    try:
-        return wire.link(file)
-    except SendError as error:
-        name = file.name or "A file"
-        raise SendError(SendCode.MESSAGE_INVALID, f"{name} cannot go out: {error.detail}") from None
