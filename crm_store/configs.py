@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.conversations import HELD, release
@@ -199,14 +199,17 @@ def settle(tx: Connection, ids: Ids, config: Config, by: str, now: datetime) -> 
 
 
 def _live(tx: Connection, *where: ColumnElement[bool]) -> list[int]:
-    """The conversations that are not closed and of which this holds, locked in their order.
-
-    Only what is not closed has a slot, so their index finds them: however many were ever closed costs nothing.
-    """
+    """The conversations that are not closed and of which this holds, locked in their order."""
     c = conversations.c
-    live = select(c.id).where(c.slot > "", c.state != CLOSED, *where)
-    query = select(c.id).where(c.id.in_(live), c.state != CLOSED, *where)
+    query = select(c.id).where(c.id.in_(_open(*where)), c.state != CLOSED, *where)
     return list(tx.execute(query.order_by(c.id).with_for_update()).scalars())
+
+
+def _open(*where: ColumnElement[bool]) -> Select[tuple[int]]:
+    """Those that are not closed and of which this holds. Only they have a slot, so its index finds them: however many
+    were ever closed costs nothing."""
+    c = conversations.c
+    return select(c.id).where(c.slot > "", c.state != CLOSED, *where)
 
 
 def _locked(tx: Connection) -> Version | None:
@@ -258,12 +261,9 @@ def _summary(before: Version | None, files: Mapping[str, str]) -> str:
 
 def _stranded(tx: Connection, config: Config, folder: str) -> list[Fault]:
     """Queues that still have conversations and are gone from the files."""
-    rows = tx.execute(
-        select(conversations.c.queue, func.count())
-        .where(conversations.c.state != CLOSED, conversations.c.queue.not_in([*config.queues, *config.moved]))
-        .group_by(conversations.c.queue)
-        .order_by(conversations.c.queue)
-    )
+    c = conversations.c
+    gone = _open(c.queue.not_in([*config.queues, *config.moved]))
+    rows = tx.execute(select(c.queue, func.count()).where(c.id.in_(gone)).group_by(c.queue).order_by(c.queue))
     return [
         Fault(
             f"{folder}/queues.yaml",

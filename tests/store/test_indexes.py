@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from crm_store import cards, conversations, doubts, media, outbox, presence, revision_work, views
+from crm_store import cards, configs, conversations, doubts, media, outbox, presence, revision_work, views
 from crm_store.db import Store
 from crm_store.schema import metadata
 from hub.ids import Ids
 from mainstem import metrics
+from tests.store.people import CONFIG
 from workers import sweep
 
 NOW = datetime(2027, 3, 1, 9, 0, tzinfo=UTC)
@@ -49,6 +50,8 @@ ASKED: dict[str, Callable[[Connection], Any]] = {
     "dead revisers": lambda tx: revision_work.expire(tx, NOW),
     "offers": lambda tx: conversations.expire_offers(tx, IDS, NOW),
     "sleepers": lambda tx: conversations.wake(tx, IDS, NOW),
+    "queues that are gone": lambda tx: configs._stranded(tx, CONFIG, "config"),
+    "what is in them": lambda tx: configs.settle(tx, IDS, CONFIG, "bo", NOW),
     "sends of nobody": lambda tx: sweep.homeless(tx, IDS, ["a/b"], NOW),
 }
 
