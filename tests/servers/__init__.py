@@ -17,8 +17,17 @@ class NotAvailable(Exception):
     """The machine lacks what a server needs; the text says what, and how to get it."""
 
 
-def short_folder(name: str) -> Path:
-    """A new folder near the root: a unix socket's path may have 107 bytes, and `TMPDIR` may be deep."""
+MEMORY = Path("/dev/shm")  # Linux; a container's is often of 64 MB
+ROOM = 4 << 30  # bytes: three PostgreSQLs of at most 1 GB of log each
+
+
+def short_folder(name: str, *, quick: bool = False) -> Path:
+    """A new folder near the root: a unix socket's path may have 107 bytes, and `TMPDIR` may be deep.
+
+    quick: in memory, where there is room. It survives a server's kill: only the machine's loses it.
+    """
+    if quick and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=MEMORY))
     return Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))
 
 

@@ -67,7 +67,8 @@ class Postgres(Server):
     def __init__(self, *, fsync: bool = False, tcp: bool = False) -> None:
         self.binaries = find_binaries()
         self.user = unprivileged_user()
-        super().__init__(short_folder("ms-pg"))
+        # A database is a thousand files, and a disk takes long to make them.
+        super().__init__(short_folder("ms-pg", quick=not fsync))
         self.port = free_port() if tcp else 5432
         self.tcp = tcp
         self.fsync = fsync
