@@ -22,7 +22,14 @@ class People(Base):
     def change_customer(self, customer_id: int, agent: str, **values: Any) -> Customer:
         """Set any of name, tier, tags, language, preferred_channel, kind, stage, notes."""
         who, now = self._rights(agent), self._clock()
-        return self._store.run(lambda tx: customers.change(tx, customer_id, by=who.by, now=now, **values))
+
+        def work(tx: Connection) -> tuple[Customer, list[int]]:
+            changed = customers.change(tx, customer_id, by=who.by, now=now, **values)
+            return changed, customers.shown_with(tx, customer_id)
+
+        changed, shown = self._store.run(work)
+        self._tell(Changed(conversations=tuple(shown)))
+        return changed
 
     def merge(self, survivor: int, merged: int, agent: str, why: str = "") -> Merged:
         """Two records are one person. A lead's to say; can be taken back at any time; twice is once."""

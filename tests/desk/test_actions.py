@@ -198,7 +198,10 @@ def test_records_are_merged_changed_and_parted(office: Office, act: Any, talk: i
     act.unmerge(done.id, "lea")
     with pytest.raises(Conflict):
         act.unmerge(done.id, "lea")
+    hers, _ = office.writes("webchat:bea", "hello")
+    office.told.clear()
     assert act.change_customer(bea, "bo", tier="gold", tags=["b", "a"], stage="customer").tags == ("a", "b")
+    assert office.told == [("conversation", {"conversation": hers})], "whoever looks at it sees the tier"
     for wrong in ({"kind": "robot"}, {"tier": "x" * 41}, {"brand_id": "other"}, {"tags": ["x" * 201]}):
         with pytest.raises(Refused):
             act.change_customer(bea, "bo", **wrong)
