@@ -46,6 +46,21 @@ async def test_claim_reply_and_undo(room: Room) -> None:
         assert ">Oh dear.</textarea>" in bo.text, "the text comes back to be written anew"
 
 
+@on_sqlite
+async def test_only_who_may_act_on_a_reply_has_its_buttons(room: Room) -> None:
+    number = room.writes("webchat:ann", "Hello, my kettle is broken", name="Ann")
+    room.actions.claim(room.id_of(number), "cleo")
+    sent = room.actions.reply(room.id_of(number), "cleo", "Oh dear.", idem_key="k")
+    async with room.browsers() as browse:
+        pages = [await browse(agent) for agent in ("bo", "ada")]  # bo serves its queue, ada leads
+        for button in ("undo", "retry"):
+            for page in pages:
+                await page.get(f"/conversations/{number}")
+                assert "Oh dear." in page.text
+            assert [f'id="{button}-{sent.delivery_id}"' in page.text for page in pages] == [False, True]
+            room.becomes(sent.delivery_id, "failed", "rejected")
+
+
 @on_postgresql
 async def test_home_shows_queues_waits_and_what_is_mine(room: Room) -> None:
     room.writes("webchat:ann", "it is broken", name="Ann")
