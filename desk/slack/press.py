@@ -58,7 +58,8 @@ class About:
 
     key: made when the modal opened, so that however often it is submitted, it is done once. seen: the newest inbound
     interaction that the agent saw in it. event: the newest of the conversation's events then. files_of: an interaction
-    whose files go along with the reply. ready: the ready-made reply that was picked, to be filled.
+    whose files go along with the reply. ready: the ready-made reply that was picked, to be filled. way: by which it
+    goes, where the window has no menu of them.
     """
 
     conversation: int = 0
@@ -68,6 +69,7 @@ class About:
     queue: str = ""
     files_of: int | None = None
     ready: str = ""
+    way: str = ""
 
     def text(self) -> str:
         return json.dumps(

@@ -15,7 +15,8 @@ from desk.slack import look, modals, names
 from desk.slack.blocks import View
 from desk.slack.press import About, Press, answer, said
 from desk.slack.reply import Draft, build
-from hub.errors import Conflict, NotFound
+from hub import urn as urns
+from hub.errors import Conflict, NotFound, Refused
 
 _d, _n = deliveries.c, interactions.c
 
@@ -101,7 +102,12 @@ async def undo(press: Press) -> None:
         notice=f"Taken back: it never went out. Write it anew, or close this window.{along}",
         files_of=reply.entry.id if count else None,
     )
-    await press.show(lambda: build(press.desk, reply.conversation_id, press.agent.key, draft), instead=True)
+    try:
+        await press.show(
+            lambda: build(press.desk, reply.conversation_id, press.agent.key, draft), instead=True
+        )
+    except (Conflict, Refused) as error:  # of the window: the reply was taken back before
+        raise Refused(f"It was taken back and never went out. It cannot be written anew: {error}") from error
 
 
 async def other_channel(press: Press) -> None:
@@ -154,7 +160,7 @@ async def _done(press: Press, text: str) -> None:
 
 
 async def correct(press: Press) -> None:
-    """The customer still sees the first text: write them another."""
+    """The customer still sees the first text: write them another, by the way that the first went."""
 
     def make() -> View:
         desk = press.desk
@@ -165,8 +171,13 @@ async def correct(press: Press) -> None:
             shown = look.card(tx, config, desk.rules(), reply.conversation_id, now, desk_url=desk.desk_url)
         rights(config, press.agent.key).own(shown.card)  # type: ignore[arg-type]
         wanted = typed.detail.wanted if typed else None
+        ways = desk.actions.choices(reply.conversation_id, press.agent.key).options
+        first_way = (reply.account, reply.to_urn)
         meta = About(
-            conversation=reply.conversation_id, seen=shown.card.last_inbound_id, queue=shown.card.queue
+            conversation=reply.conversation_id,
+            seen=shown.card.last_inbound_id,
+            queue=shown.card.queue,
+            way=next((modals.way(one) for one in ways if (one.account, urns.bare(one.urn)) == first_way), ""),
         )
         first = reply.entry.text if reply.entry.first_text is None else reply.entry.first_text
         return modals.correct(shown, first, first if wanted is None else wanted, meta=meta.text())

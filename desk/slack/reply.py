@@ -194,7 +194,7 @@ def canned_options(desk: SlackDesk, body: Mapping[str, Any]) -> list[dict[str, A
 async def sent(press: Press) -> dict[str, Any] | None:
     """Send was pressed: the reply stands in the store before the modal closes."""
     meta, says = about(press.view), modals.values(press.view)
-    way = await _way(press, meta.conversation, says.get(names.CHANNEL))
+    way = await _way(press, meta.conversation, says.get(names.CHANNEL) or meta.way)
     text, carries = composed(press, meta.queue, way)
     attached = await enclosing.files_of(press, way, list(says.get(names.FILES) or ()), meta)
     sending = press.do(

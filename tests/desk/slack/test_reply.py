@@ -327,6 +327,18 @@ async def test_undo_too_late_says_so(world: Pressing) -> None:
     assert world.bo.views == []
 
 
+async def test_undo_by_who_does_not_have_it_any_more_says_what_was_done(world: Pressing) -> None:
+    talk = world.conversation()
+    world.actions.claim(talk, "bo")
+    _, ts = await sent(world, talk)
+    world.actions.transfer(talk, "bo", "billing", "It is about money")
+    await world.bo.clicks(world.channel, ts, names.UNDO)
+    await world.settles()
+    assert [one.delivery.state for one in world.replies(talk)] == ["cancelled"]
+    assert world.bo.ephemerals[-1]["text"].startswith("It was taken back and never went out.")
+    assert "You are not in the queue billing" in world.bo.ephemerals[-1]["text"]
+
+
 async def test_undone_files_go_along_with_what_is_written_anew(world: Pressing) -> None:
     talk = world.conversation()
     bo = await opened(world, talk)
@@ -376,18 +388,36 @@ async def test_use_another_channel_begins_with_the_text_and_another_way(world: P
     assert [one.delivery.account for one in world.replies(talk)] == ["webchat/main", "sms/main"]
 
 
-async def test_a_correction_is_a_reply(world: Pressing) -> None:
+async def asked_to_correct(world: Pressing, delivery: int) -> str:
+    """Bo was asked whether to send a correction, and pressed that button; the question's ts."""
     from desk.slack.thread import ask_correction
 
-    talk = world.conversation()
-    world.actions.claim(talk, "bo")
-    delivery, _ = await sent(world, talk, "sent", "tonorrow")
     post = ask_correction(delivery, "tomorrow", "web chat")
     await world.desk.client.chat_postEphemeral(
         channel=world.channel, user=world.bo.id, text=post.text, blocks=list(post.blocks)
     )
-    question = world.bo.ephemerals[-1]["ts"]
+    question = str(world.bo.ephemerals[-1]["ts"])
     await world.bo.clicks(world.channel, question, names.CORRECT)
+    return question
+
+
+async def test_a_correction_goes_where_the_first_text_went(world: Pressing) -> None:
+    talk = world.conversation()
+    world.conversation("this is me too", ANN_TEL, account="sms/main")
+    merge(world, talk, ANN_TEL)
+    world.actions.claim(talk, "bo")
+    first = world.actions.reply(talk, "bo", "tonorrow", idem_key="k", account="sms/main", to=ANN_TEL)
+    world.room.becomes(first.delivery_id, "sent")
+    await asked_to_correct(world, first.delivery_id)
+    assert await world.bo.submits({names.TEXT: "I meant: tomorrow"}) is None
+    assert [one.delivery.account for one in world.replies(talk)] == ["sms/main", "sms/main"]
+
+
+async def test_a_correction_is_a_reply(world: Pressing) -> None:
+    talk = world.conversation()
+    world.actions.claim(talk, "bo")
+    delivery, _ = await sent(world, talk, "sent", "tonorrow")
+    question = await asked_to_correct(world, delivery)
     assert "tonorrow" in shown(world.bo.views[-1].blocks)
     assert await world.bo.submits({names.TEXT: "I meant: tomorrow"}) is None
     assert [one.text for one in world.replies(talk)] == ["tonorrow", "I meant: tomorrow"]
