@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.schema import desk_inbox
@@ -56,12 +56,11 @@ class Heard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
-    """What waits, since when, how much of it had to be tried more than once; how much was given up for good."""
+    """What waits, since when, and how much of it had to be tried more than once."""
 
     waiting: int
     oldest: datetime | None
     troubled: int
-    given_up: int
 
 
 def put(tx: Connection, ids: Ids, surface: str, told: Sequence[Told], now: datetime) -> int:
@@ -233,25 +232,26 @@ def backlog(tx: Connection, surface: str) -> Backlog:
             func.count().filter(_i.tries > 1).label("troubled"),
         ).where(_i.surface == surface, _WAITS)
     ).one()
-    lost = select(func.count()).where(
-        _i.surface == surface, _i.done_at.is_not(None), _i.trouble.startswith(GIVEN_UP)
-    )
-    return Backlog(
-        waiting=row.waiting,
-        oldest=row.oldest,
-        troubled=row.troubled,
-        given_up=tx.execute(lost).scalar_one(),
-    )
+    return Backlog(waiting=row.waiting, oldest=row.oldest, troubled=row.troubled)
+
+
+GIVEN_UP = "given up"  # a trouble that begins like this: what was said had no effect, and is kept
+
+
+def given_up(tx: Connection, surface: str) -> int:
+    """How much was given up for good. Reads all that is kept: a question for doctor, not for a scrape."""
+    query = select(func.count()).where(_lost(surface))
+    return int(tx.execute(query).scalar_one())
 
 
 def again(tx: Connection, surface: str) -> int:
     """Take up once more what was given up, after its cause was mended; how many."""
-    lost = [_i.surface == surface, _i.done_at.is_not(None), _i.trouble.startswith(GIVEN_UP)]
     values = {"done_at": None, "tries": 0, "due_at": None, "trouble": ""}
-    return tx.execute(update(desk_inbox).where(*lost).values(**values)).rowcount
+    return tx.execute(update(desk_inbox).where(_lost(surface)).values(**values)).rowcount
 
 
-GIVEN_UP = "given up"  # a trouble that begins like this: what was said had no effect, and is kept
+def _lost(surface: str) -> ColumnElement[bool]:
+    return and_(_i.surface == surface, _i.done_at.is_not(None), _i.trouble.startswith(GIVEN_UP))
 
 
 def forget_before(tx: Connection, surface: str, before: datetime, limit: int = 5000) -> int:

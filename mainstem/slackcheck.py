@@ -82,6 +82,7 @@ def backlog(store: Store) -> Iterator[Finding]:
 
     with store.read() as tx:
         inbox, posts = desk_inbox.backlog(tx, _PART), desk_posts.places(tx, _PART)
+        given_up = desk_inbox.given_up(tx, _PART)
     waiting = sum(posts.values())
     if waiting:
         yield Finding(_PART, Level.GREEN, f"{_number(waiting, 'post')} for Slack to take", _COST)
@@ -89,8 +90,8 @@ def backlog(store: Store) -> Iterator[Finding]:
     if late or inbox.troubled:
         said = f"{inbox.waiting:,} things that agents did wait, {inbox.troubled:,} of them after a failure"
         yield Finding(_PART, Level.YELLOW, f"{said}: does `mainstem slack run` run?")
-    if inbox.given_up:
-        said = f"{inbox.given_up:,} things that agents did could never be worked off; they are kept"
+    if given_up:
+        said = f"{given_up:,} things that agents did could never be worked off; they are kept"
         yield Finding(_PART, Level.YELLOW, said)
 
 
