@@ -1,5 +1,6 @@
 """A real PostgreSQL from the system's own binaries, in a folder that goes when the tests go."""
 
+import contextlib
 import os
 import pwd
 import re
@@ -95,6 +96,8 @@ class Postgres(Server):
             "max_connections": 200,
             "max_wal_size": "1GB",
             "autovacuum_naptime": "10min",
+            # In its folder, which goes with it.
+            "dynamic_shared_memory_type": "mmap",
             "timezone": "UTC",
         }
         pairs = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -102,6 +105,16 @@ class Postgres(Server):
             [str(self.binaries / "postgres"), "-D", "data", *pairs, *options], self._answers, user=self.user
         )
         return self
+
+    def close(self) -> None:
+        """Ended at once, and not killed: it would leave shared memory behind, of which a machine has only so much."""
+        if self.running:
+            self.thaw()
+            assert self.process is not None
+            self.process.send_signal(signal.SIGQUIT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(30)
+        super().close()
 
     def url(self, database: str) -> str:
         """What `DATABASE_URL` would say; psycopg takes it as it is."""
