@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import consents, deliveries, interactions
 from crm_store.batch_plan import AutoReply
 from crm_store.schema import auto_replies, identities
+from crm_store.statements import inserting
 from hub import log
 from hub.ids import Ids
 
@@ -87,8 +87,7 @@ def _may(tx: Connection, one: AutoReply, brand: str, now: datetime) -> bool:
     )
     if tx.execute(trouble).first() is not None:
         return False
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    turn = make(auto_replies).values(account=one.account, urn=one.urn, at=now)
+    turn = inserting(tx, auto_replies).values(account=one.account, urn=one.urn, at=now)
     taken = tx.execute(
         turn.on_conflict_do_update(
             index_elements=[_a.account, _a.urn],

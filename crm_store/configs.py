@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.conversations import HELD, release
 from crm_store.db import Store
 from crm_store.schema import config_now, configs, conversation_events, conversations
+from crm_store.statements import inserting
 from hub import clock, configfiles, log
 from hub import files as durable
 from hub.config import Brand, Config
@@ -214,8 +214,7 @@ def _open(*where: ColumnElement[bool]) -> Select[tuple[int]]:
 
 def _locked(tx: Connection) -> Version | None:
     """What is in force, with its row held until the end of the transaction, so that two who apply take turns."""
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    tx.execute(make(config_now).values(one=1, config_id=0, generation=0).on_conflict_do_nothing())
+    tx.execute(inserting(tx, config_now).values(one=1, config_id=0, generation=0).on_conflict_do_nothing())
     tx.execute(update(config_now).values(generation=config_now.c.generation))
     return _current(tx)
 

@@ -19,9 +19,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.schema import consent_changes, consents, identities
+from crm_store.statements import inserting
 from crm_store.statements import rows as rows_of
 from hub.ids import Ids
 from hub.model import ConsentChanged
@@ -104,8 +104,7 @@ def apply(
         if key not in latest or _order(values) >= _order(latest[key]):
             latest[key] = values
     tx.execute(insert(consent_changes), changes)
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = make(consents)
+    statement = inserting(tx, consents)
     new = statement.excluded
     tx.execute(
         statement.on_conflict_do_update(

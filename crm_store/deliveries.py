@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import delivery_states as states
 from crm_store.carried import NOTHING, Carried
 from crm_store.delivery_states import Happened, Moved, note
 from crm_store.receipts import apply_reports, set_parts_aside
 from crm_store.schema import deliveries
+from crm_store.statements import inserting
 from hub.errors import NotFound
 from hub.ids import Ids
 
@@ -70,9 +70,8 @@ def create(
         "by": by,
         "carries": carries.packed(),
     }
-    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     made = tx.execute(
-        insert(deliveries)
+        inserting(tx, deliveries)
         .values(values)
         .on_conflict_do_nothing(index_elements=[deliveries.c.idem_key])
         .returning(deliveries.c.id)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Column, Connection, Table, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.schema import (
     conversation_events,
@@ -24,6 +23,7 @@ from crm_store.schema import (
     interactions,
 )
 from crm_store.schema import desk_posts as desk_posts_table
+from crm_store.statements import inserting
 
 _t = desk_threads.c
 _c = conversations.c
@@ -116,8 +116,7 @@ def keep_cursor(tx: Connection, surface: str, at: Mapping[str, int], now: dateti
     """Where the next process begins. Never goes back."""
     known = cursor(tx, surface)
     value = json.dumps({source: max(known.get(source, 0), reached) for source, reached in at.items()})
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = make(cursors).values(account=surface, name=_CURSOR, value=value, at=now)
+    statement = inserting(tx, cursors).values(account=surface, name=_CURSOR, value=value, at=now)
     tx.execute(
         statement.on_conflict_do_update(index_elements=["account", "name"], set_={"value": value, "at": now})
     )

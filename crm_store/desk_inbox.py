@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.schema import desk_inbox
+from crm_store.statements import inserting
 from hub.ids import Ids
 
 _i = desk_inbox.c
@@ -67,7 +67,6 @@ def put(tx: Connection, ids: Ids, surface: str, told: Sequence[Told], now: datet
     """Write them down; how many were not known. What is known stays as it is, finished or not."""
     if not told:
         return 0
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     rows = [
         {
             "id": row_id,
@@ -82,7 +81,7 @@ def put(tx: Connection, ids: Ids, surface: str, told: Sequence[Told], now: datet
         for row_id, one in zip(ids.take(len(told)), told, strict=True)
     ]
     made = tx.execute(
-        make(desk_inbox)
+        inserting(tx, desk_inbox)
         .values(rows)
         .on_conflict_do_nothing(index_elements=["surface", "key"])
         .returning(_i.id)

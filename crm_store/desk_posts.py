@@ -28,9 +28,9 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.schema import desk_posts, desk_threads
+from crm_store.statements import inserting
 from hub.clock import to_us
 from hub.ids import Ids
 
@@ -113,7 +113,6 @@ def intend(
     """
     if not wanted:
         return 0
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     rows = [
         {
             "id": post_id,
@@ -130,7 +129,7 @@ def intend(
         for post_id, one in zip(ids.take(len(wanted)), wanted, strict=True)
     ]
     made = tx.execute(
-        make(desk_posts)
+        inserting(tx, desk_posts)
         .values(rows)
         .on_conflict_do_nothing(index_elements=["surface", "thread_id", "kind", "ref"])
         .returning(_p.id)
@@ -154,7 +153,6 @@ def typed(
 
     interaction_id: the note or the reply that it became; the poster shows that one nowhere else in this thread.
     """
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     values: dict[str, Any] = {
         "id": ids(),
         "thread_id": thread_id,
@@ -170,7 +168,7 @@ def typed(
         "posted_at": now,
     }
     known = {k: v for k, v in values.items() if k in ("interaction_id", "delivery_id") and v is not None}
-    statement = make(desk_posts).values(values)
+    statement = inserting(tx, desk_posts).values(values)
     key = ["surface", "thread_id", "kind", "ref"]
     if known:
         statement = statement.on_conflict_do_update(index_elements=key, set_=known)

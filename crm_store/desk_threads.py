@@ -27,7 +27,6 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import desk_posts
 from crm_store.schema import (
@@ -36,6 +35,7 @@ from crm_store.schema import (
     desk_threads,
     interactions,
 )
+from crm_store.statements import inserting
 from crm_store.timeline import floor_id
 from hub.ids import Ids
 
@@ -240,9 +240,8 @@ def open_card(
     happened = tx.execute(select(func.max(e.id)).where(e.conversation_id == conversation_id)).scalar()
     if happened is not None and happened >= thread_id:
         return None
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     made = tx.execute(
-        make(desk_threads)
+        inserting(tx, desk_threads)
         .values(
             id=thread_id,
             conversation_id=conversation_id,

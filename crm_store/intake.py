@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Table, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.db import Store
 from crm_store.schema import intake, journalled, producers
+from crm_store.statements import inserting
 from hub.inlet import ProducerReport
 
 _CHUNK = 1000  # sequence numbers in one question
@@ -39,10 +39,9 @@ def report(store: Store, told: ProducerReport) -> None:
     """Note what a producer says of itself. An older report than the one we have changes nothing."""
 
     def work(tx: Any) -> None:
-        make = postgresql.insert if store.postgresql else sqlite.insert
 
         def upsert(table: Table, keys: Sequence[str], rows: list[dict[str, Any]]) -> None:
-            statement = make(table)
+            statement = inserting(tx, table)
             changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
             tx.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changes), rows)
 

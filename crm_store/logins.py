@@ -17,10 +17,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION
 from sqlalchemy import Connection, delete, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.db import Store
 from crm_store.schema import credentials, desk_sessions, login_links
+from crm_store.statements import inserting
 from hub.errors import Refused
 
 LINK_LIFE = timedelta(hours=1)
@@ -128,8 +128,7 @@ def set_password(store: Store, agent: str, password: str, now: datetime) -> None
 
     def work(tx: Connection) -> None:
         fresh = {"password_hash": hashed, "failures": 0, "locked_until": None, "changed_at": now}
-        make = postgresql.insert if store.postgresql else sqlite.insert
-        mine = make(credentials).values(agent=agent, **fresh)
+        mine = inserting(tx, credentials).values(agent=agent, **fresh)
         tx.execute(mine.on_conflict_do_update(index_elements=[credentials.c.agent], set_=fresh))
         tx.execute(delete(desk_sessions).where(desk_sessions.c.agent == agent))
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.schema import merge_proposals
+from crm_store.statements import inserting
 from hub.errors import Conflict, NotFound
 from hub.ids import Ids
 
@@ -51,9 +51,8 @@ def learned(one_verified: bool, other_verified: bool, *, vouched: bool) -> Evide
 def propose(tx: Connection, ids: Ids, one: int, other: int, evidence: Evidence, now: datetime) -> None:
     """Propose a merge to people. A pair that was proposed before, or refused, is not proposed again."""
     first, second = sorted((one, other))
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     tx.execute(
-        make(merge_proposals)
+        inserting(tx, merge_proposals)
         .values(
             id=ids(),
             one_id=first,

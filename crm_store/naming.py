@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store import conversations, customers
 from crm_store.schema import cursors, identities, interactions
 from crm_store.schema import customers as people
+from crm_store.statements import inserting
 from hub.urn import channel_of
 
 NAME = "names"
@@ -37,9 +37,8 @@ def asked(tx: Connection, account: str) -> int | None:
 
 def begin(tx: Connection, account: str, now: datetime) -> int:
     """Where asking begins, unless it has."""
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     row = {"account": account, "name": NAME, "value": str(_newest(tx) - _BEFORE), "at": now}
-    tx.execute(make(cursors).values(row).on_conflict_do_nothing())
+    tx.execute(inserting(tx, cursors).values(row).on_conflict_do_nothing())
     return asked(tx, account) or 0
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.schema import conversations, presence, presence_changes
+from crm_store.statements import inserting
 from hub.errors import Refused
 from hub.ids import Ids
 
@@ -40,10 +40,9 @@ def put(
         raise Refused(f"A status is {', '.join(STATUSES)}; not {status[:40]!r}.")
     if until is not None and until <= now:
         raise Refused("The time until which this holds is past.")
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     values = {"status": status, "since": now, "until": until}
     tx.execute(
-        make(presence)
+        inserting(tx, presence)
         .values(agent=agent, **values)
         .on_conflict_do_update(index_elements=[presence.c.agent], set_=values)
     )

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.db import Store
 from crm_store.schema import account_states, cursors, intake
+from crm_store.statements import inserting
 from hub.clock import EPOCH, to_us
 from hub.text import storable
 
@@ -34,13 +34,12 @@ class Reading:
 
 def begin(store: Store, account: str, name: str, value: str) -> str:
     """Note where a source begins, unless that is known already. What stands then."""
-    make = postgresql.insert if store.postgresql else sqlite.insert
     c = cursors.c
 
     def work(tx: Any) -> str:
         # As if long ago: whatever comes with an event is newer, whosever clock it is.
         row = {"account": account, "name": name, "value": value, "at": EPOCH}
-        tx.execute(make(cursors).values(row).on_conflict_do_nothing())
+        tx.execute(inserting(tx, cursors).values(row).on_conflict_do_nothing())
         return str(tx.scalar(select(c.value).where(c.account == account, c.name == name)))
 
     return store.run(work)

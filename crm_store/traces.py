@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from crm_store.schema import conversation_events, conversation_links, conversations
+from crm_store.statements import inserting
 from hub.ids import Ids
 
 _c = conversations.c
@@ -21,9 +21,8 @@ def link(tx: Connection, pairs: Sequence[tuple[int, int]], why: str, now: dateti
     rows = sorted({(a, b) for one, other in pairs if one != other for a, b in ((one, other), (other, one))})
     if not rows:
         return
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     tx.execute(
-        make(conversation_links).on_conflict_do_nothing(),
+        inserting(tx, conversation_links).on_conflict_do_nothing(),
         [{"conversation_id": a, "other_id": b, "why": why, "at": now} for a, b in rows],
     )
 
