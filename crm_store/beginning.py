@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, insert, or_, select, text
 
 from crm_store import batch, customers, traces
 from crm_store.schema import assignments, conversations, identities
-from crm_store.schema import customers as customers_table
+from crm_store.statements import inserting
 from hub.ids import Ids
 
 _c = conversations.c
@@ -43,29 +42,7 @@ def address(tx: Connection, ids: Ids, brand: str, urn: str, *, name: str, by: st
     """
     batch.keep_merges_out(tx)
     known = customers.identity(tx, brand, urn)
-    if known is not None:
-        return known
-    customer_id = customers.add(tx, ids, brand, name=name, now=now, by=by)
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    made = tx.execute(
-        make(identities)
-        .values(
-            id=ids(),
-            brand_id=brand,
-            urn=urn,
-            customer_id=customer_id,
-            name=name,
-            first_seen_at=now,
-            last_seen_at=now,
-        )
-        .on_conflict_do_nothing(index_elements=[_i.brand_id, _i.urn])
-        .returning(_i.id)
-    )
-    if made.first() is None:  # the owner wrote in at this very moment
-        tx.execute(delete(customers_table).where(customers_table.c.id == customer_id))
-    row = customers.identity(tx, brand, urn)
-    assert row is not None
-    return row
+    return known or customers.newcomer(tx, ids, brand, urn, verified=False, name=name, by=by, now=now)
 
 
 def lately(tx: Connection, home: str) -> Sequence[Row[Any]]:
@@ -79,9 +56,8 @@ def begin(tx: Connection, ids: Ids, place: Place, agent: str, *, now: datetime) 
     """A new conversation that `agent` has; its id. None where one stands there already: a next message of the
     customer's continues that one, so ours must too."""
     conversation_id = ids()
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     made = tx.execute(
-        make(conversations)
+        inserting(tx, conversations)
         .values(
             id=conversation_id,
             number=_number(tx),

@@ -13,13 +13,13 @@ from datetime import datetime
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
 
 from crm_store import consents as consent
 from crm_store import matching, merges
 from crm_store.batch_plan import NEVER_US
 from crm_store.schema import consents, conversations, customers, identities, interactions
+from crm_store.statements import inserting
 from crm_store.traces import touch
 from hub import urn as urns
 from hub.clock import to_us
@@ -310,19 +310,17 @@ def learn(
         else:
             event_urn, event_other = event.urn, event.other
         if one is None:
-            customer_id = add(tx, ids, brand, name=event.name, now=now)
-            one = _add_identity(
-                tx, ids, brand, event_urn, customer_id, verified=event.verified, name=event.name, now=now
-            )
+            one = newcomer(tx, ids, brand, event_urn, verified=event.verified, name=event.name, now=now)
         if other is None:
             only_claimed = not one.verified and to_us(one.last_seen_at) == NEVER_US
-            joins = (
-                event.verified and not only_claimed
-            )  # a claim does not collect its owner's other addresses
-            owner = one.customer_id if joins else add(tx, ids, brand, name=event.name, now=now)
-            other = _add_identity(
-                tx, ids, brand, event_other, owner, verified=event.verified, name=event.name, now=now
-            )
+            if event.verified and not only_claimed:  # a claim does not collect its owner's other addresses
+                other = _add_identity(
+                    tx, ids, brand, event_other, one.customer_id, verified=True, name=event.name, now=now
+                )
+            else:
+                other = newcomer(
+                    tx, ids, brand, event_other, verified=event.verified, name=event.name, now=now
+                )
         touched |= {one.customer_id, other.customer_id}
         if one.customer_id == other.customer_id:
             if event.verified and not (one.verified and other.verified):
@@ -344,15 +342,28 @@ def learn(
     return touched
 
 
-def add(tx: Connection, ids: Ids, brand: str, *, name: str, now: datetime, by: str = "system") -> int:
-    """A new lead; their id."""
+def newcomer(
+    tx: Connection,
+    ids: Ids,
+    brand: str,
+    urn: str,
+    *,
+    verified: bool,
+    name: str,
+    now: datetime,
+    by: str = "system",
+) -> Row[Any]:
+    """The address's row, with a new lead for its owner; where somebody made it at this very moment, theirs."""
     customer_id = ids()
     tx.execute(
         insert(customers).values(
             id=customer_id, brand_id=brand, name=name[:_TEXT_CHARS], created_at=now, updated_at=now, by=by
         )
     )
-    return customer_id
+    row = _add_identity(tx, ids, brand, urn, customer_id, verified=verified, name=name, now=now)
+    if row.customer_id != customer_id:
+        tx.execute(delete(customers).where(_p.id == customer_id))
+    return row
 
 
 def _add_identity(
@@ -367,9 +378,8 @@ def _add_identity(
     now: datetime,
 ) -> Row[Any]:
     """The address's row, made if it is new; whoever made it first keeps it."""
-    make = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     tx.execute(
-        make(identities)
+        inserting(tx, identities)
         .values(
             id=ids(),
             brand_id=brand,

@@ -69,7 +69,9 @@ class Porch:
         """Their record, with this name; made where there is none."""
         owner, i = self._owner(tx, urn), identities.c
         if tx.execute(sa.select(people.c.id).where(people.c.id == owner)).first() is None:
-            made = customers.add(tx, self.office.store.ids, "acme", name=name, now=self.office.now)
+            made, now = self.office.store.ids(), self.office.now
+            values = {"id": made, "brand_id": "acme", "name": name, "created_at": now, "updated_at": now}
+            tx.execute(sa.insert(people).values(values))
             tx.execute(sa.update(identities).where(i.urn == urn).values(customer_id=made))
         else:
             customers.change(tx, owner, by="bo", now=self.office.now, name=name)
