@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, union
+from sqlalchemy import Connection, Row, func, select, union
 
 from crm_store import desk_typed, timeline, views
 from crm_store.customers import identities_of
@@ -27,13 +27,14 @@ from crm_store.views import Card, Entry, FailedSend, Happening, QueueRow
 from desk import health, ways, words
 from desk.health import Blocked, Health
 from desk.kinds import UNSHOWABLE
+from desk.rights import leads
 from desk.slack import changes
 from desk.slack import thread as draw
 from desk.slack.blocks import Post
 from desk.slack.names import SURFACE
 from hub import configfiles
 from hub import urn as urns
-from hub.config import Agent, Config, Role
+from hub.config import Agent, Config
 from hub.configrouting import DEFAULT
 from hub.errors import ConfigError, NotFound
 from hub.limits import Limits
@@ -44,6 +45,7 @@ CARD_CHARS = 600  # of the customer's words on the card
 CARD_LINES = 12
 _LOOKED_THROUGH = 200  # of a customer's newest interactions, for those on other channels
 THREAD_ITEMS = 500
+_HELD = 10  # of the quarantine, on a lead's Home
 
 _n = interactions.c
 _x = interaction_changes.c
@@ -126,7 +128,7 @@ class AtHome:
 
     @property
     def leads(self) -> bool:
-        return self.agent.role in (Role.LEAD, Role.ADMIN)
+        return leads(self.agent)
 
 
 def card(
@@ -368,25 +370,27 @@ def home(tx: Connection, config: Config, agent: str, now: datetime) -> AtHome:
     who = config.agents.get(agent)
     if who is None:
         raise NotFound(f"There is no agent {agent[:40]!r} in the configuration.")
-    leads = who.role in (Role.LEAD, Role.ADMIN)
+    lead = leads(who)
     rows = views.queue_list(tx, config, now)
     own = [row for row in rows if row.key in who.queues]
-    held = _held(tx) if leads else ()
+    held, waiting = _held(tx) if lead else ((), 0)
     return AtHome(
         agent=who,
         presence=of(tx, agent, now),
         mine=tuple(views.mine(tx, agent)),
-        failed=tuple(views.failed_sends(tx, None if leads else agent, now=now)),
+        failed=tuple(views.failed_sends(tx, None if lead else agent, now=now)),
         waiting=sum(row.waiting for row in own),
-        queues=tuple(rows if leads else own),
-        accounts=health.accounts(tx, config, now) if leads else (),
-        blocked=health.blocked(tx, now) if leads else (),
-        quarantined=held[:10],
-        quarantined_count=len(held),
+        queues=tuple(rows if lead else own),
+        accounts=health.accounts(tx, config, now) if lead else (),
+        blocked=health.blocked(tx, now) if lead else (),
+        quarantined=held,
+        quarantined_count=waiting,
     )
 
 
-def _held(tx: Connection) -> tuple[Held, ...]:
+def _held(tx: Connection) -> tuple[tuple[Held, ...], int]:
+    """The newest that wait, and how many do."""
     q = quarantine.c
-    query = select(quarantine).where(q.state == WAITING).order_by(q.id.desc()).limit(100)
-    return tuple(read_row(row) for row in tx.execute(query))
+    newest = select(quarantine).where(q.state == WAITING).order_by(q.id.desc()).limit(_HELD)
+    number = tx.scalar(select(func.count()).where(q.state == WAITING)) or 0
+    return tuple(read_row(row) for row in tx.execute(newest)), number

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from crm_store import customers, merges
-from crm_store.schema import account_states, configs, decisions, desk_posts, desk_threads
+from crm_store.schema import account_states, configs, decisions, desk_posts, desk_threads, quarantine
 from desk.slack import cards, home, look, modals
 from desk.slack.blocks import digest
 from desk.slack.look import AtHome, Item, Shown
@@ -313,7 +313,11 @@ def test_home_of_a_lead(room: Room) -> None:
             )
         )
     )
+    held = {"account": "webhook/main", "kind": "poison", "reason": "no", "state": "waiting", "at": room.now}
+    with room.store.begin() as tx:
+        tx.execute(insert(quarantine), [{"id": room.store.ids(), **held} for _ in range(120)])
     found = at_home(room, "cleo")
+    assert (found.quarantined_count, len(found.quarantined)) == (120, 10)
     assert [(one.account, one.why) for one in found.accounts if one.paused_until] == [("console/main", "401")]
     assert found.accounts[0].account == "console/main", "the troubled first"
     assert len(found.queues) == 3
