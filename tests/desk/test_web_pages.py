@@ -57,6 +57,7 @@ async def test_only_who_may_act_on_a_reply_has_its_buttons(room: Room) -> None:
             for page in pages:
                 await page.get(f"/conversations/{number}")
                 assert "Oh dear." in page.text
+            assert [f'action="/conversations/{number}/tags"' in page.text for page in pages] == [False, True]
             assert [f'id="{button}-{sent.delivery_id}"' in page.text for page in pages] == [False, True]
             room.becomes(sent.delivery_id, "failed", "rejected")
 
