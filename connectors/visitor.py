@@ -1,7 +1,8 @@
 """A visitor's own stream in Redis: what we said to somebody who sits at a page or a terminal.
 
 The worker appends, the process that holds the visitor's connection forwards. Entries go after TTL_S without a new
-one; the store remembers for ever, and a lost stream is filled again from there. `epoch` tells that it was lost.
+one, and the oldest beyond KEPT; the store remembers for ever, is asked by whoever comes, and fills a lost stream again.
+`epoch` tells that it was lost.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from hub.redis import GONE
 TTL_S = (
     24 * 3600
 )  # a day: until then every status is long in the store, where a page that comes later finds it
+KEPT = 4_000  # messages, or a little more: whoever comes back every day keeps the stream alive for ever
 NUDGES = "ms:visitor-nudges"  # published after each append: `account visitor`
 EPOCH = "ms:visitor-epoch"
 HERE_S = 30  # a chat that looks for news, as it does every few seconds, is open; so long after its last look
@@ -98,7 +100,7 @@ async def _put(redis: Any, account: str, visitor: str, line: Line) -> None:
     name = key(account, visitor)
     try:
         async with redis.pipeline(transaction=False) as pipe:
-            pipe.xadd(name, {"m": msgspec.json.encode(line)})
+            pipe.xadd(name, {"m": msgspec.json.encode(line)}, maxlen=KEPT, approximate=True)
             pipe.expire(name, TTL_S)
             pipe.publish(NUDGES, f"{account} {visitor}")
             await pipe.execute()

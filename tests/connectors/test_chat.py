@@ -632,6 +632,16 @@ async def test_files_from_the_agent_can_be_fetched(g: Gate) -> None:
             assert got.status == 503
 
 
+async def test_who_comes_every_day_fills_no_memory(g: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visitor, "KEPT", 100)
+    who = "v" * 26
+    for n in range(400):
+        await visitor.append(g.redis, reply(who, ID + n, str(n)), who)
+    kept = await visitor.read(g.redis, "webchat/main", who)
+    assert 100 <= len(kept) <= 300  # Redis lets go of what lies together
+    assert [line.text for _, line in kept][-100:] == [str(n) for n in range(300, 400)]
+
+
 async def test_who_fetches_and_does_not_read_fills_no_memory(
     g: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
