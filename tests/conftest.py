@@ -67,6 +67,20 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"SKIPPED: {count} test{'s' * (count != 1)} {reason}", yellow=True)
 
 
+@pytest.hookimpl(trylast=True)  # once the deselected are gone
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers take file by file: first those that start many processes, then the longest, so that all end together."""
+    if hasattr(config, "workerinput"):
+        count = Counter(item.path for item in items)
+        heavy = {item.path for item in items if _starts_processes(item)}
+        items.sort(key=lambda item: (item.path not in heavy, -count[item.path]))
+
+
+def _starts_processes(item: pytest.Item) -> bool:
+    patience_s = max((mark.args[0] for mark in item.iter_markers("timeout")), default=0)
+    return patience_s > 120 or item.get_closest_marker("browser") is not None or "faults" in item.path.parts
+
+
 def pytest_collection_finish() -> None:
     """What is loaded by now stays: the collector need not walk through it a thousand times."""
     gc.collect()
