@@ -1,6 +1,6 @@
 """The way out: 5,000 replies over 10 accounts to a provider that takes 20 ms, against a bare client with as many
-requests in flight as the provider saw of ours; and whether an
-account that hangs, or that may send once a second, delays the others.
+requests in flight as the provider saw of ours; and whether an account that hangs, or that may send once a second,
+delays the others.
 
 Everything is what production runs: the webhook connector, the drain, SQLite (or --database URL), buckets in Valkey.
 """

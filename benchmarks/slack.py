@@ -57,7 +57,6 @@ CLAIM_EVERY = 20  # one conversation in so many is claimed once its card is up, 
 PATIENCE_S = 400.0
 POLL_S = 2.0
 POST = "chat.postMessage"
-_ROOT = Path(__file__).parents[1]
 
 
 class Hub:
