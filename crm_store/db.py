@@ -116,8 +116,8 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection that writes nothing. On SQLite all that is read is of one moment, on PostgreSQL each statement is
-        of its own: what tells whether something changed is read first. Raises Unavailable where the database is away."""
+        """A connection that writes nothing. On SQLite all of it sees one moment, on PostgreSQL each statement its own: so
+        what tells whether something changed is read first. Raises Unavailable where the database is away."""
         try:
             with self.engine.connect() as connection, connection.begin():
                 yield connection
