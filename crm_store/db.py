@@ -116,7 +116,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection that writes nothing. On SQLite all of it sees one moment, on PostgreSQL each statement its own: so
+        """A connection that writes nothing. On SQLite it sees one moment, on PostgreSQL each statement its own; so
         what tells whether something changed is read first. Raises Unavailable where the database is away."""
         try:
             with self.engine.connect() as connection, connection.begin():
