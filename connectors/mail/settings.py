@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connectors import http
+from connectors import checking
 from hub import urn
 from hub.config import Account
 
@@ -130,19 +130,9 @@ def _like(pattern: re.Pattern[str], what: str) -> Callable[[Any], str | None]:
     return lambda value: None if isinstance(value, str) and pattern.fullmatch(value) else f"must be {what}"
 
 
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
-
-
 def _poll(value: Any) -> str | None:
     seconds = _UNITS.get(str(value)[-1:], 0) * int(str(value)[:-1] or 0) if _SPAN.fullmatch(str(value)) else 0
     return None if 10 <= seconds <= 540 else "must be between 10s and 9m"
-
-
-def _url(value: Any) -> str | None:
-    if not isinstance(value, str):
-        return "must be a URL"
-    return http.complaint(value, allow_private=True)  # the session looks at private addresses again
 
 
 Look = Callable[[Any], str | None]
@@ -164,13 +154,13 @@ KNOWN: dict[str, Look | dict[str, Look]] = {
     },
     "smtp": _PLACE,
     "auth": _one_of(PASSWORD, XOAUTH2),
-    "oauth": {"token_url": _url, "client_id": _text(500), "scope": _text(1_000)},
+    "oauth": {"token_url": checking.url, "client_id": _text(500), "scope": _text(1_000)},
     "authserv_id": _text(253),
     "authserv_hops": _whole(1, 20),
     "name": _text(120),
     "signature": _text(SIGNATURE_CHARS, lines=True),
-    "quote": _flag,
-    "reply_token": _flag,
+    "quote": checking.flag,
+    "reply_token": checking.flag,
     "dkim": {
         "selector": _like(_LABELS, "the name before ._domainkey"),
         "domain": _like(_LABELS, "a domain"),
