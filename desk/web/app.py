@@ -144,11 +144,8 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.StreamRes
 
 
 def _sentence(request: web.Request, status: int, words: str) -> web.Response:
-    back = auth.local_path(request.path) if request.method == "GET" else "/"
     with contextlib.suppress(Exception):  # a page that says what is wrong must not itself go wrong
-        return render.html(
-            request, "sentence.html", status, words_said=words, back=back, request_id=request[REQUEST_ID]
-        )
+        return render.html(request, "sentence.html", status, words_said=words, request_id=request[REQUEST_ID])
     return web.Response(status=status, text=f"{words}\n({request[REQUEST_ID]})\n")
 
 

@@ -40,12 +40,12 @@ async def page(
 
     def look(
         tx: Connection,
-    ) -> tuple[ConversationView, str, dict[str, presence.Presence], ways.Window | None]:
+    ) -> tuple[ConversationView, dict[str, presence.Presence], ways.Window | None]:
         view = views.conversation(tx, card.conversation_id, before=before)
         window = ways.window(tx, view.card, desk.config(), desk.actions.limits)
-        return view, presence.of(tx, agent.key, now).status, presence.everyone(tx, now), window
+        return view, presence.everyone(tx, now), window
 
-    view, my_status, here, window = await desk.read(look)
+    view, here, window = await desk.read(look)
     mine = view.card.assignee == agent.key and view.card.state != "closed"
     choice = await desk.do(desk.actions.choices, view.card.conversation_id) if mine else None
     copies = await desk.do(desk.actions.copies, view.card.conversation_id) if choice else ()
@@ -69,7 +69,6 @@ async def page(
         typed=typed,
         error=str(error) if error is not None else None,
         back_to=f"/conversations/{view.card.number}" if request.method == "POST" else "",
-        status_now=my_status,
         here=here,
         snoozes=words.SNOOZES,
         thens=words.THEN,
