@@ -86,6 +86,11 @@ def _met(error: DBAPIError) -> bool:
     return getattr(original, "sqlstate", None) in _MEET_CODES
 
 
+def _away(error: DBAPIError) -> bool:
+    """Is it the database's trouble? One that ended our transaction has cut the connection, by whatever error."""
+    return isinstance(error, OperationalError) or error.connection_invalidated
+
+
 class Store:
     """The store as a process holds it: an engine, and a source of ids for its process slot."""
 
@@ -121,7 +126,9 @@ class Store:
         try:
             with self.engine.connect() as connection, connection.begin():
                 yield connection
-        except OperationalError as error:
+        except DBAPIError as error:
+            if not _away(error):
+                raise
             raise Unavailable(f"the database does not answer: {error.orig}") from error
 
     @contextmanager
@@ -146,7 +153,7 @@ class Store:
                     return work(tx)
             except DBAPIError as error:
                 if not _met(error):
-                    if isinstance(error, OperationalError) or error.connection_invalidated:
+                    if _away(error):
                         raise Unavailable(f"the database does not answer: {error.orig}") from error
                     raise
                 last = error
