@@ -91,13 +91,19 @@ class Settings:
         return self.desk_port_or_next + 1 if self.desk_port_or_next else 0
 
     @property
+    def near_host(self) -> str:
+        """As an address on this machine names it: who listens everywhere is met on the loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"[{host}]" if ":" in host else host
+
+    @property
     def public_address(self) -> str:
         """The edge's public address without a trailing slash; the local one where none is configured."""
-        return self.public_url or f"http://{self.host}:{self.port}"
+        return self.public_url or f"http://{self.near_host}:{self.port}"
 
     @property
     def desk_address(self) -> str:
-        return self.desk_url or f"http://{self.host}:{self.desk_port_or_next}"
+        return self.desk_url or f"http://{self.near_host}:{self.desk_port_or_next}"
 
     @property
     def blob_folder(self) -> Path:

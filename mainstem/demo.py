@@ -270,9 +270,10 @@ async def _run(settings: Settings, url: str, store: Store, stop: threading.Event
     key = load_key(settings)
     simulated = Simulated.packed(os.environ)
     agents = Agents(store, make_actions(settings, store, url, follower.get), follower.get, simulated)
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as http:
-        customers = Customers(f"http://{host}:{settings.port}", settings.public_address, http, simulated)
+        customers = Customers(
+            f"http://{settings.near_host}:{settings.port}", settings.public_address, http, simulated
+        )
         next_answer = time.monotonic() + AGENT_EVERY_S
         await asyncio.to_thread(agents.arrive)
         turns = 0

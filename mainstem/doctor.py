@@ -323,7 +323,7 @@ def _processes(settings: Settings) -> Iterator[Finding]:
         "desk": "agents log in again where their session ended; nothing typed and sent is lost",
     }
     for name, port in (("web", settings.port), ("desk", settings.desk_port_or_next)):
-        answer = asyncio.run(asks_readyz(settings.host, port))
+        answer = asyncio.run(asks_readyz(settings.near_host, port))
         if answer is None:
             yield Finding(
                 "processes",

@@ -10,6 +10,8 @@ import click
 from hub.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from mainstem.up import Prepared
 
 # Cyan, green, ... by process, the same in every run.
@@ -58,17 +60,17 @@ def summary(
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    desk = settings.desk_url or f"http://{_near(settings.host)}:{env['MAINSTEM_DESK_PORT']}"
+    desk = settings.desk_url or f"http://{settings.near_host}:{env['MAINSTEM_DESK_PORT']}"
     console.print(f"\n[bold green]Mainstem is ready[/] [dim]after {seconds:.1f} s · Ctrl-C stops it[/]\n")
     if prepared.chat:
-        console.print(f"[bold]Customer[/]  [link={prepared.chat}]{prepared.chat}[/]")
+        console.print(_link("Customer", prepared.chat))
         console.print("          [dim]the chat page; in a second terminal also: mainstem chat[/]")
     if prepared.login:
-        console.print(f"[bold]Agent[/]     [link={prepared.login}]{prepared.login}[/]")
+        console.print(_link("Agent", prepared.login))
         again = f"[dim]logs in as {prepared.agent}, once, within an hour; again: mainstem login {prepared.agent}[/]"
         console.print(f"          {again}")
     else:
-        console.print(f"[bold]Agent[/]     {desk}")
+        console.print(_link("Agent", desk))
     if prepared.curl:
         console.print("\n[bold]A signed message from anywhere[/] [dim](paste it into a second terminal)[/]")
         console.print(prepared.curl, markup=False)
@@ -82,6 +84,14 @@ def summary(
     if demo:
         _demo(console, prepared)
     console.print()
+
+
+def _link(title: str, url: str) -> Text:
+    """No markup: an address may have brackets."""
+    from rich.style import Style
+    from rich.text import Text
+
+    return Text.assemble((f"{title:<10}", "bold"), (url, Style(link=url)))
 
 
 def _demo(console: object, prepared: Prepared) -> None:
@@ -124,7 +134,3 @@ def _accounts(console: object, prepared: Prepared) -> None:
     if prepared.accounts:
         console.print("\n[bold]Accounts[/]")
         console.print(table)
-
-
-def _near(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound

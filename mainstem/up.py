@@ -225,7 +225,7 @@ class Up:
         said = False
         while waiting:
             for name, port in list(waiting.items()):
-                answer = await asks_readyz(self.settings.host, port)
+                answer = await asks_readyz(self.settings.near_host, port)
                 if answer is not None and answer[0] == 200:
                     del waiting[name]
             if waiting and not said and time.monotonic() > deadline:
@@ -283,13 +283,12 @@ def _free_port(host: str, port: int, variable: str) -> int:
 
 
 async def asks_readyz(host: str, port: int) -> tuple[int, str] | None:
-    """(status, body) of GET /readyz; None where nobody answers yet."""
-    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    """(status, body) of GET /readyz; None where nobody answers yet. host: as addresses name it."""
     try:
         async with asyncio.timeout(2.0):
-            reader, writer = await asyncio.open_connection(near, port)
+            reader, writer = await asyncio.open_connection(host.strip("[]"), port)
             try:
-                writer.write(f"GET /readyz HTTP/1.1\r\nHost: {near}\r\nConnection: close\r\n\r\n".encode())
+                writer.write(f"GET /readyz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
                 head, _, body = (await reader.read(65536)).partition(b"\r\n\r\n")
             finally:
                 writer.close()

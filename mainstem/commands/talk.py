@@ -97,8 +97,7 @@ def console_account(key: str | None) -> Account:
 
 def _edge() -> str:
     settings = shared.settings()
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared
-    return f"http://{host}:{settings.port}"
+    return f"http://{settings.near_host}:{settings.port}"
 
 
 _account = click.option("--account", metavar="KEY", help="The console account, if there are several.")

@@ -51,6 +51,16 @@ def test_all_faults_at_once() -> None:
     assert len(str(told.value).splitlines()) == len({name for name, *_ in BAD})
 
 
+@pytest.mark.parametrize(
+    "host, named",
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("fd00::7", "[fd00::7]"), ("10.0.0.7", "10.0.0.7")],
+)
+def test_addresses_of_this_machines_own_can_be_opened(host: str, named: str) -> None:
+    settings = load({"MAINSTEM_HOST": host, "PORT": "9000"})
+    assert settings.public_address == f"http://{named}:9000"
+    assert settings.desk_address == f"http://{named}:9001"
+
+
 def test_secrets_do_not_show() -> None:
     settings = load(dict.fromkeys(("DATABASE_URL", "MAINSTEM_SECRET_KEY"), "postgres://u:hush@d/x"))
     assert "hush" not in repr(settings)
