@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import random
-import re
 import sys
 import threading
 import time
@@ -56,8 +55,7 @@ class World:
         self.twilio, self.telegram, self.graph = twilio, telegram, graph
         twilio.number(demo_accounts.SMS, sms_url=f"{hook(edge, 'sms_twilio')}#rc=3&rp=5xx,ct,rt")
         twilio.sender(demo_accounts.WHATSAPP_TWILIO, url=f"{hook(edge, 'whatsapp_twilio')}#rc=3&rp=5xx,ct,rt")
-        approved = re.sub(r"\{(\d)\}", r"{{\1}}", demo_accounts.APPROVED)
-        sid = demo_accounts.CONTENT_SID
+        approved, sid = demo_accounts.APPROVED.replace("{1}", "{{1}}"), demo_accounts.CONTENT_SID
         twilio.templates[sid] = Template(sid=sid, body=approved)
         twilio.reports.auto = ("sent",)
         telegram.updates.url = hook(edge, "telegram")  # setWebhook takes no http://

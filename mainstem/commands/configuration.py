@@ -123,7 +123,8 @@ class Number(click.ParamType[int]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
         said = value.removeprefix("#")
-        if not (said.isascii() and said.isdecimal() and 1 <= int(said) < 1 << 63):  # what a column can hold
+        fits = said.isascii() and said.isdecimal() and len(said) < 20
+        if not fits or not 1 <= int(said) < 1 << 63:  # what a column can hold
             self.fail(f"{value!r} is no conversation's number, such as 1042 or '#1042'", param, ctx)
         return int(said)
 

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from hub.errors import NotFound, Refused
+from hub.errors import NotFound, Refused, Unavailable
 from mainstem.commands import shared
 
 
@@ -20,6 +20,10 @@ def login(agent: str | None) -> None:
     with shared.store() as opened:
         _, link = login_link(shared.settings(), opened, shared.config(opened), agent)
     click.echo(link)
+    try:
+        shared.redis_url(shared.settings())
+    except Unavailable as error:
+        click.secho(f"Nobody answers there yet: {error}", err=True, fg="yellow")
 
 
 @click.command()

@@ -98,6 +98,7 @@ BAD_WITHOUT_A_HUB = [
     (["explain", "one"], EMPTY, "'one' is no conversation's number, such as 1042 or '#1042'"),
     (["explain", "0"], EMPTY, "'0' is no conversation's number"),
     (["explain", "9" * 19], EMPTY, "is no conversation's number"),
+    (["explain", "9" * 5000], EMPTY, "is no conversation's number"),
     (["config", "check"], EMPTY, "config"),
     (["config", "check", "--folder", "nowhere"], EMPTY, "nowhere"),
     (["config", "frob"], EMPTY, "No such command 'frob'"),
@@ -278,7 +279,9 @@ def test_secrets_links_and_passwords(run: Run, hub: dict[str, str], monkeypatch:
     assert len(secret.strip()) == 64
     assert run("secret", "webhook/main", "signing")[1] == secret
     assert run("secret", "console/main")[1] != secret
-    assert "http://127.0.0.1:8081/login/" in run("login", "bo")[1]
+    code, link, note = run("login", "bo")
+    assert (code, link.startswith("http://127.0.0.1:8081/login/")) == (0, True)
+    assert note.startswith("Nobody answers there yet: no `mainstem up` is running over var")
     assert "mail/support" in run("secret", "mail/support")[2], "it is switched off"
 
 
