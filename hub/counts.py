@@ -16,7 +16,7 @@ from typing import Any
 from hub.errors import MainstemError
 from hub.files import replace
 
-_KEEP_DAYS = 60  # the store keeps what it was told for longer
+_KEEP_DAYS = 60  # on which something came; the store keeps what it was told for longer
 DAY_US = 86_400_000_000
 
 Left = dict[tuple[int, str], int]
@@ -54,6 +54,9 @@ class Counts:
             self._entries[bucket] -= 1
             key = self._keys[bucket]
             self._left[key] = self._left.get(key, 0) + 1
+        # By how many there are and not by the newest: a clock that once was years ahead would end all others.
+        days = sorted({day for day, _ in self._left})[-_KEEP_DAYS:]
+        self._left = {key: entries for key, entries in self._left.items() if key[0] >= days[0]}
         return dict(self._left)
 
     def restart(self, entries: Iterable[tuple[int, bool]]) -> None:
@@ -66,11 +69,13 @@ class Counts:
             self._pending[bucket] += pending
 
     def all(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """(day, account) -> (entries ever, of which pending)."""
+        """(day, account) -> (entries ever, of which pending), of the days that are kept."""
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for key in {**dict.fromkeys(self._left), **dict.fromkeys(self._keys)}:
             bucket = self._number.get(key)
             here, pending = (0, 0) if bucket is None else (self._entries[bucket], self._pending[bucket])
+            if not here and key not in self._left:
+                continue
             day = time.strftime("%Y-%m-%d", time.gmtime(key[0] * 86_400))
             found[day, key[1]] = (self._left.get(key, 0) + here, pending)
         return found
@@ -91,6 +96,5 @@ def load_counts(folder: Path) -> tuple[Counts, list[str]]:
 
 def save_counts(folder: Path, left: Left, removing: list[str]) -> None:
     """Durably. Raises OSError."""
-    newest = max((day for day, _ in left), default=0)
-    kept = [[day, account, n] for (day, account), n in sorted(left.items()) if day > newest - _KEEP_DAYS]
-    replace(folder / "counts", json.dumps({"removing": removing, "counts": kept}).encode())
+    said = [[day, account, entries] for (day, account), entries in sorted(left.items())]
+    replace(folder / "counts", json.dumps({"removing": removing, "counts": said}).encode())

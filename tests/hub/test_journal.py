@@ -14,6 +14,7 @@ import pytest
 
 from hub import segments
 from hub.clock import to_us
+from hub.counts import Counts, load_counts, save_counts
 from hub.errors import MainstemError, Unavailable
 from hub.journal import LOST, InUse, Journal, New
 from tests.hub.events import NOON
@@ -103,6 +104,16 @@ async def test_what_the_store_has_is_forgotten_and_its_files_go(tmp_path: Path) 
     last = Journal.open(tmp_path)
     assert (last.next_seq, last.counts()[DAY, "webhook/main"][0]) == (101, 100)
     last.close()
+
+
+def test_counts_of_days_long_past_are_let_go_and_a_wrong_clock_ends_none(tmp_path: Path) -> None:
+    counts = Counts({})
+    for day in (*range(20_000, 20_200), 40_000, 20_200):
+        counts.leave([counts.add(day, "webhook/main", pending=False)])
+    save_counts(tmp_path, counts.leave([]), [])
+    for kept in (counts, load_counts(tmp_path)[0]):
+        days = sorted(day for day, _ in kept.all())
+        assert (len(days), days[0], days[-2:]) == (60, "2025-02-23", ["2025-04-22", "2079-07-08"])
 
 
 async def test_spans_go_over_files_and_cost_by_the_span(tmp_path: Path) -> None:
