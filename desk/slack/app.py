@@ -24,7 +24,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.signature import Clock, SignatureVerifier
 
-from desk.slack import events, gate, home_actions, inbox, interact, sweep
+from desk.slack import events, gate, home_actions, interact, sweep, taking
 from desk.slack.context import SlackDesk
 from desk.slack.directory import Directory
 from desk.slack.manifest import PATH
@@ -84,7 +84,7 @@ class Taken(AsyncMiddleware):
             return BoltResponse(status=200, body="")
         try:
             async with asyncio.timeout(ACK_S):
-                await inbox.write_down(self._desk, told)
+                await taking.write_down(self._desk, told)
         except (Unavailable, TimeoutError) as error:
             # No X-Slack-No-Retry: Slack is to try again. Where it gives up, the sweep finds what was typed.
             _log.warning("event_not_stored", event_id=str(body.get("event_id"))[:40], why=str(error)[:200])

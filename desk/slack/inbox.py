@@ -1,4 +1,4 @@
-"""The inbox: what Slack says is written down here before it is acknowledged, and worked off.
+"""The inbox: what was written down (taking.py) is worked off.
 
 The handlers of the rows stand in messages.py and owed.py; every one of them bears being run again from its beginning.
 """
@@ -9,147 +9,30 @@ import asyncio
 import json
 import random
 import uuid
-import weakref
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
-from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
-from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection
 
-from crm_store import desk_inbox, desk_typed
-from crm_store.desk_inbox import Heard, Told
-from desk.slack import names
+from crm_store import desk_inbox
+from crm_store.desk_inbox import Heard
+from desk.slack import messages, names, owed, taking
 from desk.slack.context import SlackDesk
-from desk.slack.events import DELETE, EDIT, MESSAGE, REACTION, message_key, subject
+from desk.slack.events import EDIT, MESSAGE
+from desk.slack.outcome import Done, Handler, Later, Outcome
 from hub import failpoints, log
 from hub.errors import Unavailable
 
-_BATCH = 100  # of what is written down in one transaction
 _SIDE_BY_SIDE = 8
 _LEASE_S = 150.0  # longer than one row may take
 _ROW_S = 120.0  # files of one message included
 _TRIES = 8  # of a row that goes wrong by itself
 _POLL_S = 2.0
+HANDLERS: Mapping[str, Handler] = {**messages.HANDLERS, **owed.HANDLERS}
 _log = log.get("slack")
 
-
-async def write_down(desk: SlackDesk, told: Sequence[Told]) -> int:
-    """Durable when this returns; how many were not known before. Raises Unavailable; then the caller says no.
-
-    What comes while a transaction is on its way goes into the next one together: a burst is a few commits.
-    """
-    if not told:
-        return 0
-    writer = _writers.get(desk.client)
-    if writer is None:
-        writer = _writers[desk.client] = _Writer(desk)
-    new = await writer.write(told)
-    failpoints.here("slack.after_inbox")
-    nudge(desk)
-    return new
-
-
-class _Writer:
-    """One for a process. Who gives up waiting does not take back what is being written for others."""
-
-    def __init__(self, desk: SlackDesk) -> None:
-        self._store, self._clock = desk.store, desk.clock
-        self._waiting: list[tuple[Sequence[Told], asyncio.Future[int]]] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def write(self, told: Sequence[Told]) -> int:
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append((told, future))
-        if self._task is None or self._task.done():
-            self._task = asyncio.ensure_future(self._run())
-        return await future
-
-    async def _run(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-            try:
-                counts = await asyncio.to_thread(
-                    self._store.run, partial(self._put, [told for told, _ in batch])
-                )
-            except Exception as error:
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-            else:
-                for (_, future), new in zip(batch, counts, strict=True):
-                    if not future.done():
-                        future.set_result(new)
-
-    def _put(self, batch: Sequence[Sequence[Told]], tx: Connection) -> list[int]:
-        beside = {one.key: one.subject for told in batch for one in told if one.kind == MESSAGE}
-        return [
-            desk_inbox.put(
-                tx,
-                self._store.ids,
-                names.SURFACE,
-                [_in_its_thread(tx, one, beside) for one in told],
-                self._clock(),
-            )
-            for told in batch
-        ]
-
-
-_writers: weakref.WeakKeyDictionary[AsyncWebClient, _Writer] = weakref.WeakKeyDictionary()
-
-
-_loops: weakref.WeakKeyDictionary[AsyncWebClient, weakref.WeakSet[Inbox]] = weakref.WeakKeyDictionary()
-
-
-def nudge(desk: SlackDesk) -> None:
-    """There is something to do for the loops of this process; others find it within two seconds."""
-    for loop in _loops.get(desk.client, ()):
-        loop.wake()
-
-
-def _in_its_thread(tx: Connection, one: Told, beside: Mapping[str, str]) -> Told:
-    """Slack does not say in which thread a reaction is; it must not overtake the message that it is on."""
-    if one.kind not in (REACTION, DELETE):
-        return one
-    said = json.loads(one.body)
-    place, ts = said["place"], said["ts"]
-    if one.subject != subject(place, ts):
-        return one
-    if (known := beside.get(message_key(place, ts))) is not None:
-        return replace(one, subject=known)
-    if (typed := desk_typed.find(tx, names.SURFACE, place, ts)) is not None:
-        return replace(one, subject=subject(place, typed.thread))
-    waiting = desk_inbox.waits(tx, names.SURFACE, message_key(place, ts))
-    return one if waiting is None else replace(one, subject=waiting.subject)
-
-
-# --------------------------------------------------------------------------------------------------------- the loop
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Done:
-    """trouble: why nothing came of it. then: what we owe Slack now. forget: it is none of ours; its text goes."""
-
-    trouble: str = ""
-    then: tuple[Told, ...] = ()
-    forget: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Later:
-    """counts: something was wrong with it, so that it is not tried for ever."""
-
-    after_s: float
-    why: str = ""
-    counts: bool = False
-
-
-Outcome = Done | Later
-Handler = Callable[[SlackDesk, Heard, Mapping[str, Any]], Awaitable[Outcome]]
 
 # The token is no good, or the app is not installed any more: everything waits until somebody has seen to it.
 SIGNED_OUT = frozenset(
@@ -171,13 +54,9 @@ class Inbox:
     def __init__(self, desk: SlackDesk, handlers: Mapping[str, Handler] | None = None) -> None:
         self.desk = desk
         self.owner = uuid.uuid4().hex
-        self._handlers = dict(_handlers() if handlers is None else handlers)
+        self._handlers = dict(HANDLERS if handlers is None else handlers)
         self._wake = asyncio.Event()
-        _loops.setdefault(desk.client, weakref.WeakSet()).add(self)
-
-    def wake(self) -> None:
-        """There may be something to do."""
-        self._wake.set()
+        taking.wakes(desk, self._wake)
 
     async def run(self) -> None:
         """Until cancelled; what is in hand then is taken up again when its lease ends."""
@@ -291,8 +170,6 @@ def _slack_says(error: SlackApiError, patience_s: float) -> Outcome:
 
 def _given_up(row: Heard, why: str) -> Done:
     """The words stay in the row (`desk_inbox.again`); who typed them is told that they stand nowhere else."""
-    from desk.slack import owed
-
     trouble = f"{desk_inbox.GIVEN_UP} after {row.tries} tries: {why}"
     said = json.loads(row.body).get("message") if row.kind in (MESSAGE, EDIT) else None
     if not said:
@@ -304,9 +181,3 @@ def _given_up(row: Heard, why: str) -> Done:
         "That could not be kept as a note, and the customer has not got it. Please tell whoever runs the hub."
     )
     return Done(trouble=trouble, then=(owed.sentence(row, to, text),))
-
-
-def _handlers() -> Mapping[str, Handler]:
-    from desk.slack import messages, owed
-
-    return {**messages.HANDLERS, **owed.HANDLERS}

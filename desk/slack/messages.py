@@ -21,7 +21,8 @@ from desk import words
 from desk.slack import files, gate, names, owed, sending, text, thread
 from desk.slack.context import SlackDesk
 from desk.slack.events import DELETE, EDIT, MESSAGE, REACTION, message_key, message_of
-from desk.slack.inbox import Done, Handler, Later, Outcome, write_down
+from desk.slack.outcome import Done, Handler, Later, Outcome
+from desk.slack.taking import write_down
 from desk.slack.text import Plain
 from hub import failpoints, log
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable

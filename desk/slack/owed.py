@@ -21,7 +21,7 @@ from crm_store.schema import deliveries
 from desk.slack import names
 from desk.slack.blocks import Post, plain
 from desk.slack.context import SlackDesk
-from desk.slack.inbox import Done, Handler, Later, Outcome
+from desk.slack.outcome import Done, Handler, Later, Outcome
 from desk.slack.text import escape
 
 MARK: Final = "mark"

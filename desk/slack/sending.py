@@ -18,10 +18,10 @@ from crm_store.desk_typed import Detail, Sent, Typed
 from crm_store.schema import interaction_attachments
 from desk import words
 from desk.replying import ReplyResult, WindowClosed
-from desk.slack import inbox, names, owed, thread
+from desk.slack import names, owed, taking, thread
 from desk.slack.context import SlackDesk
 from desk.slack.events import message_key
-from desk.slack.inbox import Done, Outcome
+from desk.slack.outcome import Done, Outcome
 from desk.slack.text import Plain
 from hub import failpoints
 from hub.errors import Conflict, NotFound, Refused, StillSeen
@@ -160,7 +160,7 @@ async def _note(desk: SlackDesk, typed: Typed, delivery_id: int | None, *then: T
         desk_inbox.put(tx, desk.store.ids, names.SURFACE, then, desk.clock())
 
     await desk.do(lambda: desk.store.run(work))
-    inbox.nudge(desk)
+    taking.nudge(desk)
 
 
 # ------------------------------------------------------------------------------------------------- changed afterwards

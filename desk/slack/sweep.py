@@ -23,7 +23,7 @@ from crm_store import desk_inbox, desk_threads, desk_typed
 from crm_store.desk_inbox import Told
 from crm_store.desk_threads import Thread
 from crm_store.desk_typed import Typed
-from desk.slack import events, gate, inbox, names
+from desk.slack import events, gate, inbox, names, taking
 from desk.slack.context import SlackDesk
 from desk.slack.text import to_plain
 from hub import log
@@ -133,7 +133,7 @@ class Sweep:
         found = [one async for one in self._messages(thread)]
         said = [one for one in found if str(one.get("ts")) != thread.thread]
         told = await self._desk.look(lambda tx: self._missed(tx, thread, said))
-        return await inbox.write_down(self._desk, told)
+        return await taking.write_down(self._desk, told)
 
     async def _messages(self, thread: Thread) -> AsyncIterator[Mapping[str, Any]]:
         cursor = ""

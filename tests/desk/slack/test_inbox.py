@@ -15,7 +15,8 @@ from sqlalchemy import select
 from crm_store.db import Store
 from crm_store.schema import desk_threads
 from desk.slack import inbox, look
-from desk.slack.inbox import Done, Inbox
+from desk.slack.inbox import Inbox
+from desk.slack.outcome import Done
 from hub import failpoints
 from tests.desk.slack.office import Office, opened
 
@@ -254,7 +255,7 @@ async def test_what_cannot_be_worked_off_stops_nobody(office: Office) -> None:
     async def breaks(*_: Any) -> Done:
         raise ZeroDivisionError
 
-    worker = Inbox(office.desk, {**inbox._handlers(), "edit": breaks})
+    worker = Inbox(office.desk, {**inbox.HANDLERS, "edit": breaks})
     said = message(office, card, "a", user=office.cleo.id)
     await office.tells(said)
     await office.tells(edit(office, said, "b"))
