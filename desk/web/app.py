@@ -26,7 +26,7 @@ from desk.web import (
     render,
     why,
 )
-from desk.web.context import DESK, FRAMED, LIVE, REQUEST_ID, Need, Route, WebDesk
+from desk.web.context import DESK, FRAMED, REQUEST_ID, Need, Route, WebDesk
 from hub import log
 from hub.errors import Conflict, MainstemError, NotFound, Refused, Unavailable
 
@@ -161,7 +161,7 @@ async def _headers(request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[LIVE].run(), name="desk-live")
+    task = asyncio.create_task(app[live.LIVE].run(), name="desk-live")
     yield
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -171,7 +171,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _shutdown(app: web.Application) -> None:
-    app[LIVE].close()
+    app[live.LIVE].close()
 
 
 def build_app(desk: WebDesk) -> web.Application:
@@ -182,7 +182,7 @@ def build_app(desk: WebDesk) -> web.Application:
     """
     app = web.Application(middlewares=[frame, auth.guard], client_max_size=BODY_LIMIT)
     app[DESK] = desk
-    app[LIVE] = live.Live(desk)
+    app[live.LIVE] = live.Live(desk)
     app[auth.TRIES] = auth.Tries()
     needs: dict[tuple[str, str], Need] = {}
     for route in ROUTES:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
@@ -20,9 +20,6 @@ from hub.config import Agent, Config, Role
 from hub.errors import Unavailable
 from hub.settings import Settings
 from router.rules import RuleSet
-
-if TYPE_CHECKING:
-    from desk.web.live import Live
 
 T = TypeVar("T")
 
@@ -131,7 +128,6 @@ class Route:
 
 
 DESK = web.AppKey("desk", WebDesk)
-LIVE: web.AppKey[Live] = web.AppKey("live")
 SESSION = web.RequestKey("session", Session)
 TOKEN = web.RequestKey("token", str)
 AGENT = web.RequestKey("agent", Agent)

@@ -29,7 +29,7 @@ from crm_store.schema import (
     presence_changes,
     quarantine,
 )
-from desk.web.context import AGENT, DESK, LIVE, TOKEN, Need, Route, WebDesk
+from desk.web.context import AGENT, DESK, TOKEN, Need, Route, WebDesk
 from hub import log, notices
 from hub.errors import MainstemError
 
@@ -146,6 +146,9 @@ class Live:
                 continue
             if topics:
                 self.tell(*topics)
+
+
+LIVE = web.AppKey("live", Live)
 
 
 def topics_of(notice: notices.Notice) -> set[str]:

@@ -23,7 +23,6 @@ from crm_store.db import Store
 from crm_store.schema import revisions
 from desk.web import live
 from desk.web.app import build_app
-from desk.web.context import LIVE
 from tests.desk import room as rooms
 from tests.desk.room import PNG, START, Room, make
 
@@ -79,7 +78,7 @@ def address(room: Room, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     loop = asyncio.new_event_loop()
     started = threading.Event()
     app = build_app(room.desk)
-    room.live = app[LIVE]  # type: ignore[attr-defined]
+    room.live = app[live.LIVE]  # type: ignore[attr-defined]
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     port: list[int] = []
 

@@ -12,7 +12,6 @@ import pytest
 
 from crm_store.db import Store
 from desk.web import live
-from desk.web.context import LIVE
 from hub import notices
 from tests.desk.room import Browser, Room, make
 
@@ -139,7 +138,7 @@ async def test_the_process_stops_quickly_with_pages_open(sqlite_url: str, tmp_pa
         bo = await browse("bo")
         answers = [await bo.client.get("/live") for _ in range(5)]
         app = bo.client.server.app  # type: ignore[attr-defined]
-        assert len(app[LIVE].listeners) == 5
+        assert len(app[live.LIVE].listeners) == 5
         began = time.perf_counter()
     assert time.perf_counter() - began < 30
     assert len(answers) == 5
