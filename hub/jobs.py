@@ -16,11 +16,9 @@ from rq.serializers import JSONSerializer
 QUEUE_DEFAULT = "mainstem"
 
 DELIVER = "workers.deliver.job"  # () drains every due delivery for half a minute
-FETCH = "workers.fetch.job"  # () brings every due file of a customer's message for half a minute
-REMIND = "workers.remind.job"  # () wakes snoozed, expires offers, service-level notices
-SWEEP = "workers.sweep.job"  # () finds rows whose wake-up was lost
+FETCH = "workers.fetch.job"  # () has every due file of customers' messages brought, and newcomers' names
 
-ALL = (DELIVER, FETCH, REMIND, SWEEP)
+ALL = (DELIVER, FETCH)
 
 RESULT_TTL_S = 60  # a wake-up's result is of no use to anyone
 # A failed one takes 5.5 kB, and the clock wakes again every second: a job that cannot but fail would fill 20 MB an hour

@@ -68,12 +68,6 @@ def _give_back(store: Store, ids: Ids, queue: str, cutoff: datetime, now: dateti
     return store.run(work)
 
 
-def job() -> None:
-    """rq calls this."""
-    held = context.get()
-    run(held)
-
-
 def run(held: context.Context) -> None:
     """One look over a process's store, and notices of what changed."""
     for conversation in look(held.store, held.config().queues, clock.system()):

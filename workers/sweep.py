@@ -148,11 +148,6 @@ def forget(store: Store, now: datetime) -> dict[str, int]:
     return counts
 
 
-def job() -> None:
-    """rq calls this."""
-    run(context.get())
-
-
 def run(held: context.Context) -> None:
     """One look over a process's store, and a notice of what moved."""
     now = clock.system()

@@ -109,7 +109,7 @@ def _waiting(client: redis_py.Redis) -> int:
 def test_one_wake_up_of_a_name_waits(redis: redis_py.Redis) -> None:
     for _ in range(3):
         assert jobs.enqueue(redis, jobs.DELIVER)
-    assert jobs.enqueue(redis, jobs.SWEEP)
+    assert jobs.enqueue(redis, jobs.FETCH)
     assert _waiting(redis) == 2
     with pytest.raises(ValueError, match="no job"):
         jobs.enqueue(redis, "os.system")
@@ -128,11 +128,11 @@ def test_a_wake_up_during_a_run_is_another_run(redis: redis_py.Redis) -> None:
 def test_after_a_failed_run_the_next_is_not_refused(
     redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "REMIND", "tests.hub.test_small.fails")
-    monkeypatch.setattr(jobs, "ALL", (jobs.REMIND,))
+    monkeypatch.setattr(jobs, "FETCH", "tests.hub.test_small.fails")
+    monkeypatch.setattr(jobs, "ALL", (jobs.FETCH,))
     queue = Queue(jobs.QUEUE_DEFAULT, connection=redis, serializer=JSONSerializer)
     for _ in range(2):
-        assert jobs.enqueue(redis, jobs.REMIND)
+        assert jobs.enqueue(redis, jobs.FETCH)
         assert _waiting(redis) == 1
         Worker([queue], connection=redis, serializer=JSONSerializer).work(
             burst=True, logging_level="CRITICAL"

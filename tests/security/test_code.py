@@ -107,17 +107,17 @@ def test_a_name_that_somebody_else_put_into_redis_is_not_run(
     """Who can write to Redis can disturb the hub, and must not become the hub."""
     CALLED.clear()
     done: list[str] = []
-    monkeypatch.setattr("workers.sweep.job", lambda: done.append("swept"))
+    monkeypatch.setattr("workers.fetch.job", lambda: done.append("fetched"))
     queue = Queue("mainstem", connection=redis, serializer=JSONSerializer)
     if way == "the function":
         queue.enqueue(HERE, "id")
     elif way == "a callback":
-        queue.enqueue(jobs.SWEEP, on_success=Callback(HERE), on_failure=Callback(HERE))
+        queue.enqueue(jobs.FETCH, on_success=Callback(HERE), on_failure=Callback(HERE))
     else:
-        job = queue.enqueue(jobs.SWEEP)
+        job = queue.enqueue(jobs.FETCH)
         job.data = JSONSerializer.dumps(["format", "{0.__class__}", ["x"], {}])
         redis.hset(job.key, "data", job.data)
-    jobs.enqueue(redis, jobs.SWEEP)
+    jobs.enqueue(redis, jobs.FETCH)
     run._worker(redis, "mainstem").work(burst=True, logging_level="CRITICAL")
     assert CALLED == []
     assert done, "and our own job is done all the same"
