@@ -45,7 +45,7 @@ def content(message: Message) -> Content | None:
         found = getattr(message, name)
         if found is not None and found != []:
             return read(message, found)
-    return Content(text=_caption(message)) if message.caption else None
+    return None
 
 
 def origin(message: Message) -> Fields:
@@ -95,7 +95,7 @@ def linked(text: str, entities: Sequence[Entity] | None) -> str:
     return "".join(out)
 
 
-def _caption(message: Message) -> str:
+def caption(message: Message) -> str:
     return clean.text(linked(message.caption or "", message.caption_entities))
 
 
@@ -210,19 +210,19 @@ def _largest(sizes: Sequence[File]) -> File:
 
 
 def _photo(message: Message, sizes: list[File]) -> Content:
-    return Content(text=_caption(message), media=(_media(_largest(sizes), "image", "image/jpeg"),))
+    return Content(text=caption(message), media=(_media(_largest(sizes), "image", "image/jpeg"),))
 
 
 def _live_photo(message: Message, file: File) -> Content:
     """Its moving part; the picture that it stands on comes in `photo`."""
     still = [_media(_largest(message.photo), "image", "image/jpeg")] if message.photo else []
-    return Content(text=_caption(message), media=(*still, _media(file, "video", "video/mp4")))
+    return Content(text=caption(message), media=(*still, _media(file, "video", "video/mp4")))
 
 
 def _file(kind: str, content_type: str = "") -> Callable[[Message, File], Content]:
     def read(message: Message, file: File) -> Content:
         name = " - ".join(part for part in (clean.line(file.performer), clean.line(file.title)) if part)
-        return Content(text=_caption(message), media=(_media(file, kind, content_type, name),))
+        return Content(text=caption(message), media=(_media(file, kind, content_type, name),))
 
     return read
 

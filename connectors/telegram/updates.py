@@ -18,7 +18,7 @@ from connectors import clean, fitting, said
 from connectors.base import Parsed
 from connectors.said import fields
 from connectors.telegram.kinds import ENVELOPE, SERVICE, SILENT_UPDATES
-from connectors.telegram.message import Content, content, origin
+from connectors.telegram.message import Content, caption, content, origin
 from connectors.telegram.model import Chat, Markup, Message, Number, User
 from hub import log, urn
 from hub.config import Account
@@ -175,24 +175,30 @@ def _received(message: Message, found: Content, what: _What, blob: str | None = 
 
 
 def _unsupported(message: Message, what: _What) -> Parsed:
-    """Nothing where it only tells what happened in the chat; else the raw update is kept and named."""
+    """Nothing where it only tells what happened in the chat; else the raw update is kept and named, below the words
+    that stand with it. Words that stand with nothing are all there is."""
     for key in ("message", "business_message"):
         if raw := _loose.decode(what.body).get(key):
             kinds = [kind for kind in _looser.decode(raw) if kind not in ENVELOPE]
             if SERVICE.intersection(kinds):
                 return Parsed()
-            words = said.unsupported(
-                clean.line(kinds[0].replace("_", " "), 60) if kinds else "an empty message"
-            )
+            words = caption(message)
+            if words and not kinds:
+                return Parsed(events=(_received(message, Content(text=words), what),))
+            named = clean.line(kinds[0].replace("_", " "), 60) if kinds else "an empty message"
+            text = f"{words}\n{said.unsupported(named)}".lstrip()
             blob = hashlib.sha256(what.body).hexdigest()
-            return Parsed(events=(_received(message, Content(text=words), what, blob),), blobs=(what.body,))
+            return Parsed(events=(_received(message, Content(text=text), what, blob),), blobs=(what.body,))
     return Parsed()
 
 
 def _edited(message: Message, what: _What) -> Parsed:
     """A live location moves by edits, every few seconds, and is left alone; so is what has no words."""
-    found = content(message) if _concerns_us(message, what) else None
-    if found is None or message.location is not None:
+    if not _concerns_us(message, what) or message.location is not None:
+        return Parsed()
+    found = content(message)
+    text = found.text if found else caption(message)
+    if found is None and not text:
         return Parsed()
     assert message.sender is not None
     external_id = name_of(message.chat, message.message_id, message.business_connection_id)
@@ -203,7 +209,7 @@ def _edited(message: Message, what: _What) -> Parsed:
         sender=_urn(message.sender),
         external_id=external_id,
         change=Change.EDIT,
-        text=found.text,
+        text=text,
         sent_at=_time(message.edit_date or 0),
     )
     return Parsed(events=(event,))
