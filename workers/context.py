@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,7 +26,8 @@ from connectors.http import guarded_session
 from connectors.kept import FOLDER, Kept
 from crm_store.configs import Follower
 from crm_store.db import Store
-from hub import blobs, clock
+from crm_store.delivery_states import Moved
+from hub import blobs, clock, notices
 from hub import redis as wires
 from hub.blobs import BlobStore, Reader
 from hub.config import Account, Config
@@ -82,6 +83,15 @@ class Context:
             public_url=self.settings.public_address,
             now=clock.system(),
             kept=Kept(self.settings.data / FOLDER),
+        )
+
+    def tell(self, moved: Sequence[Moved]) -> None:
+        """One notice for all deliveries that moved together."""
+        notices.publish(
+            self.redis,
+            notices.DELIVERY,
+            deliveries=[m.delivery_id for m in moved],
+            conversations=sorted({m.conversation_id for m in moved}),
         )
 
     def close(self) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from crm_store.delivery_states import Moved
 from hub import jobs, notices
 from workers import context, fetch
 from workers.changing import Changing
@@ -24,7 +23,7 @@ def job() -> None:
             "rates": held.rates,
             "wire": held.wire,
             "owner": held.owner,
-            "tell": lambda moved: _tell(held, moved),
+            "tell": held.tell,
             "warn": lambda pause: _warn(held, pause),
             "stopping": context.stopping.is_set,
         }
@@ -39,17 +38,6 @@ def job() -> None:
         drained = held.run(work())
     if drained.more and not context.stopping.is_set() and held.redis is not None:
         jobs.enqueue(held.redis, jobs.DELIVER)
-
-
-def _tell(held: context.Context, moved: list[Moved]) -> None:
-    """One notice for all that moved in a turn."""
-    conversations = sorted({m.conversation_id for m in moved})
-    notices.publish(
-        held.redis,
-        notices.DELIVERY,
-        deliveries=[m.delivery_id for m in moved],
-        conversations=conversations,
-    )
 
 
 def _warn(held: context.Context, pause: Pause) -> None:

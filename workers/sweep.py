@@ -159,9 +159,4 @@ def run(held: context.Context) -> None:
     if swept.conversations:
         notices.publish(held.redis, notices.CONVERSATION, conversation=sorted(swept.conversations))
     if swept.moved:
-        notices.publish(
-            held.redis,
-            notices.DELIVERY,
-            deliveries=[m.delivery_id for m in swept.moved],
-            conversations=sorted({m.conversation_id for m in swept.moved}),
-        )
+        held.tell(swept.moved)
