@@ -54,6 +54,9 @@ _ENVELOPE = """
 """
 ENVELOPE = frozenset(_ENVELOPE.split())
 
+# What is not read here although words may stand below it (`caption`; all else that has one is read).
+CAPTIONED = frozenset({"paid_media"})
+
 # "Service message": something happened in the chat, and nobody said anything.
 _SERVICE = """
     new_chat_members left_chat_member chat_owner_left chat_owner_changed new_chat_title new_chat_photo delete_chat_photo

@@ -17,7 +17,7 @@ import msgspec
 from connectors import clean, fitting, said
 from connectors.base import Parsed
 from connectors.said import fields
-from connectors.telegram.kinds import ENVELOPE, SERVICE, SILENT_UPDATES
+from connectors.telegram.kinds import CAPTIONED, ENVELOPE, SERVICE, SILENT_UPDATES
 from connectors.telegram.message import Content, caption, content, origin
 from connectors.telegram.model import Chat, Markup, Message, Number, User
 from hub import log, urn
@@ -176,16 +176,18 @@ def _received(message: Message, found: Content, what: _What, blob: str | None = 
 
 def _unsupported(message: Message, what: _What) -> Parsed:
     """Nothing where it only tells what happened in the chat; else the raw update is kept and named, below the words
-    that stand with it. Words that stand with nothing are all there is."""
+    that stand with it. Words beside nothing that could have them are all there is."""
     for key in ("message", "business_message"):
         if raw := _loose.decode(what.body).get(key):
             kinds = [kind for kind in _looser.decode(raw) if kind not in ENVELOPE]
             if SERVICE.intersection(kinds):
                 return Parsed()
             words = caption(message)
-            if words and not kinds:
+            above = [kind for kind in kinds if kind in CAPTIONED]
+            if words and not above:
                 return Parsed(events=(_received(message, Content(text=words), what),))
-            named = clean.line(kinds[0].replace("_", " "), 60) if kinds else "an empty message"
+            name = next(iter((*above, *kinds)), "an empty message")
+            named = clean.line(name.replace("_", " "), 60)
             text = f"{words}\n{said.unsupported(named)}".lstrip()
             blob = hashlib.sha256(what.body).hexdigest()
             return Parsed(events=(_received(message, Content(text=text), what, blob),), blobs=(what.body,))
