@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,10 +22,12 @@ from crm_store import (
     schema,
 )
 from crm_store.db import Store
-from crm_store.parked import forget
+from crm_store.delivery_states import Moved
+from crm_store.parked import forget, lock, name_of
 from crm_store.schema import consent_changes, identities, parked_reports
 from hub.errors import NotFound
 from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus, Template
+from tests.databases import on_postgresql, until_it_waits
 from tests.each import each
 from tests.workers.office import START, Office
 from workers.sending import outgoing
@@ -74,6 +77,28 @@ def commit(
 def parked(office: Office) -> int:
     with office.store.read() as tx:
         return int(tx.execute(sa.select(sa.func.count()).select_from(parked_reports)).scalar_one())
+
+
+@on_postgresql
+def test_whose_lease_has_ended_waits_for_who_tells_its_end(office: Office) -> None:
+    """A sender that was frozen notes what became of its try, at the moment in which it is given up."""
+    delivery = office.reply()
+    [claimed] = begin(office)
+    office.later(minutes=5)
+    sent = outcomes.Outcome(delivery=claimed, state="sent", at=office.now, sent_ids=("x1",))
+
+    def expire() -> list[Moved]:
+        with office.store.begin() as tx:  # not repeated where the two meet
+            return doubts.expire(tx, office.store.ids, office.now)
+
+    with ThreadPoolExecutor(1) as thread:
+        with office.store.begin() as tx:
+            lock(tx, [name_of(ACCOUNT, delivery)])
+            expired = thread.submit(expire)
+            until_it_waits(tx, expired)
+            outcomes.finish(tx, office.store.ids, [sent], owner="w", now=office.now)
+        assert expired.result(10) == []
+    assert (office.state(delivery), office.parts(delivery)) == ("sent", {"x1": "sent"})
 
 
 def test_the_same_key_is_the_same_delivery(office: Office) -> None:
