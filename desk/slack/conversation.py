@@ -324,6 +324,7 @@ async def began(press: Press) -> None:
         idem_key=f"slack:{meta.key}",
         name=str(says.get(modals.NAME) or ""),
         attachments=attached,
+        then="wait",
         carries=carries,
     )
 

@@ -118,6 +118,7 @@ async def test_new_begins_a_conversation_once(world: Pressing) -> None:
     assert (card.customer_name, card.queue, card.assignee, card.urn) == (
         "Ann", "support", "bo", "mailto:ann@example.com",
     )  # fmt: skip
+    assert card.state == "pending", "the next word is theirs, as when it is begun on the web desk"
     assert [one.text for one in world.replies(card.conversation_id)] == ["Your order is ready"]
 
 
