@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
@@ -26,8 +25,10 @@ from crm_store.schema import customers
 from hub import log
 from hub.configfiles import load
 from hub.settings import load as load_settings
+from tests.faults.installation import until
 from tests.mainstem.running import Hub, running
 from tests.servers.http import Provider, Say
+from tests.waiting import eventually
 
 SIGNING = "canary-signing-4f0c1d7a9b2e"
 OLD = "canary-rotated-77d1e0c4aa31"
@@ -103,87 +104,116 @@ async def test_no_secret_and_no_word_gets_out() -> None:
 
 async def live_a_little(hub: Hub, found: Found, company: Provider) -> None:
     """Messages in, good and bad; somebody logs in, sets a password, mistypes it, searches, and answers."""
-    edge, desk = f"http://127.0.0.1:{hub.port}", f"http://127.0.0.1:{hub.desk_port}"
-    jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(cookie_jar=jar) as http:
+    edge = f"http://127.0.0.1:{hub.port}"
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        await strangers_come(http, edge, found)
+        agent = Agent(http, f"http://127.0.0.1:{hub.desk_port}", found)
+        await agent.logs_in(hub.mainstem("login", "admin").stdout.strip())
+        await agent.answers(await agent.finds("canarywords"))
+        await eventually(lambda: company.seen, "the answer never left")
+        await agent.logs_out()
+        async with http.get(f"{edge}/metrics") as got:
+            found.add("metrics", await got.text())
+    found.add("doctor", (lambda done: done.stdout + done.stderr)(hub.mainstem("doctor")))
 
-        async def post(body: bytes, secret: str, **headers: str) -> None:
-            stamp = signing.sign(secret, body, int(time.time()))
-            async with http.post(
-                f"{edge}/in/webhook/main", data=body, headers={signing.HEADER: stamp, **headers}
-            ) as got:
-                # Whoever signed may be told what of theirs could not be read.
-                who = "forged" if got.status == 401 else "signed"
-                found.add(f"answers to the {who}", f"{got.status} {got.headers} {await got.text()}")
 
-        person = {"email": MAIL, "phone": PHONE, "name": FORGED_LINE}
-        await post(json.dumps({"id": FORGED_LINE, "from": person, "text": WORDS}).encode(), OLD)
-        await post(json.dumps({"id": "2", "from": f"{MAIL} {WORDS}", "text": WORDS}).encode(), SIGNING)
-        await post(f'{{"id": "3", "text": {WORDS}, {MAIL}'.encode(), SIGNING)
-        await post(WORDS.encode(), "not-the-secret", Authorization=f"Bearer {SIGNING}")
-        async with http.ws_connect(f"{edge}/chat/main/ws", headers={"Origin": edge}) as socket:
-            await socket.send_json({"type": "hello"})
-            found.secrets["visitor's token"] = (await socket.receive_json(timeout=30))["token"]
-            await socket.send_json({"type": "message", "id": "canary-0001", "text": WORDS})
-            while (await socket.receive_json(timeout=30))["type"] != "ok":
-                pass
-        async with http.get(f"{edge}/nowhere/{SIGNING}?token={SIGNING}&{MAIL}") as got:
-            assert got.status == 404
+async def strangers_come(http: aiohttp.ClientSession, edge: str, found: Found) -> None:
+    """By form, signed and forged, by chat, and to an address that is none."""
 
-        link = hub.mainstem("login", "admin").stdout.strip()
-        found.secrets["login link"] = link.rpartition("/")[2]
-        form = ""
+    async def post(body: bytes, secret: str, **headers: str) -> None:
+        stamp = signing.sign(secret, body, int(time.time()))
+        async with http.post(
+            f"{edge}/in/webhook/main", data=body, headers={signing.HEADER: stamp, **headers}
+        ) as got:
+            # Whoever signed may be told what of theirs could not be read.
+            who = "forged" if got.status == 401 else "signed"
+            found.add(f"answers to the {who}", f"{got.status} {got.headers} {await got.text()}")
 
-        async def get(path: str) -> str:
-            nonlocal form
-            async with http.get(desk + path) as got:
-                text = await got.text()
-                found.add("answers of the desk", f"{got.status} {text}")
-            form = (re.findall(r'name="csrf" value="([^"]+)"', text) or [form])[0]
-            return text
+    person = {"email": MAIL, "phone": PHONE, "name": FORGED_LINE}
+    await post(json.dumps({"id": FORGED_LINE, "from": person, "text": WORDS}).encode(), OLD)
+    await post(json.dumps({"id": "2", "from": f"{MAIL} {WORDS}", "text": WORDS}).encode(), SIGNING)
+    await post(f'{{"id": "3", "text": {WORDS}, {MAIL}'.encode(), SIGNING)
+    await post(WORDS.encode(), "not-the-secret", Authorization=f"Bearer {SIGNING}")
+    async with http.ws_connect(f"{edge}/chat/main/ws", headers={"Origin": edge}) as socket:
+        await socket.send_json({"type": "hello"})
+        found.secrets["visitor's token"] = (await socket.receive_json(timeout=30))["token"]
+        await socket.send_json({"type": "message", "id": "canary-0001", "text": WORDS})
+        while (await socket.receive_json(timeout=30))["type"] != "ok":
+            pass
+    async with http.get(f"{edge}/nowhere/{SIGNING}?token={SIGNING}&{MAIL}") as got:
+        assert got.status == 404
 
-        async def send(path: str, **fields: str) -> int:
-            async with http.post(desk + path, data={"csrf": form, **fields}, allow_redirects=False) as got:
-                found.add("answers of the desk", f"{got.status} {await got.text()}")
-                return got.status
 
-        await get(link.removeprefix(desk))
-        assert await send(link.removeprefix(desk)) == 303
-        cookies = {c.key: c.value for c in jar}
-        found.secrets["first session"] = cookies["desk-session"]
-        await get("/account")
-        assert await send("/account/password", password=PASSWORD, again=PASSWORD) == 303
-        found.secrets["session"] = {c.key: c.value for c in jar}["desk-session"]
-        await get("/account")
-        assert await send("/account/password", old=WRONG, password=WRONG + "!", again=WRONG + "!") == 403
-        for _ in range(600):
-            page = await get("/search?q=canarywords")
-            if numbers := re.findall(r"/conversations/(\d+)", page):
-                break
-            await asyncio.sleep(0.05)
-        await get(f"/search?q={MAIL}")
-        number = min(numbers, key=int)
-        await get(f"/conversations/{number}")
-        assert await send(f"/conversations/{number}/claim") == 303
-        page = await get(f"/conversations/{number}")
+@dataclass
+class Agent:
+    """Somebody at the desk, in a browser; what it answers them is kept."""
+
+    http: aiohttp.ClientSession
+    desk: str
+    found: Found
+    csrf: str = ""
+
+    async def get(self, path: str) -> str:
+        async with self.http.get(self.desk + path) as got:
+            text = await got.text()
+            self.found.add("answers of the desk", f"{got.status} {text}")
+        self.csrf = (re.findall(r'name="csrf" value="([^"]+)"', text) or [self.csrf])[0]
+        return text
+
+    async def send(self, path: str, **fields: str) -> int:
+        async with self.http.post(
+            self.desk + path, data={"csrf": self.csrf, **fields}, allow_redirects=False
+        ) as got:
+            self.found.add("answers of the desk", f"{got.status} {await got.text()}")
+            return got.status
+
+    @property
+    def session(self) -> str:
+        return {cookie.key: cookie.value for cookie in self.http.cookie_jar}["desk-session"]
+
+    async def logs_in(self, link: str) -> None:
+        """By a link, and sets a password, which they mistype later."""
+        self.found.secrets["login link"] = link.rpartition("/")[2]
+        await self.get(link.removeprefix(self.desk))
+        assert await self.send(link.removeprefix(self.desk)) == 303
+        self.found.secrets["first session"] = self.session
+        await self.get("/account")
+        assert await self.send("/account/password", password=PASSWORD, again=PASSWORD) == 303
+        self.found.secrets["session"] = self.session
+        await self.get("/account")
+        status = await self.send("/account/password", old=WRONG, password=WRONG + "!", again=WRONG + "!")
+        assert status == 403
+
+    async def finds(self, word: str) -> str:
+        """The number of the first conversation that holds it."""
+        numbers: list[str] = []
+
+        async def there() -> bool:
+            numbers[:] = re.findall(r"/conversations/(\d+)", await self.get(f"/search?q={word}"))
+            return bool(numbers)
+
+        await until(there, 60, "the message is not found")
+        await self.get(f"/search?q={MAIL}")
+        return min(numbers, key=int)
+
+    async def answers(self, number: str) -> None:
+        """Claims it, and answers where it came from."""
+        await self.get(f"/conversations/{number}")
+        assert await self.send(f"/conversations/{number}/claim") == 303
+        page = await self.get(f"/conversations/{number}")
         fields = dict(re.findall(r'<input[^>]*type="hidden"[^>]*name="(key|seen)"[^>]*value="([^"]*)"', page))
         channel = re.search(r'name="channel"[^>]*value="([^"]+)"|<option value="(webhook[^"]+)"', page)
         if channel:
             fields["channel"] = channel[1] or channel[2]
-        status = await send(f"/conversations/{number}/reply", reply=ANSWER, then="leave", **fields)
-        assert status == 303, found.places["answers of the desk"][-3000:]
-        for _ in range(1200):
-            if company.seen:
-                break
-            await asyncio.sleep(0.05)
-        assert company.seen, "the answer never left"
-        await get("/quarantine")
-        assert await send("/logout") == 303
-        await get("/login")
-        assert await send("/login", name="admin", password=WRONG) == 403
-        async with http.get(f"{edge}/metrics") as got:
-            found.add("metrics", await got.text())
-    found.add("doctor", (lambda done: done.stdout + done.stderr)(hub.mainstem("doctor")))
+        status = await self.send(f"/conversations/{number}/reply", reply=ANSWER, then="leave", **fields)
+        assert status == 303, self.found.places["answers of the desk"][-3000:]
+
+    async def logs_out(self) -> None:
+        """And mistypes the password."""
+        await self.get("/quarantine")
+        assert await self.send("/logout") == 303
+        await self.get("/login")
+        assert await self.send("/login", name="admin", password=WRONG) == 403
 
 
 def look_at_what_it_wrote(hub: Hub, found: Found) -> None:
