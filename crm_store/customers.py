@@ -18,9 +18,9 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_
 from crm_store import consents as consent
 from crm_store import matching, merges
 from crm_store.batch_plan import NEVER_US
+from crm_store.conversations import hold, touch
 from crm_store.schema import consents, conversations, customers, identities, interactions
 from crm_store.statements import inserting
-from crm_store.traces import touch
 from hub import urn as urns
 from hub.clock import to_us
 from hub.errors import NotFound, Refused
@@ -245,10 +245,12 @@ def _by_name(tx: Connection, text: str, limit: int) -> list[int]:
 def change(tx: Connection, customer_id: int, *, by: str, now: datetime, **values: Any) -> Customer:
     """Set any of name, tier, tags, language, preferred_channel, kind, stage, notes. Raises NotFound, Refused."""
     clean = {field: _checked(field, value) for field, value in values.items()}
+    shown = shown_with(tx, customer_id)
+    hold(tx, shown)
     done = tx.execute(update(customers).where(_p.id == customer_id).values(updated_at=now, by=by, **clean))
     if done.rowcount != 1:
         raise NotFound("There is no such customer.")
-    touch(tx, shown_with(tx, customer_id))
+    touch(tx, shown)
     return get(tx, customer_id)
 
 

@@ -75,11 +75,12 @@ def later(tx: Connection, had: int) -> int | None:
 def call(tx: Connection, identity_id: int, name: str, now: datetime) -> list[int]:
     """Their name, where there is none by now: what people wrote stays. The conversations that look different."""
     row = tx.execute(select(_i.customer_id).where(_i.id == identity_id)).one()
+    shown = customers.shown_with(tx, row.customer_id)
+    conversations.hold(tx, shown)
     tx.execute(update(identities).where(_i.id == identity_id, _i.name == "").values(name=name))
     nameless = (people.c.id == row.customer_id, people.c.name == "")
     if tx.execute(update(people).where(*nameless).values(name=name, updated_at=now)).rowcount != 1:
         return []
-    shown = customers.shown_with(tx, row.customer_id)
     conversations.touch(tx, shown)
     return shown
 

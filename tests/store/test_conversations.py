@@ -1,13 +1,16 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from crm_store import answers, assignments, conversations, presence, views
+from crm_store import answers, assignments, conversations, customers, naming, presence, views
 from crm_store.schema import assignments as assignments_table
-from crm_store.schema import conversation_events
+from crm_store.schema import conversation_events, identities
+from crm_store.schema import customers as customers_table
 from hub.errors import Conflict, NotFound, Refused
+from tests.databases import on_postgresql, until_it_waits
 from tests.store.people import CONFIG, START, Office, at_once
 
 
@@ -315,3 +318,30 @@ def test_the_limit_holds_when_one_agent_presses_many_times_at_once(office: Offic
     results = at_once(8, lambda _: take(office, "bo"))
     assert sum(isinstance(result, tuple) for result in results) == 2, results
     assert office.run(presence.loads, ["bo", "cy"]) == {"bo": 2, "cy": 0}
+
+
+@on_postgresql
+@pytest.mark.parametrize("what", ["a name that came", "a change by hand"])
+def test_their_conversations_are_taken_before_who_they_are(office: Office, what: str) -> None:
+    """As the router does, which notes in the same transaction that they wrote: neither ends the other's."""
+    ann = office.customer("", "webchat:ann")
+    talk, _ = office.writes("webchat:ann", "hello")
+    identity = office.who("webchat:ann").id
+
+    def change() -> None:
+        with office.store.begin() as tx:  # not repeated where the two meet
+            if what == "a name that came":
+                naming.call(tx, identity, "Ann", office.now)
+            else:
+                customers.change(tx, ann, by="agent:bo", now=office.now, name="Ann")
+
+    with ThreadPoolExecutor(1) as thread:
+        with office.store.begin() as tx:
+            conversations.get(tx, talk, lock=True)
+            changed = thread.submit(change)
+            until_it_waits(tx, changed)
+            tx.execute(update(identities).where(identities.c.id == identity).values(last_seen_at=office.now))
+            tx.execute(update(customers_table).where(customers_table.c.id == ann).values(language="de"))
+        changed.result(10)
+    with office.store.read() as tx:
+        assert (customers.get(tx, ann).name, customers.get(tx, ann).language) == ("Ann", "de")
