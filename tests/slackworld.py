@@ -267,9 +267,8 @@ async def _slack_world(
     environ: Mapping[str, str] | None,
 ) -> AsyncIterator[SlackWorld]:
     async with Slack.start() as slack, aiohttp.ClientSession() as session:
-        slack.clock.scale = (
-            10.0  # its three seconds for an answer are thirty: here nobody is late but the machine
-        )
+        # Its three seconds for an answer are thirty: here nobody is late but the machine.
+        slack.clock.scale = 10.0
         bo, cleo, dot = slack.user("Bo"), slack.user("Cleo"), slack.user("Dot")
         places = {
             name: slack.channel(name, members=(bo, cleo, dot))
@@ -279,30 +278,14 @@ async def _slack_world(
             f"agents:\n  bo: {{name: {json.dumps(called)}, queues: [general, support, billing], slack: {bo.id}}}\n"
             f"  cleo: {{name: Cleo, role: lead, queues: all, slack: {cleo.id}}}\n"
         )
-        files = dict(CONFIG) | {"queues.yaml": QUEUES, "replies.yaml": REPLIES, "agents.yaml": agents}
-        files |= more
+        files = {**CONFIG, "queues.yaml": QUEUES, "replies.yaml": REPLIES, "agents.yaml": agents, **more}
         async with world(folder, store, valkey, files, environ) as hub:
             replayed: list[str] = []
-            desk = SlackDesk(
-                store=store,
-                actions=hub.desk,
-                config=lambda: hub.config,
-                rules=lambda: hub.rules,
-                limits=hub.limits,
-                client=AsyncWebClient(
-                    token=slack.bot_token, base_url=slack.api, session=session, timeout=30, retry_handlers=[]
-                ),
-                blobs=hub.blobs,
-                desk_url="http://desk.test",
-                replay=lambda held, by: (replayed.append(by), "stored")[1],  # type: ignore[func-returns-value]
-                clock=hub.clock,
-            )
+            desk = _desk(hub, slack, session, replayed)
             directory = Directory(desk)
             await directory.refresh()
             app = slack_app.make(desk, slack.signing_secret, heard=slack_app.heard(desk, directory))
-            serving = asyncio.ensure_future(slack_app.serve_socket(app, desk, slack.app_token))
-            try:
-                await slack.connected()
+            async with _served(app, desk, slack):
                 yield SlackWorld(
                     hub=hub,
                     slack=slack,
@@ -324,6 +307,38 @@ async def _slack_world(
                     replayed=replayed,
                     app=app,
                 )
-            finally:
-                serving.cancel()
-                await asyncio.gather(serving, return_exceptions=True)
+
+
+def _desk(hub: World, slack: Slack, session: aiohttp.ClientSession, replayed: list[str]) -> SlackDesk:
+    """replayed: by whom what was held was replayed."""
+
+    def replay(_held: int, by: str) -> str:
+        replayed.append(by)
+        return "stored"
+
+    return SlackDesk(
+        store=hub.store,
+        actions=hub.desk,
+        config=lambda: hub.config,
+        rules=lambda: hub.rules,
+        limits=hub.limits,
+        client=AsyncWebClient(
+            token=slack.bot_token, base_url=slack.api, session=session, timeout=30, retry_handlers=[]
+        ),
+        blobs=hub.blobs,
+        desk_url="http://desk.test",
+        replay=replay,
+        clock=hub.clock,
+    )
+
+
+@asynccontextmanager
+async def _served(app: slack_app.App, desk: SlackDesk, slack: Slack) -> AsyncIterator[None]:
+    """While the hub hears of what happens in Slack."""
+    serving = asyncio.ensure_future(slack_app.serve_socket(app, desk, slack.app_token))
+    try:
+        await slack.connected()
+        yield
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
