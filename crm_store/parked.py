@@ -68,23 +68,20 @@ def names(report: DeliveryReported) -> list[Name]:
 
 
 def put(tx: Connection, ids: Ids, reports: Sequence[DeliveryReported]) -> None:
-    """Keep reports of what is not known (yet), each under the surest name that it gives."""
-    if not reports:
-        return
-    tx.execute(
-        insert(parked_reports),
-        [
-            {
-                "id": row_id,
-                "account": report.account,
-                "external_id": name.external_id,
-                "event": _encode(report),
-                "at": report.received_at,
-            }
-            for row_id, report in zip(ids.take(len(reports)), reports, strict=True)
-            for name in names(report)[-1:]
-        ],
-    )
+    """Keep reports of what is not known (yet), each under the surest name that it gives; one without is of no use."""
+    rows = [
+        {
+            "id": row_id,
+            "account": report.account,
+            "external_id": name.external_id,
+            "event": _encode(report),
+            "at": report.received_at,
+        }
+        for row_id, report in zip(ids.take(len(reports)), reports, strict=True)
+        for name in names(report)[-1:]
+    ]
+    if rows:
+        tx.execute(insert(parked_reports), rows)
 
 
 def take(tx: Connection, wanted: Iterable[Name]) -> list[DeliveryReported]:

@@ -199,6 +199,11 @@ def test_a_late_word_on_a_try_that_an_agent_repeated_says_nothing_of_the_new_one
     assert office.parts(delivery) == {"x1": "failed", "x2": "delivered"}
 
 
+def test_a_report_that_names_nothing_is_no_trouble(office: Office) -> None:
+    tell(office, report("sent", None))
+    assert parked(office) == 0
+
+
 def test_an_unknown_send_that_is_reported_was_sent(office: Office) -> None:
     delivery = office.reply()
     begin(office)
