@@ -293,23 +293,25 @@ class Loose(msgspec.Struct, gc=False):
     user_id_update: list[msgspec.Raw] | UnsetType = UNSET
 
 
-class Change(msgspec.Struct, gc=False):
-    field: str
+class Change(msgspec.Struct, kw_only=True, gc=False):
+    """field: some that stand in between leave it out, as they do an entry's id."""
+
+    field: str = "messages"
     value: Value
 
 
-class LooseChange(msgspec.Struct, gc=False):
-    field: str
+class LooseChange(msgspec.Struct, kw_only=True, gc=False):
+    field: str = "messages"
     value: msgspec.Raw
 
 
-class Entry(msgspec.Struct, gc=False):
-    id: str
+class Entry(msgspec.Struct, kw_only=True, gc=False):
+    id: str = ""
     changes: list[Change]
 
 
-class LooseEntry(msgspec.Struct, gc=False):
-    id: str
+class LooseEntry(msgspec.Struct, kw_only=True, gc=False):
+    id: str = ""
     changes: list[msgspec.Raw]
 
 

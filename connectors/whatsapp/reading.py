@@ -39,6 +39,7 @@ STATUSES: Mapping[str, DeliveryStatus] = {
 _OLD_STATUSES = frozenset(
     {"deleted", "warning", "pending", "accepted"}
 )  # of older pages: nothing for us to do
+_OTHERS = frozenset({"call", "payment"})  # how what another program of ours asked for is going
 _SILENT_TYPES = frozenset({"request_welcome"})  # "they have opened the chat": nothing is said yet
 _MARKETING = "marketing_messages"
 _STOPPED = "131050"
@@ -202,7 +203,7 @@ _CALLS = {"connect": CallState.RINGING, "terminate": CallState.COMPLETED}
 
 
 def _status(status: Status, what: What) -> None:
-    if status.type == "call":  # how a call that another program of ours makes is going
+    if status.type in _OTHERS:
         return
     means = STATUSES.get(status.status)
     if means is None:
