@@ -37,6 +37,16 @@ class Conversing(Base):
 
         self._do(work)
 
+    def take(self, conversation_id: int, agent: str) -> None:
+        """`claim` for who presses: what is theirs already, by an earlier press or from another surface, stays so."""
+        try:
+            self.claim(conversation_id, agent)
+        except Conflict:
+            with self._store.read() as tx:
+                row = conversations.get(tx, conversation_id)
+            if row.assignee != agent or row.state == "closed":
+                raise
+
     def next(self, agent: str) -> int | None:
         """Claim the best waiting conversation of the agent's queues that their skills fit; None where there is none.
 
@@ -57,11 +67,14 @@ class Conversing(Base):
         return taken[0]
 
     def accept(self, conversation_id: int, agent: str) -> None:
-        """Take what is offered to this agent. An offer that ran out but was not taken back yet still stands."""
+        """Take what is offered to this agent; again changes nothing. An offer that ran out but was not taken back yet
+        still stands."""
         rights, now = self._rights(agent), self._clock()
 
         def work(tx: Connection) -> Changed:
             row = conversations.get(tx, conversation_id, lock=True)
+            if row.assignee == agent and row.state != "closed":
+                return Changed()
             if row.state != "offered" or row.offered_to != agent:
                 raise Conflict(f"#{row.number} is not offered to you any more.")
             conversations.claim(tx, self._store.ids, conversation_id, agent, now=now, name=rights.name)

@@ -76,20 +76,11 @@ def done_since(tx: Connection, meta: About, what: str, by: str) -> bool:
 
 async def claim(press: Press) -> None:
     """Of many one has it, and the others read who was faster. Pressed twice by one agent it is once."""
-    await _taken(press, press.desk.actions.claim)
+    await press.do(press.desk.actions.take, press.id, press.agent.key)
 
 
 async def accept(press: Press) -> None:
-    await _taken(press, press.desk.actions.accept)
-
-
-async def _taken(press: Press, action: Callable[[int, str], None]) -> None:
-    try:
-        await press.do(action, press.id, press.agent.key)
-    except Conflict:
-        card = await press.look(lambda tx: views.card(tx, press.id))
-        if card.assignee != press.agent.key or card.state == "closed":
-            raise
+    await press.do(press.desk.actions.accept, press.id, press.agent.key)
 
 
 async def decline(press: Press) -> None:

@@ -67,14 +67,7 @@ def take(desk: SlackDesk, conversation: int, agent: str) -> Card:
         card = views.card(tx, conversation)
     if card.state not in ("waiting", "offered"):
         return card
-    try:
-        desk.actions.claim(conversation, agent)
-    except Conflict:
-        with desk.store.read() as tx:
-            card = views.card(tx, conversation)
-        if card.assignee != agent or card.state == "closed":
-            raise
-        return card
+    desk.actions.take(conversation, agent)
     with desk.store.read() as tx:
         return views.card(tx, conversation)
 

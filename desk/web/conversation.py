@@ -154,11 +154,8 @@ def action(work: Act) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
 
 
 async def claim(request: web.Request, card: Card) -> str:
-    desk, agent = request.app[DESK], request[AGENT].key
-    if card.offered_to == agent:
-        await desk.do(desk.actions.accept, card.conversation_id, agent)
-    else:
-        await desk.do(desk.actions.claim, card.conversation_id, agent)
+    desk = request.app[DESK]
+    await desk.do(desk.actions.take, card.conversation_id, request[AGENT].key)
     return "claimed"
 
 

@@ -35,6 +35,9 @@ async def test_claim_reply_and_undo(room: Room) -> None:
         await bo.post(f"/conversations/{number}/claim")
         assert "It is yours." in bo.text
         assert room.row(number).assignee == "bo"
+        await bo.post(f"/conversations/{number}/claim")  # on a page that is older than that
+        assert "It is yours." in bo.text
+        assert "was faster" not in bo.text
         await bo.post(f"/conversations/{number}/reply", {"reply": "Oh dear.", "key": "k" * 32})
         assert "goes out in a moment" in bo.text
         assert "Oh dear." in bo.text
