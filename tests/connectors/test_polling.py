@@ -17,6 +17,7 @@ from hub.model import Cursor, Event, MessageReceived
 from tests.connectors.mail.outgoing import mailbox
 from tests.connectors.samples import account
 from tests.connectors.telegramming import bot
+from tests.waiting import eventually
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CONFIG = SendError(SendCode.CHANNEL_CONFIG, "the token does not hold", whole_account=True)
@@ -110,14 +111,6 @@ def accounts(*names: str) -> dict[str, Account]:
     return {f"fake/{name}": account(f"fake/{name}", {}) for name in names}
 
 
-async def until(done: Callable[[], bool]) -> None:
-    for _ in range(12000):
-        if done():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen within 60 s")
-
-
 @asynccontextmanager
 async def polling(hub: Hub, provider: Fake, **wanted: Account) -> AsyncIterator[Pollers]:
     pollers = Pollers(hub.reader({"fake": provider}), hub.forget)
@@ -137,7 +130,7 @@ async def test_each_look_is_on_disk_before_the_next_begins() -> None:
         Polled(),
     )
     async with polling(hub, provider):
-        await until(lambda: len(provider.asked) == 5)
+        await eventually(lambda: len(provider.asked) == 5)
     assert provider.asked == ["7", "9", "10", "11", "11"]
     assert hub.log == ["cursor read", b"raw", (["7", "8"], "9"), (["9"], "10")]
     assert hub.rests[:3] == [0, 0, 0]
@@ -148,11 +141,11 @@ async def test_each_look_is_on_disk_before_the_next_begins() -> None:
 async def test_where_a_quiet_source_begins_outlives_the_process() -> None:
     hub = Hub()
     async with polling(hub, Fake(Polled(cursor="since noon"), Polled(cursor="since one"))):
-        await until(lambda: len(hub.rests) >= 2)
+        await eventually(lambda: len(hub.rests) >= 2)
     assert hub.cursors == {"fake/a": "since noon"}
     again = Fake(Polled(events=(said(1),), cursor="8"))
     async with polling(hub, again):
-        await until(lambda: bool(again.asked))
+        await eventually(lambda: bool(again.asked))
     assert again.asked[0] == "since noon"
 
 
@@ -161,7 +154,7 @@ async def test_a_disk_that_refuses_moves_nothing_on() -> None:
     look = Polled(events=(said(7),), cursor="8")
     provider = Fake(look, look, look)
     async with polling(hub, provider):
-        await until(lambda: len(provider.asked) == 4)
+        await eventually(lambda: len(provider.asked) == 4)
     assert provider.asked == ["7", "7", "7", "8"]
     assert hub.log == ["cursor read", (["7"], "8")]
     assert [h.why for h in hub.notes["fake/a"]] == ["the disk is full", ""]
@@ -171,7 +164,7 @@ async def test_a_provider_in_trouble_is_asked_less_and_less_and_one_that_says_wh
     hub = Hub()
     provider = Fake(*[AWAY] * 8, Polled(), SLOW, CONFIG, CONFIG, CONFIG, RuntimeError("ours"))
     async with polling(hub, provider):
-        await until(lambda: len(provider.asked) == 15)
+        await eventually(lambda: len(provider.asked) == 15)
     for waited, meant in zip(hub.rests[:8], (1, 2, 4, 8, 16, 32, 60, 60), strict=True):
         assert 0.8 * meant <= waited <= 1.2 * meant
     assert hub.rests[9] == 42
@@ -191,7 +184,7 @@ async def test_how_it_goes_need_not_be_noted_for_it_to_go() -> None:
 
     hub, provider = Mute(), Fake(AWAY, SLOW, RuntimeError("ours"), Polled(events=(said(7),), cursor="8"))
     async with polling(hub, provider):
-        await until(lambda: len(provider.asked) == 5)
+        await eventually(lambda: len(provider.asked) == 5)
     assert hub.log == ["cursor read", (["7"], "8")]
 
 
@@ -218,7 +211,7 @@ async def test_one_accounts_trouble_delays_no_other() -> None:
 
     pollers = Pollers(replace(hub.reader(both), rest=rest), hub.forget)
     await pollers.follow({"bad/x": account("bad/x", {}), "good/x": account("good/x", {})})
-    await until(lambda: len(both["good"].asked) == 2)
+    await eventually(lambda: len(both["good"].asked) == 2)
     assert both["bad"].asked == [None]
     await pollers.end()
 
@@ -227,11 +220,11 @@ async def test_the_configuration_is_followed() -> None:
     hub, provider = Hub(cursors={"fake/a": "1", "fake/b": "2"}), Fake()
     first = accounts("a")
     async with polling(hub, provider, **first) as pollers:
-        await until(lambda: provider.asked == ["1"])
+        await eventually(lambda: provider.asked == ["1"])
         await pollers.follow(first)  # nothing changed
         changed = {"fake/a": replace(first["fake/a"], settings={"api": "x"}), **accounts("b")}
         await pollers.follow(changed)
-        await until(lambda: sorted(provider.asked[1:], key=str) == ["1", "2"])
+        await eventually(lambda: sorted(provider.asked[1:], key=str) == ["1", "2"])
         assert hub.forgotten == []
         await pollers.follow(accounts("b"))
         assert hub.forgotten == ["fake/a"]
@@ -248,10 +241,10 @@ async def test_it_ends_at_once_in_the_middle_of_a_long_poll_and_confirms_nothing
         pollers = Pollers(hub.reader(dict(CONNECTORS), lambda: ours.wire), hub.forget)
         await pollers.follow({"telegram/main": ours.account})
         ann = ours.telegram.person("Ann")
-        await until(lambda: ours.telegram.updates.poll is not None)
+        await eventually(lambda: ours.telegram.updates.poll is not None)
         await ann.says("One")
-        await until(lambda: len(hub.log) == 2)
-        await until(lambda: ours.telegram.updates.poll is not None)
+        await eventually(lambda: len(hub.log) == 2)
+        await eventually(lambda: ours.telegram.updates.poll is not None)
         began = asyncio.get_running_loop().time()
         await pollers.end()
         assert asyncio.get_running_loop().time() - began < 1
@@ -259,7 +252,7 @@ async def test_it_ends_at_once_in_the_middle_of_a_long_poll_and_confirms_nothing
         hub.cursors["telegram/main"] = str(hub.log[1][1])
         again = Pollers(hub.reader(dict(CONNECTORS), lambda: ours.wire), hub.forget)
         await again.follow({"telegram/main": ours.account})
-        await until(lambda: len(hub.log) == 4)
+        await eventually(lambda: len(hub.log) == 4)
         await again.end()
     keys = [keys for keys, _ in (entry for entry in hub.log if entry != "cursor read")]
     assert [len(one) for one in keys] == [1, 1]

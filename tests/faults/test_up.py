@@ -1,11 +1,11 @@
 """`mainstem up` killed, and its configuration saved badly while it runs."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.mainstem.running import Hub, gone, running
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -41,11 +41,3 @@ def test_a_bad_save_changes_nothing_and_a_good_one_is_in_force(hub: Hub) -> None
     file.write_text(good.replace("name: money", "name: coins"))
     until(lambda: "is in force; every process follows" in hub.told.read_text())
     assert "name: coins" in hub.mainstem("config", "show", "routing.yaml").stdout
-
-
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not come to pass")

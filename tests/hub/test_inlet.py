@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from hub.parts import EPOCH, KEYS, key, part_of
 from hub.redis import connect_writer
 from tests.hub.events import NOON, Receipts, message
 from tests.servers.valkey import Valkey
+from tests.waiting import eventually
 
 
 @asynccontextmanager
@@ -37,14 +38,6 @@ async def running(folder: Path, url: str, receipts: Receipts) -> AsyncIterator[t
         await asyncio.gather(pump, return_exceptions=True)
         journal.close()
         await client.aclose()
-
-
-async def until(done: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if done():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen within 60 s")
 
 
 def in_stream(client: redis_py.Redis) -> dict[int, list[int]]:
@@ -75,7 +68,7 @@ async def test_accepted_events_reach_their_part_in_order(
         await asyncio.gather(*[inlet.accept([message(n, senders[n % 40])]) for n in range(400)])
         await inlet.accept([])
         await inlet.accept([message(400), message(401)], Cursor(account="webhook/main", name="c", value="7"))
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
         assert seqs_in(redis) == list(range(1, 403))
         assert all(seqs == sorted(seqs) for seqs in in_stream(redis).values())
         last = redis.xrevrange(key(part_of(message(401))), count=1)[0][1]
@@ -100,13 +93,13 @@ async def test_without_redis_everything_is_accepted_and_sent_later_in_order(tmp_
     with Valkey() as server:
         async with running(tmp_path, server.url, Receipts()) as (inlet, journal):
             await inlet.accept([message(0)])
-            await until(lambda: sent(inlet, journal))
+            await eventually(lambda: sent(inlet, journal))
             server.kill()
             for n in range(1, 300):
                 await inlet.accept([message(n)])
-            await until(lambda: inlet.writer.away_since is not None)
+            await eventually(lambda: inlet.writer.away_since is not None)
             server.start()
-            await until(lambda: sent(inlet, journal))
+            await eventually(lambda: sent(inlet, journal))
             assert inlet.writer.away_since is None
             with server.client() as client:
                 stood = in_stream(client)[part_of(message(0))]
@@ -125,9 +118,9 @@ async def test_what_waits_for_redis_is_not_held_in_memory(
             await asyncio.gather(*[inlet.accept([message(n, text="x" * 1000)]) for n in range(500)])
             assert len(inlet.writer._ready) < 10
             server.start()
-            await until(lambda: sent(inlet, journal))
+            await eventually(lambda: sent(inlet, journal))
             await inlet.accept([message(500)])
-            await until(lambda: sent(inlet, journal))
+            await eventually(lambda: sent(inlet, journal))
             with server.client() as client:
                 assert list(dict.fromkeys(in_stream(client)[part_of(message(0))])) == list(range(1, 502))
 
@@ -139,11 +132,11 @@ async def test_flushall_sends_again_what_the_store_has_not_before_anything_new(
     async with running(tmp_path, valkey, receipts) as (inlet, journal):
         for n in range(50):
             await inlet.accept([message(n)])
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
         receipts.took(journal.producer, range(1, 21))
         redis.flushall()
         await inlet.accept([message(50)])
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
         assert in_stream(redis)[part_of(message(0))] == list(range(21, 52))
         assert journal.pending_seqs() == list(range(21, 52))
         assert redis.xinfo_groups(KEYS[0])
@@ -155,10 +148,12 @@ async def test_flushall_when_nothing_new_comes_is_found_by_recovery(
     async with running(tmp_path, valkey, Receipts()) as (inlet, journal):
         for n in range(10):
             await inlet.accept([message(n)])
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
         redis.flushall()
         await recover(inlet)
-        await until(lambda: sent(inlet, journal) and redis.exists(EPOCH) == 1 and len(seqs_in(redis)) >= 10)
+        await eventually(
+            lambda: sent(inlet, journal) and redis.exists(EPOCH) == 1 and len(seqs_in(redis)) >= 10
+        )
         assert set(seqs_in(redis)) == set(range(1, 11))
         await recover(inlet)
         await asyncio.sleep(0.05)
@@ -172,12 +167,12 @@ async def test_entries_that_the_stream_lost_are_sent_again(
     async with running(tmp_path, valkey, Receipts()) as (inlet, journal):
         for n in range(30):
             await inlet.accept([message(n)])
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
         name = key(part_of(message(0)))
         for at, _ in redis.xrevrange(name, count=5):
             redis.xdel(name, at)
         await recover(inlet)
-        await until(lambda: len(seqs_in(redis)) == 30)
+        await eventually(lambda: len(seqs_in(redis)) == 30)
         await recover(inlet)
         await recover(inlet)
         await asyncio.sleep(0.05)
@@ -191,11 +186,11 @@ async def test_after_a_restart_the_store_is_asked_first(
     async with running(tmp_path, valkey, receipts) as (inlet, journal):
         for n in range(20):
             await inlet.accept([message(n)])
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
     receipts.took(journal.producer, range(1, 16))
     async with running(tmp_path, valkey, receipts) as (inlet, journal):
         await inlet.accept([message(20)])
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
         assert journal.pending_seqs() == list(range(16, 22))
         stood = in_stream(redis)[part_of(message(0))]
         assert stood == [*range(1, 21), *range(16, 21), 21]  # doubles before what is new: order holds
@@ -213,7 +208,7 @@ async def test_a_store_that_is_away_at_the_start_is_not_waited_for_for_ever(
         await inlet.accept([message(0)])
     async with running(tmp_path, valkey, receipts) as (inlet, journal):
         await inlet.accept([message(1)])
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
         assert set(seqs_in(redis)) == {1, 2}
         with pytest.raises(Unavailable):
             await recover(inlet)
@@ -227,12 +222,12 @@ async def test_a_journal_older_than_the_store_gets_a_new_name(
     receipts = Receipts()
     async with running(tmp_path, valkey, receipts) as (inlet, journal):
         await inlet.accept([message(0)])
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
         old = journal.producer
     receipts.took(old, range(1, 10))  # so it had written nine
     async with running(tmp_path, valkey, receipts) as (inlet, journal):
         await inlet.accept([message(1)])
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
         assert journal.producer != old
         await recover(inlet)
         assert journal.pending_seqs() == [1, 2]
@@ -243,14 +238,14 @@ async def test_a_full_redis_takes_all_or_nothing_and_order_holds(tmp_path: Path)
     with Valkey() as server, server.client() as client:
         async with running(tmp_path, server.url, Receipts()) as (inlet, journal):
             await inlet.accept([message(0)])
-            await until(lambda: sent(inlet, journal))
+            await eventually(lambda: sent(inlet, journal))
             client.config_set("maxmemory", "1mb")
             for n in range(1, 100):
                 await inlet.accept([message(n)])
-            await until(lambda: inlet.writer.away_since is not None)
+            await eventually(lambda: inlet.writer.away_since is not None)
             assert seqs_in(client) == [1]
             client.config_set("maxmemory", "0")
-            await until(lambda: sent(inlet, journal))
+            await eventually(lambda: sent(inlet, journal))
             assert in_stream(client)[part_of(message(0))] == list(range(1, 101))
 
 
@@ -258,11 +253,11 @@ async def test_a_frozen_redis_delays_no_answer(tmp_path: Path) -> None:
     with Valkey() as server:
         async with running(tmp_path, server.url, Receipts()) as (inlet, journal):
             await inlet.accept([message(0)])
-            await until(lambda: sent(inlet, journal))
+            await eventually(lambda: sent(inlet, journal))
             server.freeze()
             await asyncio.wait_for(asyncio.gather(*[inlet.accept([message(n)]) for n in range(1, 50)]), 30.0)
             server.thaw()
-            await until(lambda: sent(inlet, journal))
+            await eventually(lambda: sent(inlet, journal))
             with server.client() as client:
                 assert set(seqs_in(client)) == set(range(1, 51))
 
@@ -277,12 +272,12 @@ async def test_two_producers_see_each_others_flush(
         for n in range(5):
             await one.accept([message(n)])
             await two.accept([message(n)])
-        await until(lambda: sent(one, first) and sent(two, second))
+        await eventually(lambda: sent(one, first) and sent(two, second))
         redis.flushall()
         await one.accept([message(5)])
-        await until(lambda: sent(one, first))
+        await eventually(lambda: sent(one, first))
         await two.accept([message(6)])
-        await until(lambda: sent(two, second))
+        await eventually(lambda: sent(two, second))
         for journal in (first, second):
             entries = [
                 f for name in KEYS for _, f in redis.xrange(name) if f[b"p"].decode() == journal.producer
@@ -369,7 +364,7 @@ async def test_a_killed_edge_loses_nothing_it_said_yes_to(
     accepted = sum(line.endswith("\n") for line in said)
     assert bool(accepted) is not bool(failpoint)
     async with running(tmp_path, valkey, Receipts()) as (inlet, journal):
-        await until(lambda: sent(inlet, journal))
+        await eventually(lambda: sent(inlet, journal))
         assert journal.next_seq - 1 >= max(accepted, 1)
         assert set(seqs_in(redis)) == set(range(1, journal.next_seq))
         await inlet.report()

@@ -17,6 +17,7 @@ from tests.connectors.samples import account
 from tests.faults.installation import CONFIG, Installation
 from tests.servers.telegram import Telegram
 from tests.servers.telegram.updates import KINDS
+from tests.waiting import until
 
 CHANNELS = """
   telegram/main:
@@ -24,13 +25,6 @@ CHANNELS = """
     settings: {api: "API", poll: POLLS}
     secrets: {token: BOT_TOKEN, webhook: BOT_WEBHOOK}
 """
-
-
-def until(what: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.fixture

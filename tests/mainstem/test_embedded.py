@@ -1,13 +1,12 @@
 """The embedded Valkey: one a folder, nothing forgotten, nobody left behind."""
 
-import asyncio
 import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
@@ -19,6 +18,7 @@ from mainstem import embedded
 from mainstem.embedded import Embedded
 from mainstem.supervise import Program, Supervisor
 from tests.servers import short_folder
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -27,14 +27,6 @@ def data() -> Iterator[Path]:
     folder = short_folder("ms e")
     yield folder
     subprocess.run(["rm", "-rf", folder], check=True)
-
-
-async def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    for _ in range(int(seconds * 50)):
-        if holds():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not come to pass")
 
 
 def gone(pid: int) -> bool:
@@ -52,7 +44,7 @@ async def running(data: Path) -> AsyncIterator[tuple[Embedded, Supervisor]]:
     supervisor = Supervisor(data / "logs", lambda *_: None, lambda *_: None)
     supervisor.add(server.program())
     try:
-        await until(server.answers)
+        await eventually(server.answers)
         yield server, supervisor
     finally:
         assert await supervisor.stop() == []
@@ -70,7 +62,7 @@ async def test_it_keeps_what_it_was_told_and_forgets_nothing_when_killed(data: P
         (child,) = supervisor.children
         old = child.pid
         child.signal(signal.SIGKILL)
-        await until(lambda: child.pid not in (None, old) and server.answers())
+        await eventually(lambda: child.pid not in (None, old) and server.answers())
         assert child.restarts == 1
         assert client.xlen("s") == 500
         client.close()
@@ -159,7 +151,7 @@ async def test_a_crash_loop_is_told_in_words_and_slows_down(tmp_path: Path) -> N
     supervisor = Supervisor(tmp_path, lambda name, words: told.append(f"{name} {words}"), lambda *_: None)
     command = (sys.executable, "-c", "print('the disk is gone'); raise SystemExit(3)")
     (child,) = supervisor.add(Program(name="router", command=command))
-    await until(lambda: child.restarts >= 2)
+    await eventually(lambda: child.restarts >= 2)
     began = time.monotonic()
     assert await supervisor.stop() == []
     assert time.monotonic() - began < 10.0
@@ -174,16 +166,16 @@ async def test_who_does_not_listen_is_killed_with_what_it_started(tmp_path: Path
     deaf += "time.sleep(60)"
     supervisor = Supervisor(tmp_path, lambda *_: None, lambda *_: None)
     (child,) = supervisor.add(Program(name="deaf", command=(sys.executable, "-c", deaf)))
-    await until(lambda: bool(child.log.last))
+    await eventually(lambda: bool(child.log.last))
     assert await supervisor.stop(grace_s=0.3) == ["deaf"]
     grandchild = int(child.log.last[0])
-    await until(lambda: gone(grandchild))
+    await eventually(lambda: gone(grandchild))
 
 
 async def test_what_cannot_be_started_is_a_sentence(tmp_path: Path) -> None:
     told: list[str] = []
     supervisor = Supervisor(tmp_path, lambda _, words: told.append(words), lambda *_: None)
     supervisor.add(Program(name="gone", command=(str(tmp_path / "nothing"),)))
-    await until(lambda: bool(told))
+    await eventually(lambda: bool(told))
     await supervisor.stop()
     assert "cannot be started" in told[0]

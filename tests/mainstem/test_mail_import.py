@@ -3,8 +3,7 @@
 import mailbox
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email import message_from_bytes
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from crm_store import schema, sources
 from tests.connectors.mail.reading import mail
 from tests.faults.installation import CONFIG, ROOT, Installation
 from tests.servers.imap import PASSWORD, Pymap
+from tests.waiting import until
 
 CHANNELS = """
   mail/support:
@@ -35,13 +35,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installatio
             installation.settings["MAIL_PASSWORD"] = PASSWORD
             installation.server = server  # type: ignore[attr-defined]
             yield installation
-
-
-def until(what: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def stored(hub: Installation) -> int:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from mainstem.slackcheck import examine, whole
 from mainstem.up import Prepared
 from tests.mainstem.running import Hub, gone, running
 from tests.servers.slack import Slack
+from tests.waiting import until
 from workers.slack_repair import Repaired
 
 ROOT = Path(__file__).parents[2]
@@ -267,13 +268,6 @@ def ends(started: "subprocess.Popen[str]", within_s: float) -> None:
     started.send_signal(signal.SIGTERM)
     assert started.wait(60) == 0
     assert time.monotonic() - began < within_s
-
-
-def until(true: Callable[[], object], within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def slacks(hub: Hub) -> list[psutil.Process]:

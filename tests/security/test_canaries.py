@@ -110,7 +110,7 @@ async def live_a_little(hub: Hub, found: Found, company: Provider) -> None:
         agent = Agent(http, f"http://127.0.0.1:{hub.desk_port}", found)
         await agent.logs_in(hub.mainstem("login", "admin").stdout.strip())
         await agent.answers(await agent.finds("canarywords"))
-        await eventually(lambda: company.seen, "the answer never left")
+        await eventually(lambda: company.seen)  # the answer
         await agent.logs_out()
         async with http.get(f"{edge}/metrics") as got:
             found.add("metrics", await got.text())

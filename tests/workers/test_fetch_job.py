@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from hub import clock, jobs, notices
 from hub.model import Media
 from hub.settings import load
 from tests.servers.http import Provider, Say
+from tests.waiting import until
 from tests.workers.test_fetch import PNG, Darkroom
 from tests.workers.test_processes import files
 from workers import context, fetch, schedule
@@ -66,13 +67,6 @@ def beside() -> Iterator[Beside]:
     made = Beside()
     yield made
     made.close()
-
-
-def until(what: Callable[[], Any], s: float = 60.0) -> None:
-    end = time.monotonic() + s
-    while not what():
-        assert time.monotonic() < end, "it did not come about in time"
-        time.sleep(0.02)
 
 
 def fetchers() -> int:

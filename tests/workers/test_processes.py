@@ -1,12 +1,10 @@
 """Real worker processes: killed at every named place (F10), without Redis, asked to end. F29 stands in tests/faults."""
 
-import asyncio
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -22,6 +20,7 @@ from hub import clock, jobs
 from hub.config import Account
 from hub.configfiles import load
 from tests.servers.provider import Provider, hangs
+from tests.waiting import eventually
 from tests.workers.office import Office
 
 WORKER = """
@@ -121,14 +120,6 @@ def machine(sqlite_url: str, valkey: str, tmp_path: Path, redis: "redis_py.Redis
     made.close()
 
 
-async def until(what: object, s: float = 60.0) -> None:
-    """Wait for a condition that another process brings about."""
-    end = time.monotonic() + s
-    while not what():  # type: ignore[operator]
-        assert time.monotonic() < end, "it did not come about in time"
-        await asyncio.sleep(0.02)
-
-
 # place -> (did the provider have it, state after everything with find_url, without)
 PLACES = {
     "deliver.after_claim": (0, "sent", "sent"),
@@ -148,7 +139,7 @@ async def test_a_worker_killed_anywhere_sends_once_or_says_that_it_does_not_know
         delivery = machine.office.reply()
         machine.wake()
         process = machine.start(WORKER, MAINSTEM_FAIL=place)
-        await until(lambda: process.poll() is not None)
+        await eventually(lambda: process.poll() is not None)
         assert process.returncode == 137
         assert provider.times()[str(delivery)] == had
         received = list(provider.got)
@@ -170,18 +161,18 @@ async def test_a_worker_ends_soon_when_asked_idle_or_busy(machine: Machine) -> N
         quick = office.reply()
         machine.wake()
         idle = machine.start(WORKER)
-        await until(lambda: office.state(quick) == "sent")
+        await eventually(lambda: office.state(quick) == "sent")
         idle.send_signal(signal.SIGTERM)
-        await until(lambda: idle.poll() is not None, 15)
+        await eventually(lambda: idle.poll() is not None, 15)
         assert idle.returncode == 0
         provider.always["main"] = hangs()
         office.now = clock.system() - timedelta(seconds=1)
         slow = office.reply(to="webhook:bea")
         machine.wake()
         busy = machine.start(WORKER)
-        await until(lambda: len(provider.got) == 2)
+        await eventually(lambda: len(provider.got) == 2)
         busy.send_signal(signal.SIGTERM)
-        await until(lambda: busy.poll() is not None, 20)  # long before its send would end
+        await eventually(lambda: busy.poll() is not None, 20)  # long before its send would end
         assert (busy.returncode, office.state(slow)) == (0, "unknown")
 
 
@@ -190,7 +181,7 @@ async def test_replies_go_out_while_redis_is_away(machine: Machine) -> None:
         machine.configure(provider.url)
         delivery = machine.office.reply()
         machine.start(WORKER, REDIS_URL="redis://127.0.0.1:1/0")
-        await until(lambda: machine.office.state(delivery) == "sent")
+        await eventually(lambda: machine.office.state(delivery) == "sent")
         later = machine.office.reply(to="webhook:bea")
-        await until(lambda: machine.office.state(later) == "sent")
+        await eventually(lambda: machine.office.state(later) == "sent")
         assert set(provider.times().values()) == {1}

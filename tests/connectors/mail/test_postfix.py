@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tests.connectors.mail.outgoing import NOW, Files, file, mailbox, message
 from tests.servers import NotAvailable
 from tests.servers.postfix import Postfix, Say
 from tests.servers.tls import certificate
+from tests.waiting import eventually
 
 ANN, BOB, CARL = "ann@example.net", "bob@example.net", "carl@example.net"
 SIZE = 200_000
@@ -66,18 +67,10 @@ def ours(postfix: Postfix, **smtp: Any) -> Account:
 
 async def lies(postfix: Postfix, address: str, number: int = 1) -> list[EmailMessage]:
     """So many mails are in that mailbox, and no more are on their way."""
-    await until(lambda: len(postfix.raw(address)) >= number and postfix.settled())
+    await eventually(lambda: len(postfix.raw(address)) >= number and postfix.settled())
     mails = postfix.mails(address)
     assert len(mails) == number
     return mails
-
-
-async def until(what: Callable[[], object]) -> None:
-    for _ in range(3000):
-        if what():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not come about within 60 s")
 
 
 async def failing(postfix: Postfix, timing: Timing = Timing(), **said: Any) -> SendError:  # noqa: B008
@@ -179,7 +172,7 @@ async def test_a_lost_dot_is_in_doubt_and_the_same_mail_goes_again(postfix: Post
     postfix.policy.rules["."] = Say("DUNNO", 1, held)
     sending_it = asyncio.create_task(failing(postfix))
     asked = len(postfix.policy.asked)
-    await until(
+    await eventually(
         lambda: any(one["protocol_state"] == "END-OF-MESSAGE" for one in postfix.policy.asked[asked:])
     )
     postfix.crash()
@@ -195,7 +188,7 @@ async def test_a_lost_dot_is_in_doubt_and_the_same_mail_goes_again(postfix: Post
     late.set()
     assert await CONNECTOR.find(message(attempt=2), ours(postfix), wire) is None
     sent = await CONNECTOR.send(message(attempt=3), ours(postfix), wire)
-    await until(lambda: len(postfix.raw(ANN)) >= 1 and postfix.settled())
+    await eventually(lambda: len(postfix.raw(ANN)) >= 1 and postfix.settled())
     assert {mail["Message-ID"] for mail in postfix.mails(ANN)} == set(sent.external_ids)
 
 

@@ -14,6 +14,7 @@ from hub.errors import Unavailable
 from hub.model import ConsentChanged
 from tests.desk.room import PNG
 from tests.desk.slack.pressing import ANN, ANN_TEL, Pressing, shown
+from tests.waiting import eventually
 
 
 async def opened(world: Pressing, talk: int, who: str = "bo") -> Any:
@@ -91,7 +92,7 @@ async def test_a_submit_after_a_time_out_is_the_same_reply(
         answer = await bo.submits({names.TEXT: "hello"})
     assert answer["errors"] == {names.TEXT: press.NOT_SAVED}
     held.set()
-    await until(lambda: world.replies(talk))
+    await eventually(lambda: world.replies(talk))
     answer = await bo.submits({names.TEXT: "hello there"})
     assert "first press was saved after all" in answer["errors"][names.TEXT], "no text is lost in silence"
     assert await bo.submits({names.TEXT: "hello"}) is None
@@ -435,14 +436,6 @@ async def test_a_window_of_another_version_is_told(world: Pressing) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- looking
-
-
-async def until(true: Any) -> None:
-    for _ in range(5000):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came about")
 
 
 def element(view: Any, action: str) -> dict[str, Any]:
