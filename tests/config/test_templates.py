@@ -59,6 +59,15 @@ def header(kind: str, value: str = "", name: str = "") -> TemplateHeader:
     return TemplateHeader(kind=HeaderKind(kind), value=value, name=name)
 
 
+def buttons(reply: str, address: str) -> tuple[TemplateButton, ...]:
+    """Those of WHOLE."""
+    return (
+        TemplateButton(number=1, kind=ButtonKind.REPLY, value=reply),
+        TemplateButton(number=2, kind=ButtonKind.URL, value=address),
+        TemplateButton(number=3, kind=ButtonKind.CODE, value="SAVE10"),
+    )
+
+
 def test_header_body_and_buttons_are_filled_with_the_same_words() -> None:
     one = replies(WHOLE)["one"]
     words = [" 88/213 ", "Ann", "Monday"]
@@ -69,11 +78,7 @@ def test_header_body_and_buttons_are_filled_with_the_same_words() -> None:
             language="en_US",
             body=("{2}", "on {3}"),
             header=header("text", "{1}"),
-            buttons=(
-                TemplateButton(number=1, kind=ButtonKind.REPLY, value="late-{1}"),
-                TemplateButton(number=2, kind=ButtonKind.URL, value="{1}?from=wa"),
-                TemplateButton(number=3, kind=ButtonKind.CODE, value="SAVE10"),
-            ),
+            buttons=buttons("late-{1}", "{1}?from=wa"),
         ),
     )
     assert prepared.approved(one, "whatsapp/other", words) == Template(
@@ -81,11 +86,7 @@ def test_header_body_and_buttons_are_filled_with_the_same_words() -> None:
         language="en_US",
         parameters=("Ann", "on Monday"),
         header=header("text", "88/213"),
-        buttons=(
-            TemplateButton(number=1, kind=ButtonKind.REPLY, value="late-88/213"),
-            TemplateButton(number=2, kind=ButtonKind.URL, value="88/213?from=wa"),
-            TemplateButton(number=3, kind=ButtonKind.CODE, value="SAVE10"),
-        ),
+        buttons=buttons("late-88/213", "88/213?from=wa"),
     )
     assert prepared.approved(one, "whatsapp/main", words) == Template(
         name="bill",
