@@ -11,6 +11,7 @@ from crm_store.delivery_states import Happened, Moved, note
 from crm_store.outbox import Claimed, load
 from crm_store.parked import lock, name_of
 from crm_store.receipts import take_parked
+from crm_store.schema import DELIVERY_IN_DOUBT
 from crm_store.statements import rows
 from hub.clock import to_us
 from hub.ids import Ids
@@ -18,9 +19,7 @@ from hub.ids import Ids
 FIRST_LOOK = timedelta(seconds=5)  # a provider may need a moment to know what it accepted
 NEVER = timedelta(days=3650)  # no look any more: it waits for a report or an agent
 
-# The very words of the partial index: SQLite uses one only if its condition stands in the query.
-_IN_DOUBT = "state IN ('sending', 'unknown')"
-_ENDED = f"SELECT id, account FROM deliveries WHERE {_IN_DOUBT} AND state = 'sending' AND lease_until < :now"  # noqa: S608
+_ENDED = f"SELECT id, account FROM deliveries WHERE {DELIVERY_IN_DOUBT} AND state = 'sending' AND lease_until < :now"  # noqa: S608
 _EXPIRE = """
     UPDATE deliveries SET state = 'unknown', code = 'unknown', updated_at = :now, due_at = :look_at,
            detail = 'the sender stopped before it could note what became of it',
@@ -29,7 +28,7 @@ _EXPIRE = """
 """
 _LOOK = f"""
     UPDATE deliveries SET due_at = :again WHERE id IN (
-        SELECT id FROM deliveries WHERE {_IN_DOUBT} AND state = 'unknown' AND due_at <= :now
+        SELECT id FROM deliveries WHERE {DELIVERY_IN_DOUBT} AND state = 'unknown' AND due_at <= :now
         ORDER BY due_at LIMIT :room) AND state = 'unknown' AND due_at <= :now RETURNING id
 """  # noqa: S608
 

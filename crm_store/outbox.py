@@ -22,27 +22,23 @@ from sqlalchemy import Connection, select
 
 from crm_store import carried, threads
 from crm_store.pauses import paused
-from crm_store.schema import interaction_attachments
+from crm_store.schema import DELIVERY_IN_DOUBT, DELIVERY_UNFINISHED, interaction_attachments
 from crm_store.statements import rows, run
 from hub.clock import from_us, to_us
 from hub.model import Attachment, Quoted
 
 UNKNOWN_HOLDS = timedelta(seconds=60)  # how long an unknown delivery holds its conversation's next one back
 
-# The very words of the partial index: SQLite uses one only if its condition stands in the query.
-_IN_DOUBT = "state IN ('sending', 'unknown')"
-_UNFINISHED = "state IN ('held', 'queued', 'sending', 'unknown')"
-
 # What may be claimed. Behind an earlier unfinished one of its conversation a delivery waits, but a reply never waits
 # for bulk, nothing waits for one that an agent must confirm first or that did not arrive and is tried again later, and
 # for an unknown one only a minute.
 _DUE = f"""
-    q.account = {{account}} AND q.{_UNFINISHED} AND q.state IN ('held', 'queued')
+    q.account = {{account}} AND q.{DELIVERY_UNFINISHED} AND q.state IN ('held', 'queued')
     AND q.due_at <= :due_by AND (q.lease_until IS NULL OR q.lease_until < :now)
     AND NOT (q.state = 'held' AND q.code IS NOT NULL)
     AND NOT EXISTS (
         SELECT 1 FROM deliveries e
-        WHERE e.conversation_id = q.conversation_id AND e.id < q.id AND e.{_UNFINISHED}
+        WHERE e.conversation_id = q.conversation_id AND e.id < q.id AND e.{DELIVERY_UNFINISHED}
         AND NOT (e.state = 'held' AND e.code IS NOT NULL)
         AND NOT (e.state = 'queued' AND e.code = 'tried_again' AND e.due_at > :now)
         AND NOT (e.state = 'unknown' AND e.updated_at <= :held_from)
@@ -51,7 +47,7 @@ _DUE = f"""
 """  # noqa: S608 - constants only
 _FIRST_DUE = f"""
     SELECT q.due_at FROM deliveries q
-    WHERE q.account = :account AND q.bulk = :bulk AND q.{_UNFINISHED} AND q.state IN ('held', 'queued')
+    WHERE q.account = :account AND q.bulk = :bulk AND q.{DELIVERY_UNFINISHED} AND q.state IN ('held', 'queued')
     AND (q.lease_until IS NULL OR q.lease_until < :now) AND NOT (q.state = 'held' AND q.code IS NOT NULL)
     ORDER BY q.due_at LIMIT 1
 """  # noqa: S608
@@ -333,7 +329,7 @@ def next_due(tx: Connection, accounts: Sequence[str], now: datetime) -> datetime
     for column, state in (("due_at", "unknown"), ("lease_until", "sending")):
         look = run(
             tx,
-            f"SELECT min({column}) FROM deliveries WHERE {_IN_DOUBT} AND state = '{state}'",  # noqa: S608
+            f"SELECT min({column}) FROM deliveries WHERE {DELIVERY_IN_DOUBT} AND state = '{state}'",  # noqa: S608
         ).scalar()
         if look is not None:
             times.append(from_us(look))

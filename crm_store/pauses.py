@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, text, update
 
-from crm_store.schema import account_states
+from crm_store.schema import DELIVERY_UNFINISHED, account_states
 from crm_store.statements import rows
 from hub.clock import from_us, to_us
 
@@ -56,8 +56,8 @@ def delay_recipient(tx: Connection, account: str, to_urn: str, until: datetime) 
     """The provider asks for patience with one recipient: everything else to them waits as well."""
     tx.execute(
         text(
-            "UPDATE deliveries SET due_at = :until WHERE account = :account AND to_urn = :to_urn"
-            " AND state IN ('held', 'queued', 'sending', 'unknown') AND state IN ('held', 'queued')"
+            "UPDATE deliveries SET due_at = :until WHERE account = :account AND to_urn = :to_urn"  # noqa: S608
+            f" AND {DELIVERY_UNFINISHED} AND state IN ('held', 'queued')"
             " AND due_at < :until"
         ),
         {"account": account, "to_urn": to_urn, "until": to_us(until)},

@@ -16,6 +16,7 @@ from crm_store.schema.desk import (
 )
 from crm_store.schema.intake import cursors, intake, intake_tries, journalled, producers, quarantine
 from crm_store.schema.out import (
+    DELIVERY_IN_DOUBT,
     DELIVERY_UNFINISHED,
     NEEDS_SOMEBODY,
     REVISION_TO_DO,
@@ -54,6 +55,7 @@ from crm_store.schema.said import (
 )
 
 __all__ = [
+    "DELIVERY_IN_DOUBT",
     "DELIVERY_UNFINISHED",
     "MEDIA_UNFINISHED",
     "MIN_CODE",

@@ -43,6 +43,7 @@ deliveries = Table(
     Column("by", String(80), nullable=False),
     Column("carries", Text),  # JSON: template, choices, public (crm_store/carried.py); NULL when empty
 )
+# SQLite uses a partial index only where its condition stands in the query in these very words.
 DELIVERY_UNFINISHED = "state IN ('held', 'queued', 'sending', 'unknown')"
 Index(
     "ix_deliveries_due",
@@ -59,12 +60,12 @@ Index(
     sqlite_where=text(DELIVERY_UNFINISHED),
     postgresql_where=text(DELIVERY_UNFINISHED),
 )
-_IN_DOUBT = "state IN ('sending', 'unknown')"
+DELIVERY_IN_DOUBT = "state IN ('sending', 'unknown')"
 Index(
     "ix_deliveries_in_doubt",
     deliveries.c.lease_until,
-    sqlite_where=text(_IN_DOUBT),
-    postgresql_where=text(_IN_DOUBT),
+    sqlite_where=text(DELIVERY_IN_DOUBT),
+    postgresql_where=text(DELIVERY_IN_DOUBT),
 )
 Index("ix_deliveries_conversation_id", deliveries.c.conversation_id, deliveries.c.id)
 # What an agent must look at; asked for in these very words, or the index is not used (crm_store/cards.py).
