@@ -100,7 +100,7 @@ def _codec(declared: str | None) -> str | None:
     # base64, zip, rot13 and their like are codecs of Python's too, and idna and punycode are no charsets of a text
     if not getattr(found, "_is_text_encoding", False) or found.name in ("idna", "punycode", "undefined"):
         return None
-    if found.name in ("unicode_escape", "raw_unicode_escape", "mbcs", "oem"):
+    if found.name.replace("_", "-") in ("unicode-escape", "raw-unicode-escape", "mbcs", "oem"):
         return None
     return found.name
 

@@ -76,6 +76,7 @@ def test_each_charset_under_the_name_that_mails_use(name: str) -> None:
         (b"a\xff", "rot13", "aÿ"),
         (b"\x81\x8d", "us-ascii", "\x81\x8d"),
         (b"", "utf-16", ""),
+        (b"\\~ \\x41", "unicode_escape", "\\~ \\x41"),
     ],
 )
 def test_what_is_said_and_what_is(data: bytes, said: str | None, text: str) -> None:
