@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from email.message import Message
 
-from connectors.mail import headers
+from connectors.mail import bounces, headers
 
 _COMMENT = re.compile(r"\([^()]*\)")
 _PRECEDENCE = frozenset(("bulk", "list", "junk", "auto_reply", "auto-reply"))
@@ -42,8 +42,7 @@ def why(message: Message, sender: str, subject: str) -> str:
     for name in _FIELDS:
         if message.get(name) is not None:
             return name
-    path = message.get("Return-Path")
-    if path is not None and headers.raw(message, "Return-Path") in ("<>", ""):
+    if bounces.null_path(message):
         return "no return path"
     local = sender.partition("@")[0]
     if _LOCAL.fullmatch(local[:80]):

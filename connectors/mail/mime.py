@@ -93,7 +93,7 @@ def _events(
 ) -> tuple[tuple[Event, ...], tuple[bytes, ...]]:
     subject = texts.clip(headers.words(message, "Subject"), _SUBJECT_CHARS)
     writer = _writer(message)
-    reports = bounces.read(message, writer.address, subject, content.text)
+    reports = bounces.read(message, writer.address, subject, content.text, account.secrets.get("token", ()))
     event_key = key(message, raw)
     if reports:
         told = [

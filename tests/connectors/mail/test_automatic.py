@@ -31,6 +31,7 @@ def _why(fields: str, sender: str = "ann@example.net", subject: str = "Hello") -
         "X-Auto-Response-Suppress: All",
         "Return-Path: <>",
         "Return-Path:",
+        "Return-Path: <MAILER-DAEMON>",
         "X-Autoreply: yes",
         "X-Loop: desk",
         "Content-Type: multipart/report; report-type=disposition-notification; boundary=b",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.mail import bounces, mime
+from connectors.mail import bounces, mime, refs
 from hub.model import DeliveryReported, DeliveryStatus, MessageReceived
 from tests.connectors.mail.corpus import ACCOUNT, AT
 from tests.each import each
@@ -28,6 +28,23 @@ OUR = "<501.c2f-aaaabbbbccccdddd@example.com>"
         ("550", "user unknown", "dead"),
         ("554", "blocked", "refused"),
         ("", "", "refused"),
+        ("5.2.3", "message length exceeds the limit", "refused"),
+        ("5.3.4", "message size 18876259 exceeds size limit 10485760", "refused"),
+        ("5.7.1", "Sender address rejected: not owned by user", "refused"),
+        ("5.7.1", "Recipient address rejected: blocked by policy", "refused"),
+        ("5.7.1", "No mailbox found", "dead"),
+        ("450", "Requested mail action not taken: mailbox unavailable", "delayed"),
+        ("550", "Requested action not taken: mailbox unavailable", "dead"),
+        ("550", "ann@example.net is not a known user on this system", "dead"),
+        ("551", "ann@example.net is a deactivated mailbox", "dead"),
+        ("550", "BAD_RECIPIENT", "dead"),
+        ("550", "No such domain at this location", "dead"),
+        ("5.4.4", "Host or domain name not found", "dead"),
+        ("4.4.3", "Host or domain name not found, try again", "delayed"),
+        ("452", "Mailbox size limit exceeded", "full"),
+        ("5.7.0", "The mailbox has exceeded its disk space limit.", "full"),
+        ("552", "Message would exceed mailbox quota", "full"),
+        ("5.0.0", "the user's mailfolder is full", "full"),
     ],
 )
 def test_what_a_servers_answer_means(status: str, said: str, kind: str) -> None:
@@ -63,6 +80,44 @@ def test_a_delay_is_no_failure() -> None:
     (event,) = mime.read(_dsn(groups), ACCOUNT, AT).events
     assert isinstance(event, DeliveryReported)
     assert (event.status, event.code) == (DeliveryStatus.SENT, None)
+
+
+def test_who_gave_up_has_failed_though_the_trouble_was_a_passing_one() -> None:
+    groups = FAILED.replace("5.1.1", "4.4.7") + "Diagnostic-Code: smtp; 421 4.4.7 delivery time expired\n"
+    (event,) = mime.read(_dsn(groups), ACCOUNT, AT).events
+    assert isinstance(event, DeliveryReported)
+    assert (event.status, event.code) == (DeliveryStatus.FAILED, "refused")
+
+
+@each(
+    "fields, code",
+    [
+        ("Status: 5.0.0\nDiagnostic-Code: smtp; 550 5.1.1 <a@b.example>: sorry\n", "dead"),
+        ("Status: 5.0.0 (disk quota)\n", "full"),
+        ("Status: 5.2.3\nDiagnostic-Code: smtp; 552 5.2.3 too large\n", "refused"),
+    ],
+)
+def test_a_status_that_says_nothing_is_looked_for_in_the_words(fields: str, code: str) -> None:
+    (event,) = mime.read(_dsn(FAILED.replace("Status: 5.1.1\n", fields)), ACCOUNT, AT).events
+    assert isinstance(event, DeliveryReported)
+    assert event.code == code
+
+
+@each(
+    "field, address",
+    [
+        ("rfc822; Ivan@xn--e1afmkfd.xn--p1ai", "ivan@xn--e1afmkfd.xn--p1ai"),
+        ("rfc822;<ann+x=y@example.net>", "ann+x=y@example.net"),
+        ("RFC822; ann/b!c@example.net", "ann/b!c@example.net"),
+        ("utf-8; анна@example.net", "анна@example.net"),
+        ("X500; nobody knows", "gone@example.net"),
+    ],
+)
+def test_whom_we_wrote_to_not_whither_it_was_sent_on(field: str, address: str) -> None:
+    groups = FAILED.replace("Action:", f"Original-Recipient: {field}\nAction:")
+    (event,) = mime.read(_dsn(groups), ACCOUNT, AT).events
+    assert isinstance(event, DeliveryReported)
+    assert event.recipient == f"mailto:{address}"
 
 
 @each("action", ["delivered", "relayed", "expanded"])
@@ -113,3 +168,74 @@ def test_one_that_does_not_name_our_mail_is_there_to_be_read() -> None:
         (event,) = mime.read(raw, ACCOUNT, AT).events
         assert isinstance(event, MessageReceived)
         assert event.automatic
+
+
+def _words(
+    text: str, sender: str = "MAILER-DAEMON@a.example", subject: str = "failure notice"
+) -> list[object]:
+    raw = f"From: {sender}\nTo: support@example.com\nSubject: {subject}\n\n{text}"
+    told = []
+    for event in mime.read(raw.encode(), ACCOUNT, AT).events:
+        assert isinstance(event, DeliveryReported), event
+        told.append([event.recipient, event.code])
+    return told
+
+
+def test_each_that_the_words_name_has_its_own_reason() -> None:
+    text = (
+        "Hi. I could not deliver to these; call us at 480-624-2500.\n\n<gone@example.net>:\n"
+        "550 no such user (gone@example.net)\n\n<full@example.net>:\nover quota\n\n"
+        f"--- Below this line is a copy of the message.\n\nReturn-Path: <>\nMessage-ID: {OUR}\n"
+        "X-Mailer: Post 4.2.2\n\n<other@example.net>: hello\n"
+    )
+    assert _words(text) == [["mailto:gone@example.net", "dead"], ["mailto:full@example.net", "full"]]
+
+
+@each(
+    "text",
+    [
+        "Your message\n\n  To:      list@example.org\n  Sent:    today\n\ndid not reach the following:\n\n"
+        "gone@example.net on Friday\n    The recipient name is not recognized\n",
+        "It could not be delivered.\nFinal-Recipient: rfc822; gone@example.net\nAction: failed\nStatus: 5.1.1\n",
+        "A message from <me@example.org>\ncould not be delivered:\n\n  gone@example.net\n    unknown user\n",
+    ],
+)
+def test_the_one_who_did_not_get_it_is_told_from_the_others(text: str) -> None:
+    assert _words(f"{text}\nReceived: by a\nMessage-ID: {OUR}\n\nWords.\n") == [
+        ["mailto:gone@example.net", "dead"]
+    ]
+
+
+def _gateway(returned: str, text: str = "The mail below could not be delivered:\ngone@example.net") -> bytes:
+    return (
+        "From: Gate <gate@a.example>\nTo: support@example.com\nSubject: Mail could not be delivered\n"
+        "Content-Type: multipart/mixed; boundary=b\n\n"
+        f"--b\nContent-Type: text/plain\n\n{text}\n"
+        f"--b\nContent-Type: message/rfc822\n\nFrom: support@example.com\nMessage-ID: {returned}\n\nWords.\n--b--\n"
+    ).encode()
+
+
+def test_a_gateway_of_any_name_that_returns_our_own_mail() -> None:
+    signed = f"<501.{refs.token(7, 'corpus-secret')}@example.com>"
+    (event,) = mime.read(_gateway(signed), ACCOUNT, AT).events
+    assert isinstance(event, DeliveryReported)
+    assert (event.external_id, event.recipient) == (signed, "mailto:gone@example.net")
+    (event,) = mime.read(_gateway(signed, "What is this about, please?"), ACCOUNT, AT).events
+    assert isinstance(event, MessageReceived)  # a person sends it to us, and asks
+    (event,) = mime.read(_gateway("<7@example.org>"), ACCOUNT, AT).events
+    assert isinstance(event, MessageReceived)  # theirs: they tell of their own trouble
+
+
+@each(
+    "fields",
+    [
+        "From: ann@example.net\nReturn-Path: <>\nSubject: Away",
+        "From: postmaster@example.net\nSubject: Your call",
+        "From: postmaster@example.net\nSubject: Re: Undeliverable: kettle",
+    ],
+)
+def test_words_like_a_bounces_in_an_answer_to_us_are_words(fields: str) -> None:
+    text = "I could not reach you. This address does not exist any more, write to ben@example.net."
+    (event,) = mime.read(f"{fields}\nIn-Reply-To: {OUR}\n\n{text}\n".encode(), ACCOUNT, AT).events
+    assert isinstance(event, MessageReceived)
+    assert event.text == text
