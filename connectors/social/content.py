@@ -52,9 +52,8 @@ def stored(url: str, account: Account) -> bool:
 def content(message: Message, account: Account) -> Content:
     found: list[Content] = []
     if message.reply_to and (story := message.reply_to.story):
-        words = said.story("answered our story")
-        files = _file(story.url or "", "file", account)
-        found.append(Content(words, said.fields(("story", _short(story.id))), files))
+        told = _told("answered our story", "", story.url or "", "file", account)
+        found.append(told._replace(fields=said.fields(("story", _short(story.id)))))
     text = clean.text(message.text or "")
     if message.quick_reply:
         words, exact = said.tapped(text, clean.line(message.quick_reply.payload or "", 1000))
@@ -98,7 +97,7 @@ def referral(given: Referral) -> said.Fields:
 
 def _attached(given: Attachment, sticker: str, text: str, account: Account) -> Content:
     payload = given.payload or Payload()
-    url = payload.url or given.url or ""
+    url = payload.url or payload.story_media_url or given.url or given.URL or ""
     title = clean.line(payload.title or given.title or "", 300)
     if sticker:
         return Content(
@@ -111,10 +110,15 @@ def _attached(given: Attachment, sticker: str, text: str, account: Account) -> C
         return Content("", (), files) if files else _unknown(f"{given.type} without an address")
     if given.type in _SHARED:
         what, kind = _SHARED[given.type]
-        files = _file(url, kind, account)
-        return Content(_lines(said.story(f"shared {what}"), title, "" if files else _link(url)), (), files)
+        return _told(f"shared {what}", title, url, kind, account)
     read = _OTHERS.get(given.type)
     return read(payload, title, url, text, account) if read else _unknown(clean.line(given.type, 40))
+
+
+def _told(what: str, title: str, url: str, kind: str, account: Account) -> Content:
+    """What they did with a story, a post or a reel: with its file where Meta keeps it, else with its address."""
+    files = _file(url, kind, account)
+    return Content(_lines(said.story(what), title, "" if files else _link(url)), (), files)
 
 
 def _location(payload: Payload, title: str, url: str, text: str, account: Account) -> Content:
@@ -134,12 +138,13 @@ def _fallback(payload: Payload, title: str, url: str, text: str, account: Accoun
 
 
 def _story_mention(payload: Payload, title: str, url: str, text: str, account: Account) -> Content:
-    return Content(said.story("mentioned us in their story"), (), _file(url, "file", account))
+    return _told("mentioned us in their story", "", url, "file", account)
 
 
 def _template(payload: Payload, title: str, url: str, text: str, account: Account) -> Content:
     product = payload.product or Product()
-    shown = [*(payload.elements or ()), *(product.elements or ())]
+    generic = payload.generic or Product()
+    shown = [*(payload.elements or ()), *(product.elements or ()), *(generic.elements or ())]
     lines = [clean.text(payload.text or ""), title, *(_element(one) for one in shown)]
     ids = ", ".join(_short(one.retailer_id or one.id) for one in product.elements or ())
     words = _lines(*lines)

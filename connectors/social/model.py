@@ -64,20 +64,27 @@ class Product(msgspec.Struct, gc=False):
 
 
 class Payload(msgspec.Struct, gc=False):
+    """story_media_url: of a shared story, in place of `url`."""
+
     url: str | None = None
+    story_media_url: str | None = None
     title: str | None = None
     text: str | None = None
     sticker_id: int | str | None = None
     coordinates: Coordinates | None = None
     product: Product | None = None
+    generic: Product | None = None
     elements: list[Element] | None = None
 
 
 class Attachment(msgspec.Struct, gc=False):
+    """URL: as the page on fallbacks long wrote it."""
+
     type: str
     payload: Payload | None = None
     title: str | None = None
     url: str | None = None
+    URL: str | None = None
 
 
 class Story(msgspec.Struct, gc=False):
