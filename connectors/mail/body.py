@@ -97,13 +97,22 @@ class _Reader:
         kind = part.get_content_type()
         payload = payload_of(part)
         if kind.startswith("multipart/") and isinstance(payload, list):
-            return self._several(kind, part, [one for one in payload if isinstance(one, Message)], depth)
+            inside = [one for one in payload if isinstance(one, Message)]
+            return self._several(kind, part, [*inside, *self._below(part)], depth)
         if kind.startswith("multipart/"):
             return self._without_boundary(part, depth)
         if kind in ("message/rfc822", "message/global") and isinstance(payload, list):
             self._mail_in_mail(part, payload)
             return _Texts()
         return self._leaf(kind, part)
+
+    def _below(self, part: Message) -> list[Message]:
+        boundary = _parameter(part, "boundary")
+        if self._mended >= _MENDED or not isinstance(boundary, str):
+            return []
+        found = mending.below(part, boundary)
+        self._mended += bool(found)
+        return found
 
     def _without_boundary(self, part: Message, depth: int) -> _Texts:
         """It says that it has parts, and none were found where it says so."""

@@ -40,6 +40,14 @@ def parts(data: bytes) -> list[Message]:
     return [one for one in inside if isinstance(one, Message)] if isinstance(inside, list) else []
 
 
+def below(part: Message, boundary: str) -> list[Message]:
+    """The parts below the end of a multipart: one inside it bears the same boundary, and its end was taken for both."""
+    rest = part.epilogue
+    if not boundary or not isinstance(rest, str) or f"--{boundary}" not in rest:
+        return []
+    return parts(rest.encode("utf-8", "surrogateescape"))
+
+
 def base64_of(data: bytes) -> bytes | None:
     """What `data` encodes, up to the first line of plain words (servers add footers); None where it is all words."""
     joined = b"".join(data.split())
@@ -91,13 +99,24 @@ def uuencoded(text: str) -> tuple[str, list[tuple[str, bytes]]]:
             files.append((name, bytes(data)))
             held = None
             continue
-        try:
-            data += binascii.a2b_uu(line)
-        except ValueError:  # no such file after all
+        decoded = _uu_line(line)
+        if decoded is None:  # no such file after all
             kept.extend(held)
             held = None
+        else:
+            data += decoded
     kept.extend(held or ())
     return "\n".join(kept), files
+
+
+def _uu_line(line: str) -> bytes | None:
+    """What a line holds. Some programs fill the last bytes of a line with whatever was there before."""
+    for said in (line, line[: ((ord(line[0]) - 32 & 63) * 4 + 5) // 3] if line else line):
+        try:
+            return binascii.a2b_uu(said)
+        except ValueError:
+            continue
+    return None
 
 
 def unframed(text: str) -> tuple[str, str]:
