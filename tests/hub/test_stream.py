@@ -378,7 +378,7 @@ def test_what_was_delivered_into_a_broken_connection_is_not_forgotten(inherited:
     """Redis hands it out in our name, and its answer never arrives: the lease stays ours, so nobody else takes it."""
     with Valkey() as server, server.client() as client:
         make(client)
-        impatient = redis_py.Redis(unix_socket_path=str(server.socket), socket_timeout=0.3, retry=None)
+        impatient = redis_py.Redis(unix_socket_path=str(server.socket), socket_timeout=1.0, retry=None)
         one = Reader(impatient, name="r1", block_ms=50)
         try:
             assert drain(one) == []

@@ -79,14 +79,15 @@ def test_what_is_in_the_stream_comes_into_the_store(way: WayIn, stream: Stream, 
     stream.add(*(way.entry(way.ann(str(n), sender=f"webchat:{n % 7}")) for n in range(40)))
     listener = stream.client.pubsub(ignore_subscribe_messages=True)
     listener.subscribe(notices.CHANNEL)
-    listener.get_message(timeout=1)
+    listener.get_message(timeout=60)
     while router.turn():
         pass
     assert way.count(schema.interactions) == 40
     assert stream.pending() == 0
+    stream.client.publish(notices.CHANNEL, "the end")
     told = []
-    while (heard := listener.get_message(timeout=0.2)) is not None:
-        told.append(json.loads(heard["data"]))
+    while (heard := next(listener.listen())["data"]) != b"the end":
+        told.append(json.loads(heard))
     listener.close()
     assert {notice["kind"] for notice in told} == {"conversation", "queue"}
     named = {

@@ -356,6 +356,7 @@ async def test_buttons_come_by_the_socket_too(office: Office) -> None:
 async def test_no_connection_for_a_token_that_is_no_good(office: Office) -> None:
     """It goes on knocking, without flooding anybody."""
     task = asyncio.ensure_future(slack_app.serve_socket(office.app, office.desk, "xapp-wrong"))
+    await office.slack.until(lambda: office.slack.called("apps.connections.open"))
     await asyncio.sleep(0.3)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
