@@ -47,6 +47,11 @@ def tapped(title: str, payload: str = "") -> tuple[str, Fields]:
     return title or payload, fields(("tapped", payload))
 
 
+def call_allowed(yes: bool) -> str:
+    """To our question whether we may call them."""
+    return "(They allow us to call them.)" if yes else "(They do not want us to call them.)"
+
+
 def story(kind: str) -> str:
     """`kind`: "mentioned us in their story", "answered our story", ..."""
     return f"(They {kind}.)"

@@ -53,10 +53,9 @@ class SmsTwilio(Twilio):
     ) -> MessageReceived:
         sid = inbound.key(form)
         sender, automatic = _sender(form.get("From", ""))
-        text = clean.text(form.get("Body", ""))
-        fields: said.Fields = ()
+        text, fields = inbound.words(form)
         if len(text) >= 60 and (plain := _unpacked(text)) is not None:
-            fields = said.fields(("as it came", text))
+            fields += said.fields(("as it came", text))
             text = plain
         media = inbound.media(form, _KINDS)
         if not text and any(one.content_type in _VCARDS for one in media):
@@ -80,14 +79,15 @@ class SmsTwilio(Twilio):
 
 
 def _sender(text: str) -> tuple[str, bool]:
-    """(address, no person wrote it). Companies and authorities send under a name, which cannot be answered."""
+    """(address, no person wrote it). Companies and authorities send under a name, which cannot be answered; nor can
+    from here who writes by another channel of Twilio's without a number (`messenger:…`), who is a person."""
     try:
         return urn.tel(text), False
     except ValueError:
         name = _NOT_IN_NAME.sub("-", text.strip())[:40].strip("-")
         if not name:
             raise Malformed("it does not say who sent it (From)") from None
-        return f"sms:{name}", True
+        return f"sms:{name}", ":" not in text
 
 
 def _unpacked(text: str) -> str | None:

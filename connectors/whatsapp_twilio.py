@@ -43,6 +43,8 @@ _KINDS: Mapping[str, str] = {
 # MessageType of what has words, a file or fields of its own, and so needs no more explanation.
 _PLAIN = frozenset({"", "text", "button", "interactive"})
 _VCARDS = frozenset({"text/vcard", "text/x-vcard"})
+# An answer to whether we may call: Twilio's page "WhatsApp Business Calling with Twilio Programmable Voice".
+_MAY_WE_CALL, _ANSWERS = "VOICE_CALL_REQUEST", {"ACCEPTED": True, "REJECTED": False}
 
 LIMITS = Limits(
     text_chars=MESSAGES * BODY_CHARS,
@@ -157,27 +159,9 @@ def _address(text: str) -> str:
 
 def _words(form: inbound.Form) -> tuple[str, said.Fields]:
     """What they said, in words, and the exact values behind them."""
-    text = clean.text(form.get("Body", ""))
-    fields: said.Fields = ()
-    if "Latitude" in form and "Longitude" in form:
-        words, fields = said.location(
-            clean.line(form["Latitude"], 40),
-            clean.line(form["Longitude"], 40),
-            clean.line(form.get("Label", ""), 300),
-            clean.line(form.get("Address", ""), 500),
-        )
-        text = f"{text}\n{words}" if text and text not in words else words
-    elif "ButtonText" in form or "ButtonPayload" in form:
-        tapped, fields = said.tapped(
-            clean.text(form.get("ButtonText", "")), clean.line(form.get("ButtonPayload", ""), 500)
-        )
-        text = text or tapped
-    elif "ListId" in form or "ListTitle" in form:
-        tapped, fields = said.tapped(
-            clean.text(form.get("ListTitle", "")), clean.line(form.get("ListId", ""), 500)
-        )
-        text = text or tapped
-        fields += said.fields(("description", clean.line(form.get("ListDescription", ""), 500)))
+    text, fields = inbound.words(form)
+    if text == _MAY_WE_CALL and (answer := form.get("ButtonPayload", "")) in _ANSWERS:
+        text = said.call_allowed(_ANSWERS[answer])
     if form.get("FrequentlyForwarded") == "true":
         fields += (("forwarded", "many times"),)
     elif form.get("Forwarded") == "true":
@@ -189,6 +173,8 @@ def _words(form: inbound.Form) -> tuple[str, said.Fields]:
         text = text or "(They filled in a form.)"
     if "OptOutType" in form:
         fields += said.fields(("Twilio read it as", clean.line(form["OptOutType"], 20)))
+    if username := clean.line(form.get("ProfileUsername", "").lstrip("@"), 64):
+        fields += (("username", f"@{username}"),)
     return text, fields
 
 
@@ -199,7 +185,9 @@ def _referral(form: inbound.Form) -> said.Fields:
     fields = said.referral(
         of("SourceType") or "ad", of("Headline"), of("Body"), of("SourceUrl"), of("CtwaClid")
     )
-    return fields + said.fields(("source id", of("SourceId")), ("picture there", of("MediaUrl")))
+    return fields + said.fields(
+        ("source id", of("SourceId")), ("picture there", of("MediaUrl") or of("MediaUrl0"))
+    )
 
 
 def _of_file(form: inbound.Form, kind: str, content_type: str) -> str:

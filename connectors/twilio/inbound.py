@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
-from connectors import clean
+from connectors import clean, said
 from connectors.base import Raw
 from connectors.twilio.errors import CODES, Terms, after_report, number
 from connectors.twilio.signature import form
@@ -109,6 +109,33 @@ def _delivery(url: str) -> int | None:
         if found.isascii() and found.isdigit() and int(found[:20]) < 1 << 63 and len(found) < 20
         else None
     )
+
+
+def words(given: Form) -> tuple[str, said.Fields]:
+    """What they said or sent in its stead, a place or a tap, and the exact values behind it. On all channels alike: to
+    a messaging service some write by RCS where others write SMS."""
+    text = clean.text(given.get("Body", ""))
+    fields: said.Fields = ()
+    if "Latitude" in given and "Longitude" in given:
+        place, fields = said.location(
+            clean.line(given["Latitude"], 40),
+            clean.line(given["Longitude"], 40),
+            clean.line(given.get("Label", ""), 300),
+            clean.line(given.get("Address", ""), 500),
+        )
+        text = f"{text}\n{place}" if text and text not in place else place
+    elif "ButtonText" in given or "ButtonPayload" in given:
+        tapped, fields = said.tapped(
+            clean.text(given.get("ButtonText", "")), clean.line(given.get("ButtonPayload", ""), 500)
+        )
+        text = text or tapped
+    elif "ListId" in given or "ListTitle" in given:
+        tapped, fields = said.tapped(
+            clean.text(given.get("ListTitle", "")), clean.line(given.get("ListId", ""), 500)
+        )
+        text = text or tapped
+        fields += said.fields(("description", clean.line(given.get("ListDescription", ""), 500)))
+    return text, fields
 
 
 def media(said: Form, kinds: Mapping[str, str], fallback: str = "file") -> tuple[Media, ...]:

@@ -187,7 +187,7 @@ def _interactive(message: Message) -> Content | None:
 
 
 # To our question whether we may call: https://developers.facebook.com/docs/whatsapp/cloud-api/calling
-_CALLS = {"accept": "(They allow us to call them.)", "reject": "(They do not want us to call them.)"}
+_CALLS = {"accept": said.call_allowed(True), "reject": said.call_allowed(False)}
 
 
 def _button(message: Message) -> Content | None:
