@@ -45,7 +45,8 @@ _ORIGINAL = re.compile(
     r"[-_=* ]{2,}\s?(?:Original Message|Original-Nachricht|Ursprüngliche Nachricht|Message d'origine|Message original|"
     r"Mensaje original|Messaggio originale|Mensagem original|Oorspronkelijk bericht|Ursprungligt meddelande|"
     r"Oprindelig meddelelse|Opprinnelig melding|Alkuperäinen viesti|Wiadomość oryginalna|Původní zpráva|"
-    r"Исходное сообщение|Orijinal Mesaj|元のメッセージ|原始邮件|原始郵件|원본 메시지)\s?[-_=* ]{2,}",
+    r"Исходное сообщение|Orijinal Mesaj|元のメッセージ|原始邮件|原始郵件|원본 메시지|"
+    r"[^\s\-][^\n]{2,200}\bwrote)\s?[-_=* ]{2,}",  # Samsung's and Zoho's
     re.IGNORECASE,
 )
 _FORWARDED = re.compile(
@@ -61,15 +62,17 @@ _SENT_ON = re.compile(
     r"\s*(?:fwd?|wg|tr|rv|enc|i|doorst|vb|vl|vs|pd|转发|轉寄|転送|전달|пересл)\s?[:：]", re.IGNORECASE
 )
 _FROM = "From|Von|De|Da|Van|Från|Fra|Lähettäjä|Od|От|Отправитель|Kimden|差出人|发件人|寄件者|보낸 사람|Expéditeur|Mittente"
-_WHEN = (
+_SENT = (
     "Sent|Gesendet|Envoyé|Enviado|Enviado el|Inviato|Verzonden|Skickat|Sendt|Lähetetty|Wysłano|Odesláno|Отправлено|"
-    "Gönderildi|送信日時|发送时间|寄件日期|보낸 날짜|Date|Datum|Fecha|Data|Dato|Päivämäärä|Дата|日期|日付"
+    "Gönderildi|送信日時|发送时间|寄件日期|보낸 날짜"
 )
+_WHEN = f"{_SENT}|Date|Datum|Fecha|Data|Dato|Päivämäärä|Дата|日期|日付"
 _TO = "To|An|À|A|Para|Aan|Till|Til|Vastaanottaja|Do|Komu|Кому|Kime|宛先|收件人|收件者|받는 사람|Cc|Kopie|Copie|Destinataire"
 _ABOUT = "Subject|Betreff|Objet|Asunto|Oggetto|Assunto|Onderwerp|Ämne|Emne|Aihe|Temat|Předmět|Тема|Konu|件名|主题|主旨|제목"
 _COLON = r"\s?\*?\s?[:：]"
 _HEAD_FROM = re.compile(rf"\*?(?:{_FROM}){_COLON}", re.IGNORECASE)
 _HEAD_ANY = re.compile(rf"\*?(?:{_WHEN}|{_TO}|{_ABOUT}){_COLON}", re.IGNORECASE)
+_HEAD_OF_MAIL = re.compile(rf"\*?(?:{_SENT}|{_ABOUT}){_COLON}", re.IGNORECASE)
 _RULE = re.compile(r"[_\-=]{10,}")
 _DEVICE = re.compile(
     r"(?:Sent from (?:my|Yahoo|Mail|Outlook|Proton|Samsung|AOL|Gmail)\b|Sent with Proton|Get Outlook for |Sent via |Von meinem |Gesendet von |"
@@ -100,7 +103,7 @@ def split(text: str, *, forward: bool = False) -> Split:
     end = _cut(lines, forward)
     body, below = lines[:end], lines[end:]
     body, above = _top_quote(body) if not below or _blank(below) else (body, [])
-    body, tail = _bottom_quote(body)
+    body, tail = _bottom_quote(body) if _blank(below) else (body, [])
     body, signature = _signature(body)
     visible = _joined(body)
     if not visible:
@@ -150,12 +153,17 @@ def _cut(lines: list[str], forward: bool) -> int:
 
 
 def _block(lines: list[str], at: int) -> bool:
-    """Outlook's way: From, Sent, To and Subject in a row, perhaps below a rule."""
+    """Outlook's way: From, Sent, To and Subject in a row, perhaps below a rule; Hotmail's begins with the date. Whoever
+    asks for a journey writes such rows too: so it must be one that was sent, or have a subject, or be from an address."""
     start = at + 1 if _RULE.fullmatch(lines[at].strip()) else at
-    near = [line.strip() for line in lines[start : start + 12] if line.strip()][:6]
-    if not near or not _HEAD_FROM.match(near[0]):
+    near = [line.strip() for line in lines[start : start + 12] if line.strip()][:8]
+    if len(near) < 3 or not all(_HEAD_FROM.match(line) or _HEAD_ANY.match(line) for line in near[:1]):
         return False
-    return sum(1 for line in near[1:] if _HEAD_ANY.match(line)) >= 2
+    sender = next((at for at, line in enumerate(near[:5]) if _HEAD_FROM.match(line)), None)
+    if sender is None or (sender and not all(_HEAD_ANY.match(line) for line in near[:sender])):
+        return False
+    others = sum(1 for line in near[:6] if _HEAD_ANY.match(line))
+    return others >= 2 and ("@" in near[sender] or any(_HEAD_OF_MAIL.match(line) for line in near))
 
 
 def _attribution(lines: list[str], at: int) -> int:
@@ -167,7 +175,7 @@ def _attribution(lines: list[str], at: int) -> int:
         line = lines[at + count - 1].strip()
         if not line or _quoted(line):
             return 0
-        joined = f"{joined} {line}" if joined else line
+        joined = f"{joined}{'' if joined.endswith('<') else ' '}{line}" if joined else line
         if len(joined) > _LINE:
             return 0
         if joined[-1] in ":：" and _WROTE.fullmatch(joined):

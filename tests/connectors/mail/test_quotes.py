@@ -29,6 +29,7 @@ ATTRIBUTIONS = [
     "пт, 1 мар. 2024 г. в 09:12, Bo <bo@example.com>:",
     "1 марта 2024 г., 9:12, Bo написал(а):",
     "2024年3月1日(金) 9:12 Bo <bo@example.com>:",
+    "2024-03-01 9:12 GMT+03:00 Bo <\nbo@example.com>:",
     "2024-03-01 09:12:00, Bo <bo@example.com> 写道：",
     "2024년 3월 1일 (금) 오전 9:12, Bo <bo@example.com>님이 작성:",
 ]
@@ -62,6 +63,11 @@ def test_an_answer_below_what_it_answers(words: str) -> None:
         "差出人: Bo\n送信日時: 金曜日\n宛先: Ann\n件名: やかん",
         "发件人: Bo\n发送时间: 星期五\n收件人: Ann\n主题: 水壶",
         "-----Original Message-----\nFrom: Bo",
+        "---- On Fri, 01 Mar 2024 09:12:00 +0100 Bo <bo@example.com> wrote ----",
+        "---- Bo wrote ----",
+        "Date: Fri, 1 Mar 2024 09:12:00 -0600\nTo: ann@example.net\nFrom: bo@example.com\nSubject: Kettle",
+        "From: Bo <bo@example.com>\nTo: Ann\nDate: Friday",
+        "От: Бо\nОтправлено: пятница\nКому: Анна",
         "-------- Ursprüngliche Nachricht --------\nVon: Bo",
     ],
 )
@@ -85,6 +91,8 @@ def test_subjects_of_mails_sent_on(subject: str) -> None:
         "> only a quotation",
         "On Fri, Mar 1, 2024 Bo wrote:\n> a\n\nmine\n\n> b\n\nmine too",
         "-- \nonly a signature",
+        "A ticket, please.\n\nFrom: Berlin\nTo: Paris\nDate: 5 March\n\nTwo of us.",
+        "Date: 5 March\nTo: Paris\nSubject: to change\nthank you",
         "Look:\n> a\nmine",
         "",
     ],
@@ -101,6 +109,11 @@ def test_where_it_is_in_doubt_all_stays_visible(text: str) -> None:
 def test_signatures_are_folded(signature: str) -> None:
     assert quotes.split(f"Hello.\n\n{signature}") == Split("Hello.", signature)
     assert quotes.split(f"Hello.\n\n{signature}\n\n{ATTRIBUTIONS[0]}\n{OLD}").visible == "Hello."
+
+
+def test_what_somebody_quotes_above_the_mail_that_is_answered_is_theirs() -> None:
+    text = f"It says:\n\n> Error 7\n\n{ATTRIBUTIONS[0]}\n{OLD}"
+    assert quotes.split(text) == Split("It says:\n\n> Error 7", f"{ATTRIBUTIONS[0]}\n{OLD}")
 
 
 def test_what_markup_marks_as_below_is_folded() -> None:
