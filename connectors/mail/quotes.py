@@ -70,15 +70,17 @@ _WHEN = f"{_SENT}|Date|Datum|Fecha|Data|Dato|Päivämäärä|Дата|日期|日
 _TO = "To|An|À|A|Para|Aan|Till|Til|Vastaanottaja|Do|Komu|Кому|Kime|宛先|收件人|收件者|받는 사람|Cc|Kopie|Copie|Destinataire"
 _ABOUT = "Subject|Betreff|Objet|Asunto|Oggetto|Assunto|Onderwerp|Ämne|Emne|Aihe|Temat|Předmět|Тема|Konu|件名|主题|主旨|제목"
 _COLON = r"\s?\*?\s?[:：]"
-_HEAD_FROM = re.compile(rf"\*?(?:{_FROM}){_COLON}", re.IGNORECASE)
-_HEAD_ANY = re.compile(rf"\*?(?:{_WHEN}|{_TO}|{_ABOUT}){_COLON}", re.IGNORECASE)
-_HEAD_OF_MAIL = re.compile(rf"\*?(?:{_SENT}|{_ABOUT}){_COLON}", re.IGNORECASE)
+_HEAD_FROM = re.compile(rf"\*{{0,2}}(?:{_FROM}){_COLON}", re.IGNORECASE)
+_HEAD_ANY = re.compile(rf"\*{{0,2}}(?:{_WHEN}|{_TO}|{_ABOUT}){_COLON}", re.IGNORECASE)
+_HEAD_OF_MAIL = re.compile(rf"\*{{0,2}}(?:{_SENT}|{_ABOUT}){_COLON}", re.IGNORECASE)
 _RULE = re.compile(r"[_\-=]{10,}")
+_ANNOUNCED = re.compile(r"[-_=]{3,}\s?[^\s\-_=].{2,60}?[-_=]{3,}")  # "original message", in whatever language
 _DEVICE = re.compile(
     r"(?:Sent from (?:my|Yahoo|Mail|Outlook|Proton|Samsung|AOL|Gmail)\b|Sent with Proton|Get Outlook for |Sent via |Von meinem |Gesendet von |"
     r"Gesendet mit |Holen Sie sich Outlook|Envoyé (?:de|depuis|à partir) |Obtenir Outlook|Enviado desde |Enviado do |"
     r"Obtener Outlook|Inviato da |Verzonden (?:vanaf|via|met) |Skickat från |Sendt fra |Lähetetty |Wysłane z |Odesláno z |"
-    r"Отправлено (?:с|из) |iPhoneから送信|发自我的|從我的 iPhone 傳送).{0,80}",
+    r"Отправлено (?:с|из) |iPhoneから送信|发自我的|從我的 iPhone 傳送|Télécharger Outlook |"
+    r"[^.!?]{0,40}\bOutlook\b[^.!?]{0,30}[<(\[]https://aka\.ms/).{0,80}",
     re.IGNORECASE,
 )
 _SIGNATURE_LINES = 15
@@ -155,7 +157,8 @@ def _cut(lines: list[str], forward: bool) -> int:
 def _block(lines: list[str], at: int) -> bool:
     """Outlook's way: From, Sent, To and Subject in a row, perhaps below a rule; Hotmail's begins with the date. Whoever
     asks for a journey writes such rows too: so it must be one that was sent, or have a subject, or be from an address."""
-    start = at + 1 if _RULE.fullmatch(lines[at].strip()) else at
+    first = lines[at].strip()
+    start = at + 1 if _RULE.fullmatch(first) or _ANNOUNCED.fullmatch(first) else at
     near = [line.strip() for line in lines[start : start + 12] if line.strip()][:8]
     if len(near) < 3 or not all(_HEAD_FROM.match(line) or _HEAD_ANY.match(line) for line in near[:1]):
         return False

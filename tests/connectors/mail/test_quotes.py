@@ -68,6 +68,9 @@ def test_an_answer_below_what_it_answers(words: str) -> None:
         "Date: Fri, 1 Mar 2024 09:12:00 -0600\nTo: ann@example.net\nFrom: bo@example.com\nSubject: Kettle",
         "From: Bo <bo@example.com>\nTo: Ann\nDate: Friday",
         "От: Бо\nОтправлено: пятница\nКому: Анна",
+        "-------- Oprindelig besked --------\nFra: Bo <bo@example.com>\nDato: 01.03.2024  09.12\nTil: Ann\nEmne: Kedel",
+        "**From:** Bo\n**Sent:** Friday\n**To:** Ann\n**Subject:** Kettle",
+        "From: Bo of a long name\n<bo@example.com>\nSent: Friday\nTo: Ann\nSubject: Kettle",
         "-------- Ursprüngliche Nachricht --------\nVon: Bo",
     ],
 )
@@ -104,7 +107,7 @@ def test_where_it_is_in_doubt_all_stays_visible(text: str) -> None:
 @each(
     "signature",
     ["-- \nAnn\n+44 20 7946 0000", "--\nAnn", "Sent from my iPhone", "Von meinem iPhone gesendet",
-     "Get Outlook for iOS", "iPhoneから送信"],
+     "Get Outlook for iOS", "Laden Sie Outlook für iOS herunter<https://aka.ms/o0ukef>", "iPhoneから送信"],
 )  # fmt: skip
 def test_signatures_are_folded(signature: str) -> None:
     assert quotes.split(f"Hello.\n\n{signature}") == Split("Hello.", signature)
