@@ -4,6 +4,7 @@ A test that finds its server missing is skipped, and the run's last lines say so
 `MAINSTEM_NO_SKIP=1` (as `.ci/run` has it) it fails instead.
 """
 
+import functools
 import gc
 import ipaddress
 import os
@@ -217,6 +218,18 @@ def _engines() -> Iterator[Any]:
         # Tests that share a busy machine stand still for seconds, and are not repeated as our processes' work is.
         patch.setattr(db, "_ASLEEP_MS", 100_000)
         yield safe
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _yaml() -> Iterator[None]:
+    """A text is parsed once: most tests begin with the same few files. (Its nodes are frozen.)"""
+    from hub import yamlfile, yamltree
+
+    once = functools.lru_cache(500)(yamltree.parse)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yamltree, "parse", once)
+        patch.setattr(yamlfile, "parse", once)
+        yield
 
 
 @pytest.fixture
