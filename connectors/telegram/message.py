@@ -159,6 +159,7 @@ def _contact(message: Message, card: Card) -> Content:
         clean.line(f"{card.first_name} {card.last_name}".strip()), (number,) if number else ()
     )
     own = message.sender is not None and card.user_id == message.sender.id and number
+    more += fields(("contact card", clean.text(card.vcard[:4096]).strip()))
     return Content(text=words, fields=more, claims=(number,) if own else ())
 
 

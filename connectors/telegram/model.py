@@ -75,6 +75,7 @@ class Card(msgspec.Struct, gc=False):
     phone_number: str = ""
     first_name: str = ""
     last_name: str = ""
+    vcard: str = ""
     user_id: Id | None = None
 
 

@@ -26,6 +26,8 @@ from hub.errors import Malformed
 from hub.model import Change, ConsentChanged, Event, MessageChanged, MessageReceived
 
 _log = log.get("telegram")
+# What some that keep updates write of each kind that a message is not.
+_NOTHING: tuple[Any, ...] = (None, False, [])
 TAP = "tap:"  # how the key of a tapped button begins; Telegram's own id follows
 
 
@@ -179,7 +181,8 @@ def _unsupported(message: Message, what: _What) -> Parsed:
     that stand with it. Words beside nothing that could have them are all there is."""
     for key in ("message", "business_message"):
         if raw := _loose.decode(what.body).get(key):
-            kinds = [kind for kind in _looser.decode(raw) if kind not in ENVELOPE]
+            found = _looser.decode(raw).items()
+            kinds = [kind for kind, value in found if kind not in ENVELOPE and value not in _NOTHING]
             if SERVICE.intersection(kinds):
                 return Parsed()
             words = caption(message)

@@ -12,7 +12,7 @@ import msgspec
 
 from connectors import clean, said
 from connectors.said import Fields
-from connectors.whatsapp.model import Card, File, Inner, Message, Referral
+from connectors.whatsapp.model import Address, Card, File, Inner, Message, Org, Referral
 from hub import urn
 from hub.model import Media
 
@@ -153,8 +153,16 @@ def _card(card: Card) -> tuple[str, Fields]:
         clean.line(called, 200),
         [clean.line(one.phone or one.wa_id, 40) for one in card.phones if one.phone or one.wa_id],
         [clean.line(one.email, 254) for one in card.emails if one.email],
-        [clean.line(one.url, 500) for one in card.urls if one.url],
+        [
+            *(clean.line(one.url, 500) for one in card.urls if one.url),
+            *(_written(one) for one in (card.org, *card.addresses) if one and _written(one)),
+        ],
     )
+
+
+def _written(one: Org | Address) -> str:
+    """A firm or an address, as one writes it."""
+    return clean.line(", ".join(part.strip() for part in msgspec.structs.astuple(one) if part.strip()), 500)
 
 
 def _numbers(card: Card) -> list[str]:

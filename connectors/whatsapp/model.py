@@ -52,6 +52,20 @@ class Name(msgspec.Struct, gc=False):
     last_name: str = ""
 
 
+class Org(msgspec.Struct, gc=False):
+    company: str = ""
+    department: str = ""
+    title: str = ""
+
+
+class Address(msgspec.Struct, gc=False):
+    street: str = ""
+    zip: str = ""
+    city: str = ""
+    state: str = ""
+    country: str = ""
+
+
 class Card(msgspec.Struct, gc=False):
     """origin "contact_request": their own number, which a button of ours asked them for."""
 
@@ -60,6 +74,8 @@ class Card(msgspec.Struct, gc=False):
     phones: list[Phone] = []
     emails: list[Mail] = []
     urls: list[Link] = []
+    org: Org | None = None
+    addresses: list[Address] = []
     origin: str = ""
 
 
