@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import quote
 
+import msgspec
+
 from connectors.kept import Kept
 from hub.config import Account, ApprovedText
 from hub.errors import MainstemError, SendCode, SendError
@@ -22,19 +24,22 @@ if TYPE_CHECKING:
     import aiohttp
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Raw:
+class Raw(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request as the provider sent it. `url` is rebuilt from our configured public address, never from Host.
 
     headers: every name in lower case; a header given twice has its values in order.
     """
 
     method: str
-    url: str = field(repr=False)  # these three may hold tokens and a customer's words
-    headers: Mapping[str, Sequence[str]] = field(repr=False)
-    body: bytes = field(repr=False)
+    url: str
+    headers: Mapping[str, Sequence[str]]
+    body: bytes
     received_at: datetime
     remote: str = ""
+
+    def __repr__(self) -> str:
+        """Without URL, headers and body, which may hold tokens and a customer's words."""
+        return f"Raw(method={self.method!r}, received_at={self.received_at!r}, remote={self.remote!r})"
 
     def header(self, name: str) -> str | None:
         """The header's only value. None where it is missing or doubled (a doubled header proves nothing)."""
@@ -42,22 +47,20 @@ class Raw:
         return values[0] if len(values) == 1 else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parsed:
+class Parsed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a request said. `blobs` are bytes named by events (by their sha256), stored before the events are."""
 
     events: tuple[Event, ...] = ()
     blobs: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What the provider is told."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = "text/plain"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,12 +7,13 @@ MessageType, ListId, ListTitle and ExternalUserId stand on no page of Twilio's: 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
+
+from msgspec import structs
 
 from connectors import checking, clean, said
 from connectors.base import Raw, Wire
@@ -102,7 +103,7 @@ class WhatsAppTwilio(Twilio):
         text, fields = _words(form)
         media = inbound.media(form, _KINDS)
         if form.get("MessageType") == "sticker":
-            media = tuple(dataclasses.replace(one, kind="sticker") for one in media)
+            media = tuple(structs.replace(one, kind="sticker") for one in media)
         if not text and media:
             text = _of_file(form, media[0].kind, media[0].content_type)
         if not text and not media:
@@ -131,7 +132,7 @@ class WhatsAppTwilio(Twilio):
             return (_reaction(form, message),), ()
         blobs: tuple[bytes, ...] = ()
         if not form.get("Body") and not message.media and kind not in _PLAIN and "Latitude" not in form:
-            message = dataclasses.replace(message, blob=hashlib.sha256(raw.body).hexdigest())
+            message = structs.replace(message, blob=hashlib.sha256(raw.body).hexdigest())
             blobs = (raw.body,)
         learned = _learned(form, message)
         return ((message, learned) if learned is not None else (message,)), blobs

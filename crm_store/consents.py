@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import Connection, insert, update
 
 from crm_store.schema import consent_changes, consents, identities
@@ -80,7 +80,7 @@ def apply(
     rows = [
         *rows,
         *(
-            replace(row, scope=EVERYWHERE)
+            structs.replace(row, scope=EVERYWHERE)
             for row in rows
             if row.scope == "all" and not row.granted and everywhere(brand_of(row.account))
         ),

@@ -7,9 +7,9 @@ move; the next one, which speaks of that message too, does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from crm_store.statements import rows
@@ -40,7 +40,9 @@ def told_apart(
         if report.until is None:
             found.append(report)
             continue
-        found += (replace(report, external_id=name, until=None) for name in _names(tx, report, brand_of))
+        found += (
+            structs.replace(report, external_id=name, until=None) for name in _names(tx, report, brand_of)
+        )
     return found
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from urllib.parse import quote
+
+from msgspec import structs
 
 from crm_store.carried import Carried
 from hub.config import ApprovedText, CannedReply
@@ -61,7 +62,7 @@ def approved(reply: CannedReply, account: str, parameters: Sequence[str]) -> Tem
         parameters=tuple(words) if text.body is None else tuple(map(plain, text.body)),
         names=text.names,
         header=_header(text.header, words),
-        buttons=tuple(replace(one, value=plain(one.value)) for one in text.buttons),
+        buttons=tuple(structs.replace(one, value=plain(one.value)) for one in text.buttons),
     )
     _check(reply, template)
     return template
@@ -89,7 +90,7 @@ def _header(header: TemplateHeader | None, words: Sequence[str]) -> TemplateHead
         return None
     linked = header.kind is not HeaderKind.TEXT and not PLACE.fullmatch(header.value)
     write = (lambda word: quote(word, safe="")) if linked else str
-    return replace(header, value=_filling(words, write)(header.value))
+    return structs.replace(header, value=_filling(words, write)(header.value))
 
 
 def _check(reply: CannedReply, template: Template) -> None:

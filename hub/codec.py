@@ -6,10 +6,10 @@ they do not know and fill in defaults. tests/hub/test_codec.py pins the bytes of
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from hub import model
 from hub.errors import NewerVersion
@@ -129,7 +129,6 @@ def _whole(value: Any) -> Any:
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, tuple):
         return tuple(_whole(item) for item in value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        changes = {field.name: _whole(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return type(value)(**changes)
+    if isinstance(value, msgspec.Struct):
+        return type(value)(**{name: _whole(held) for name, held in structs.asdict(value).items()})
     return value

@@ -1,5 +1,8 @@
 """The core types: what connectors may say and what the hub asks of them. Imports nothing of ours.
 
+None is ever changed: `msgspec.structs.replace` makes another. They are structs because one is made of every message at
+the edge and again in the router: as a dataclass it costs ten times as much to make and twice to read.
+
 An address is a URN (see hub/urn.py): `tel:+15551234567`, `mailto:ann@example.com`, `webchat:v7f3…`.
 An account is named `connector/name`, for example `webchat/main`; it is one address of ours at a provider.
 Times are aware datetimes in UTC.
@@ -7,13 +10,13 @@ Times are aware datetimes in UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Attachment:
+
+class Attachment(Struct, frozen=True, kw_only=True, gc=False):
     """A file whose bytes are in the blob store before anything names it."""
 
     sha256: str
@@ -22,8 +25,7 @@ class Attachment:
     name: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Media:
+class Media(Struct, frozen=True, kw_only=True, gc=False):
     """A file that a message has at its provider and whose bytes are not here yet; a worker fetches it at once.
 
     ref: the connector's own words for where it is (a URL, a file's id). kind: image, video, audio, voice, sticker or
@@ -37,8 +39,7 @@ class Media:
     name: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MessageReceived:
+class MessageReceived(Struct, frozen=True, kw_only=True, gc=False):
     """A customer said something: a message, a post, a form, a letter, a visit.
 
     event_key: unique within the account for ever; a redelivery carries the same one.
@@ -100,8 +101,7 @@ class Change(StrEnum):
     REACTION = "reaction"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MessageChanged:
+class MessageChanged(Struct, frozen=True, kw_only=True, gc=False):
     """An earlier message was edited, deleted or reacted to. `text` is the new text, or how they react now:
     empty where they took it back."""
 
@@ -124,8 +124,7 @@ class CallState(StrEnum):
     VOICEMAIL = "voicemail"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CallEvent:
+class CallEvent(Struct, frozen=True, kw_only=True, gc=False):
     """Something happened in a call. `external_id` is the call's id; `text` a transcript where there is one."""
 
     account: str
@@ -151,8 +150,7 @@ class DeliveryStatus(StrEnum):
     OPTED_OUT = "opted_out"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeliveryReported:
+class DeliveryReported(Struct, frozen=True, kw_only=True, gc=False):
     """A provider's word on one part of a message of ours, named by `external_id` or by our own `delivery_id`.
 
     code: the provider's, or what a failure says of the address: "dead" (there is none such), "full" (for now).
@@ -182,8 +180,7 @@ class DeliveryReported:
     here_alone: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConsentChanged:
+class ConsentChanged(Struct, frozen=True, kw_only=True, gc=False):
     """The owner of `urn` opted out (`granted` False) or in again. `scope`: "all" or "marketing"."""
 
     account: str
@@ -196,8 +193,7 @@ class ConsentChanged:
     blob: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IdentityLearned:
+class IdentityLearned(Struct, frozen=True, kw_only=True, gc=False):
     """Two addresses are said to be one person's; `verified` where the provider vouches for it."""
 
     account: str
@@ -210,8 +206,7 @@ class IdentityLearned:
     blob: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True, kw_only=True, gc=False):
     """Verified bytes that no parser of ours understands. They wait in quarantine with a replay button."""
 
     account: str
@@ -233,8 +228,7 @@ Event = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cursor:
+class Cursor(Struct, frozen=True, kw_only=True, gc=False):
     """How far a pulled source (a mailbox, long polling) has been read; committed with the batch that got there."""
 
     account: str
@@ -242,8 +236,7 @@ class Cursor:
     value: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """One journalled event on its way to the store. (producer, seq) names it for ever.
 
     accepted_at: when the edge answered for it (the journal's own clock).
@@ -255,7 +248,7 @@ class Entry:
     accepted_at: datetime
     event: Event
     cursor: Cursor | None = None
-    raw: bytes = field(default=b"", repr=False)
+    raw: bytes = b""
 
 
 class HeaderKind(StrEnum):
@@ -273,8 +266,7 @@ class ButtonKind(StrEnum):
     CODE = "code"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TemplateHeader:
+class TemplateHeader(Struct, frozen=True, kw_only=True, gc=False):
     """What fills a template's head. value: the words of its one place; of a file a link, or the provider's id of it, or
     nothing where it is the message's own attachment. name: that place's, where the provider's places have names."""
 
@@ -287,8 +279,7 @@ class TemplateHeader:
         return self.kind is not HeaderKind.TEXT and not self.value
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TemplateButton:
+class TemplateButton(Struct, frozen=True, kw_only=True, gc=False):
     """What fills one of a template's buttons. number: 1 is the first of all its buttons."""
 
     number: int
@@ -296,8 +287,7 @@ class TemplateButton:
     value: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Template:
+class Template(Struct, frozen=True, kw_only=True, gc=False):
     """A text that the provider has approved, for where free text is not allowed. `name`: its name or id there.
 
     language: as the provider writes it ("en", "pt_BR"). parameters: what fills its body's places, in order; names:
@@ -312,8 +302,7 @@ class Template:
     buttons: tuple[TemplateButton, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Quoted:
+class Quoted(Struct, frozen=True, kw_only=True, gc=False):
     """What somebody said, as an answer repeats it. name: what they call themselves, or empty; urn: their address."""
 
     text: str
@@ -322,8 +311,7 @@ class Quoted:
     at: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True, kw_only=True, gc=False):
     """What `send` is given: one message of ours to one address.
 
     delivery_id: our id; channels that can carry it do, so that an unknown send can be looked for.
@@ -371,8 +359,7 @@ class Outgoing:
     quoted: Quoted | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Revision:
+class Revision(Struct, frozen=True, kw_only=True, gc=False):
     """What `change` is given: a message of ours that went out is to read differently (EDIT) or to be gone (DELETE).
 
     message: as it is to read now; of a deletion, as it read. Its `attempt` counts the tries of this change.
@@ -388,8 +375,7 @@ class Revision:
     sent_at: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True, kw_only=True, gc=False):
     """Every provider id of a message of ours, in the order of its parts.
 
     detail: what a person should know although it went out, such as who of the others did not get their copy.

@@ -6,11 +6,12 @@ the batch itself brings, so that a batch of 1,024 comes to the same as 1,024 bat
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
+
+from msgspec import structs
 
 from crm_store.batch_plan import Call, First, Identity, Known, Plan
 from hub import urn as urns
@@ -207,7 +208,7 @@ class _Pass:
         sender = self.known.identities.get((account.brand, event.sender))
         sought = self.threads.seek(event, account, sender)
         if sought.sealed and sought.owner and not event.verified and self.threads.proves(sought, sender):
-            event = dataclasses.replace(event, verified=True, proof=f"token=pass {event.proof}".strip())
+            event = structs.replace(event, verified=True, proof=f"token=pass {event.proof}".strip())
         guarded = not event.verified and not sought.sealed
         identity = self.people.identity(event, account.brand, received, guarded=guarded)
         if sender is not None and identity.id != sender.id:

@@ -8,9 +8,10 @@ is shown on the other.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from msgspec import structs
 
 from crm_store.batch_plan import Conversation, Identity, Keys, Known, Plan
 from crm_store.threads import MAIL as MAIL
@@ -134,7 +135,7 @@ class Threads:
         """A mail from a mailbox of ours is a machine's to us, whoever wrote it: never answered by one."""
         if event.automatic or not self.mailboxes.is_ours(event.sender):
             return event
-        return dataclasses.replace(event, automatic=True)
+        return structs.replace(event, automatic=True)
 
     def remember(
         self, event: MessageReceived, account: Account, conversation: Conversation, at: int, *, trusted: bool

@@ -6,11 +6,13 @@ docs/adding-a-channel.md describes the three kinds of file; this module and that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from msgspec import structs
 
 from connectors.base import Raw
 from connectors.kit.sign import Sign
@@ -125,7 +127,7 @@ class Sample:
                 f"{self.folder / name}.http is {SIGNED}, and sample.yaml does not say how to sign"
             )
         made = self.sign.make(raw, self.account)
-        return replace(raw, headers={**raw.headers, **{key: [made] for key in wanted}})
+        return structs.replace(raw, headers={**raw.headers, **{key: [made] for key in wanted}})
 
 
 def proof_place(raw: Raw, sample: Sample) -> str:
@@ -153,13 +155,13 @@ def with_proof(raw: Raw, sample: Sample, *values: str) -> Raw:
     place = proof_place(raw, sample)
     parts = urlsplit(raw.url)
     if place == "path":
-        return replace(
+        return structs.replace(
             raw, url=urlunsplit(parts._replace(path="/".join((parts.path.rpartition("/")[0], *values))))
         )
     if place.startswith("query "):
         kept = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k != place[6:]]
         query = urlencode([*kept, *((place[6:], value.encode("utf-8", "replace")) for value in values)])
-        return replace(raw, url=urlunsplit(parts._replace(query=query)))
+        return structs.replace(raw, url=urlunsplit(parts._replace(query=query)))
     return with_header(raw, place, *values)
 
 
@@ -167,4 +169,4 @@ def with_header(raw: Raw, name: str, *values: str) -> Raw:
     headers = {k: v for k, v in raw.headers.items() if k != name.lower()}
     if values:
         headers[name.lower()] = list(values)
-    return replace(raw, headers=headers)
+    return structs.replace(raw, headers=headers)

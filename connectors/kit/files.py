@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from hub.model import Event
 from hub.yamlfile import Reader
 from hub.yamltree import Items, Keys, Node, Scalar
 
-_KINDS = {kind: event for event, kind in codec.KINDS.items()}
+_KINDS: dict[str, type[Event]] = {kind: event for event, kind in codec.KINDS.items()}
 _SAMPLE = {
     "account", "address", "settings", "secrets", "proof", "signs", "within_s", "sign", "good", "unknown", "batch",
     "open_fields", "siblings", "to", "answer", "ids", "skips",
@@ -131,7 +130,7 @@ def _event(said: dict[str, Any], sample: Sample, raw: Raw, where: str) -> Event:
     if kind not in _KINDS:
         raise BadSample(f"{where}: there is no kind of event {kind!r}{yamltree.near(kind, _KINDS)}")
     cls = _KINDS[kind]
-    names = {f.name for f in dataclasses.fields(cls)}
+    names = cls.__struct_fields__
     for key in said:
         if key not in names:
             raise BadSample(f"{where}: a {kind} has no {key!r}{yamltree.near(key, names)}")

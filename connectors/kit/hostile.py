@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
 from datetime import datetime
 from types import FrameType
 from typing import Any, get_args
+
+from msgspec import structs
 
 from connectors.base import Connector
 from connectors.kit import bodies
@@ -25,7 +26,7 @@ MOST_CHARS = {
     "event_key": 600, "external_id": 400, "in_reply_to": 400, "thread": 200, "form": 20, "language": 12,
     "sender": 400, "urn": 400, "other": 400, "recipient": 400,
 }  # fmt: skip
-_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in get_args(Event)}
+_FIELDS = {kind: kind.__struct_fields__ for kind in get_args(Event)}
 LONG = 200  # times that lists are lengthened for counting
 
 
@@ -41,7 +42,7 @@ def nothing_but_forged_and_malformed(
 ) -> None:
     """Whatever bytes come, verify says Forged and parse says Malformed, and nothing else ever."""
     name = name or sample.good
-    raw = replace(sample.captures[name], body=body)
+    raw = structs.replace(sample.captures[name], body=body)
 
     def what() -> str:  # asked for where something is wrong alone: most of a check's time went into it
         return f"{name} with the body {_excerpt(body, sample.captures[name].body)}"
@@ -97,7 +98,9 @@ def reading_takes_steps_in_proportion(connector: Connector, sample: Sample) -> N
             if body is None:
                 continue
             taken = steps(
-                lambda body=body, raw=raw, name=name: parse(connector, replace(raw, body=body), sample, name)
+                lambda body=body, raw=raw, name=name: parse(
+                    connector, structs.replace(raw, body=body), sample, name
+                )
             )
             most = STEPS + STEPS_A_BYTE * len(body)
             must(

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
 
+from msgspec import structs
+
 from connectors.base import Connector, Raw
 from connectors.kit import bodies
 from connectors.kit.captures import Sample, proof_of, with_header, with_proof
@@ -100,7 +102,9 @@ def a_changed_body_is_forged(connector: Connector, sample: Sample) -> None:
         for at in (0, len(raw.body) // 2, len(raw.body) - 1):
             changed = bytearray(raw.body)
             changed[at] ^= 1
-            is_forged(connector, replace(raw, body=bytes(changed)), sample, f"{name} with byte {at} changed")
+            is_forged(
+                connector, structs.replace(raw, body=bytes(changed)), sample, f"{name} with byte {at} changed"
+            )
         for body, what in (
             (bodies.respelled(raw), "the same said in other bytes"),
             (raw.body + b"\n", "a line end more"),
@@ -108,7 +112,7 @@ def a_changed_body_is_forged(connector: Connector, sample: Sample) -> None:
             (b"", "no body"),
         ):
             if body != raw.body:
-                is_forged(connector, replace(raw, body=body), sample, f"{name} with {what}")
+                is_forged(connector, structs.replace(raw, body=body), sample, f"{name} with {what}")
 
 
 def another_address_is_forged(connector: Connector, sample: Sample) -> None:
@@ -128,7 +132,9 @@ def another_address_is_forged(connector: Connector, sample: Sample) -> None:
         ):
             url = urlunsplit(changed)
             if url != raw.url:
-                is_forged(connector, replace(raw, url=url), sample, f"{name} with {what} in its address")
+                is_forged(
+                    connector, structs.replace(raw, url=url), sample, f"{name} with {what} in its address"
+                )
 
 
 def a_freshly_signed_request_passes(connector: Connector, sample: Sample) -> None:
@@ -139,7 +145,7 @@ def a_freshly_signed_request_passes(connector: Connector, sample: Sample) -> Non
         if not _signs(raw, sample):
             continue
         for what, changed in _changed(raw, sample):
-            late = replace(changed, received_at=raw.received_at + timedelta(days=30))
+            late = structs.replace(changed, received_at=raw.received_at + timedelta(days=30))
             signed = with_proof(late, sample, sample.sign.make(late, sample.account))
             passes(connector, signed, sample, f"{name}, {what} and signed again as sample.yaml says,")
 
@@ -158,7 +164,7 @@ def an_old_request_is_forged_where_there_is_a_window(connector: Connector, sampl
     """Where there is none, a repetition is told by its event keys."""
     for name, raw in sample.one_each().items():
         for days in (1, 365):
-            late = replace(raw, received_at=raw.received_at + timedelta(days=days))
+            late = structs.replace(raw, received_at=raw.received_at + timedelta(days=days))
             if sample.timed_s is None or not (sample.sign is None or _signs(raw, sample)):
                 passes(connector, late, sample, f"{name}, {days} days later,")
             else:
@@ -182,7 +188,7 @@ def a_repeated_request_has_the_same_keys(connector: Connector, sample: Sample) -
     for name, raw in sample.captures.items():
         one = [e.event_key for e in parse(connector, raw, sample, name).events]
         for later in (timedelta(minutes=1), timedelta(days=1), timedelta(days=8)):
-            again = parse(connector, replace(raw, received_at=raw.received_at + later), sample, name)
+            again = parse(connector, structs.replace(raw, received_at=raw.received_at + later), sample, name)
             keys = [e.event_key for e in again.events]
             must(
                 one == keys, f"{name}: come again after {later}, its event keys are {keys[:3]}, not {one[:3]}"
@@ -213,17 +219,17 @@ def _changed(raw: Raw, sample: Sample) -> Iterator[tuple[str, Raw]]:
     yield "as it is", raw
     if bodies.is_form(raw):
         for more in (b"&Empty=", b"&Space=+a%20", b"&Twice=2&Twice=1&Twice=2", b"&%C3%84=%E2%82%AC%2B"):
-            yield f"with {more.decode()} at its end", replace(raw, body=raw.body + more)
+            yield f"with {more.decode()} at its end", structs.replace(raw, body=raw.body + more)
     else:
-        yield "with a space at its end", replace(raw, body=raw.body + b" ")
+        yield "with a space at its end", structs.replace(raw, body=raw.body + b" ")
     if raw.body.endswith(b"}"):
         escaped = b',"' + bodies.EXTRA.encode() + b'": "\\u00e4\\/\\ud83d\\ude00" }'
-        yield "with escaped characters", replace(raw, body=raw.body[:-1] + escaped)
+        yield "with escaped characters", structs.replace(raw, body=raw.body[:-1] + escaped)
     if sample.sign and "url" in sample.sign.over:
         for query in ("a=%20b+c", "d=%C3%A4&d=2", "e"):
             yield (
                 f"with ?{query} in its address",
-                replace(raw, url=f"{raw.url}{'&' if '?' in raw.url else '?'}{query}"),
+                structs.replace(raw, url=f"{raw.url}{'&' if '?' in raw.url else '?'}{query}"),
             )
 
 
@@ -240,7 +246,7 @@ def _signs(raw: Raw, sample: Sample) -> bool:
 
 
 def _at(raw: Raw, seconds: float) -> Raw:
-    return replace(raw, received_at=raw.received_at + timedelta(seconds=seconds))
+    return structs.replace(raw, received_at=raw.received_at + timedelta(seconds=seconds))
 
 
 CHECKS: tuple[Check, ...] = (

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from msgspec import structs
 
 from connectors import http
 from connectors.base import Connector, Wire
@@ -196,19 +197,19 @@ def _too_much(connector: Connector, sample: Sample) -> Iterator[tuple[str, Outgo
     message = outgoing(connector, sample)
     yield (
         f"a text of {limits.text_chars + 1:,} characters",
-        replace(message, text="x" * (limits.text_chars + 1)),
+        structs.replace(message, text="x" * (limits.text_chars + 1)),
     )
-    yield "a message with neither text nor attachment", replace(message, text="")
+    yield "a message with neither text nor attachment", structs.replace(message, text="")
     if limits.links:
         return  # what does not fit goes out as a link
     small = _file(b"x" * 64)
     yield (
         f"a message with {limits.attachments + 1} attachments",
-        replace(message, attachments=(small,) * (limits.attachments + 1)),
+        structs.replace(message, attachments=(small,) * (limits.attachments + 1)),
     )
     if limits.attachments:
-        large = replace(small, size_bytes=limits.attachment_bytes + 1)
-        yield "an attachment that is too large", replace(message, attachments=(large,))
+        large = structs.replace(small, size_bytes=limits.attachment_bytes + 1)
+        yield "an attachment that is too large", structs.replace(message, attachments=(large,))
 
 
 class _Gone:

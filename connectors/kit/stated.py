@@ -6,6 +6,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from connectors.base import Answer, Changes, Connector, Polls
 from connectors.kit.captures import Sample, with_proof
 from connectors.kit.tell import Check, must, parse, shown
@@ -131,7 +133,10 @@ def secrets_stay_inside(connector: Connector, sample: Sample) -> None:
                 said.append((f"{name}: the repr of its request", repr(raw)))
                 told = connector.answer(raw, sample.account, parsed)
                 said.append((f"{name}: its answer", told.body.decode("utf-8", "replace")))
-                for bad in (replace(raw, body=raw.body + b" ", headers={}), with_proof(raw, sample, "x")):
+                for bad in (
+                    structs.replace(raw, body=raw.body + b" ", headers={}),
+                    with_proof(raw, sample, "x"),
+                ):
                     try:
                         connector.verify(bad, sample.account)
                     except Forged as error:

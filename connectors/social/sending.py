@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from connectors import calling, fits, media
 from connectors.base import Wire
@@ -67,7 +68,7 @@ class _Way:
 
 async def send(message: Outgoing, account: Account, wire: Wire, desk: Desk) -> Sent:
     """Every id. Raises SendError with those that went out before it failed."""
-    fits.check(replace(message, template=None), desk.limits)
+    fits.check(structs.replace(message, template=None), desk.limits)
     way = _Way(message, account, wire, desk)
     if message.answers != "message" and message.public:
         return await _publicly(way)

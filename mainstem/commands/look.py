@@ -198,11 +198,11 @@ def tail(account: str | None, from_start: bool, texts: bool, machine: bool) -> N
 
 
 def _plain_event(event: Event, texts: bool) -> dict[str, Any]:
-    from dataclasses import asdict
+    import msgspec
 
     from hub import urn
 
-    said = asdict(event) | {"kind": type(event).__name__}
+    said: dict[str, Any] = msgspec.to_builtins(event) | {"kind": type(event).__name__}
     if "sender" in said:
         said["sender"] = urn.mask(said["sender"])
     if not texts:

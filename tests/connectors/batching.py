@@ -3,9 +3,10 @@
 import hashlib
 import hmac
 import json
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from msgspec import structs
 
 from connectors import clean, fits
 from connectors.base import Answer, Parsed, Raw, Wire
@@ -80,7 +81,7 @@ class Batch:
                 )
             if found is not None:
                 key = f"{found.event_key}{len(events) if self.spoilt == 'twice' else ''}"
-                events.setdefault(key, replace(found, event_key=key))
+                events.setdefault(key, structs.replace(found, event_key=key))
         kept = {e.blob for e in events.values()}
         return Parsed(
             events=tuple(events.values()),

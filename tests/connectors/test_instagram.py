@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from connectors.base import Examines, FetchError, Fetches, Finding, Hooks, Raw
 from connectors.instagram import API, CONNECTOR
@@ -91,7 +92,7 @@ async def test_files_are_linked_and_what_instagram_does_not_take_is_a_link_in_th
         shop.files.put("a.pdf", "application/pdf"),
     )
     odd = shop.files.put("a.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")
-    large = replace(shop.files.put("b.png", "image/png"), size_bytes=8 * 1024 * 1024 + 1)
+    large = structs.replace(shop.files.put("b.png", "image/png"), size_bytes=8 * 1024 * 1024 + 1)
     await shop.send("All:", attachments=(image, sound, pdf, odd, large))
     assert [(one.kind, one.media) for one in shop.graph.sent[1:]] == [
         ("image", link(image)),
@@ -292,7 +293,10 @@ async def test_a_wrong_secret_or_body_is_forged(shop: Place) -> None:
     shop.connector.verify(raw, shop.account)
     two = replace(shop.account, secrets={**shop.account.secrets, "app_secret": ("x", shop.graph.app_secret)})
     shop.connector.verify(raw, two)
-    for wrong in (replace(raw, body=body + b" "), replace(raw, body=body.replace(b"hi", b"ho"))):
+    for wrong in (
+        structs.replace(raw, body=body + b" "),
+        structs.replace(raw, body=body.replace(b"hi", b"ho")),
+    ):
         with pytest.raises(Forged):
             shop.connector.verify(wrong, shop.account)
 

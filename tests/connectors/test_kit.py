@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from connectors import CONNECTORS
 from connectors.kit import hostile, run
@@ -137,7 +138,7 @@ def test_signing_as_twilio_does() -> None:
         b"# received 2026-11-22T10:00:02Z\nPOST /myapp.php?foo=1&bar=2 HTTP/1.1\n\n"
         b"CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309&To=%2B18005551212"
     )
-    raw = replace(raw, url="https://mycompany.com/myapp.php?foo=1&bar=2")
+    raw = structs.replace(raw, url="https://mycompany.com/myapp.php?foo=1&bar=2")
     sign = Sign(secret="token", hash="sha1", over=("url", "form"), write="{base64}")
     assert sign.make(raw, account("sms_twilio/x", {"token": ("12345",)})) == "RSOYDt4T1cUTdK1PDd93/VVr8B8="
 

@@ -1,10 +1,10 @@
 """Messenger through a Graph API that checks what Meta checks: what goes out, what is told of it."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from connectors.base import Names
 from connectors.social import parts
@@ -141,7 +141,7 @@ async def test_a_picture_that_meta_cannot_read_goes_as_a_file(page: Place) -> No
 
 
 async def test_what_is_too_large_or_too_many_goes_as_a_link(page: Place) -> None:
-    large = replace(page.files.put("film.mp4", "video/mp4"), size_bytes=parts.FILE_BYTES + 1)
+    large = structs.replace(page.files.put("film.mp4", "video/mp4"), size_bytes=parts.FILE_BYTES + 1)
     small = tuple(page.files.put(f"{n}.txt", "text/plain") for n in range(11))
     await page.send("All:", attachments=(large, *small))
     assert [one.kind for one in page.graph.sent] == ["text", *["file"] * 10]
@@ -149,7 +149,7 @@ async def test_what_is_too_large_or_too_many_goes_as_a_link(page: Place) -> None
 
 
 async def test_a_file_that_is_gone_is_said_before_anything_leaves(page: Place) -> None:
-    file = replace(page.files.put("a.jpg", "image/jpeg"), sha256="0" * 64)
+    file = structs.replace(page.files.put("a.jpg", "image/jpeg"), sha256="0" * 64)
     error = await page.fails("See:", attachments=(file,))
     assert (error.code, error.sent_ids, page.graph.sent) == (SendCode.MESSAGE_INVALID, (), [])
 

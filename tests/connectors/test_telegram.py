@@ -1,10 +1,10 @@
 """What goes out by Telegram: how it is taken apart, what each refusal means, and changes afterwards."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from connectors import http
 from connectors.telegram import CONNECTOR, errors, parts, sending
@@ -112,7 +112,7 @@ async def test_choices_that_do_not_fit_are_a_numbered_text(ours: Bot, ann: Perso
 async def test_nothing_at_all_is_not_sent(ours: Bot, ann: Person) -> None:
     assert (await ours.fails(ann, "  \n ")).code is SendCode.MESSAGE_INVALID
     with pytest.raises(SendError, match="no address"):
-        await CONNECTOR.send(replace(ours.to(1, "x"), to="tel:+14155552671"), ours.account, ours.wire)
+        await CONNECTOR.send(structs.replace(ours.to(1, "x"), to="tel:+14155552671"), ours.account, ours.wire)
 
 
 # ------------------------------------------------------------------------------------------------------------ files
@@ -170,7 +170,7 @@ async def test_what_is_too_large_or_too_many_goes_as_a_link(ours: Bot, ann: Pers
 
 
 async def test_a_file_that_is_gone_here_sends_no_half(ours: Bot, ann: Person) -> None:
-    file = replace(ours.files.add(JPEG, "image/jpeg", "a.jpg"), sha256="0" * 64)
+    file = structs.replace(ours.files.add(JPEG, "image/jpeg", "a.jpg"), sha256="0" * 64)
     error = await ours.fails(ann, "Here:", attachments=(file,))
     assert error.code is SendCode.MESSAGE_INVALID
     assert error.sent_ids == (f"{ann.id}:2",)  # the text is there, and the agent is told so
@@ -412,7 +412,7 @@ async def test_telegram_cannot_be_asked_what_was_sent(ours: Bot, ann: Person) ->
 async def test_a_text_is_edited_and_twice_is_once(ours: Bot, ann: Person) -> None:
     message = ours.to(ann, "It leaves on Monday.", choices=("Fine", "No"))
     sent = await CONNECTOR.send(message, ours.account, ours.wire)
-    new = replace(message, text="It leaves on Tuesday.")
+    new = structs.replace(message, text="It leaves on Tuesday.")
     for _ in range(2):
         assert await ours.change(Change.EDIT, new, sent.external_ids) == sent
     assert texts(ann) == ["It leaves on Tuesday."]
@@ -425,7 +425,7 @@ async def test_a_shorter_text_takes_its_surplus_parts_back(ours: Bot, ann: Perso
     sent = await CONNECTOR.send(message, ours.account, ours.wire)
     assert len(sent.external_ids) == 4
     for _ in range(2):
-        after = await ours.change(Change.EDIT, replace(message, text="Short."), sent.external_ids)
+        after = await ours.change(Change.EDIT, structs.replace(message, text="Short."), sent.external_ids)
         assert after.external_ids == (sent.external_ids[0], sent.external_ids[3])
     assert [one.get("text", "a photo") for one in ann.received] == ["Short.", "a photo"]
 

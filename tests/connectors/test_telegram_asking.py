@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from connectors.base import Examines, FetchError, Fetches, Hooks, Polled, Polls
 from connectors.telegram import CONNECTOR
@@ -235,7 +236,7 @@ async def test_the_same_update_ten_times_at_once_has_one_key(
         replace(hooked.account, settings={"api": hooked.telegram.url, "poll": True}), hooked.wire
     )
     (polled,) = (await look(hooked)).events
-    assert replace(polled, received_at=pushed.received_at) == pushed
+    assert structs.replace(polled, received_at=pushed.received_at) == pushed
 
 
 async def test_every_order_of_a_short_conversation_has_the_same_events(ours: Bot) -> None:
@@ -257,7 +258,7 @@ async def test_every_order_of_a_short_conversation_has_the_same_events(ours: Bot
 
 
 def plain(event: Event) -> Event:
-    return replace(event, received_at=datetime(2026, 1, 1, tzinfo=UTC))
+    return structs.replace(event, received_at=datetime(2026, 1, 1, tzinfo=UTC))
 
 
 async def test_what_is_forged_is_answered_401_and_an_old_one_is_only_a_duplicate(
@@ -306,7 +307,7 @@ async def test_what_is_larger_than_bots_get_is_said_in_words(ours: Bot) -> None:
     ann = ours.telegram.person("Ann")
     media = await received(ours, ann, kind="video", size=21 * 1024 * 1024)
     asked = len(ours.telegram.requests)
-    for one in (media, replace(media, size_bytes=None)):
+    for one in (media, structs.replace(media, size_bytes=None)):
         with pytest.raises(FetchError, match="20 MB") as caught:
             await CONNECTOR.fetch(one, ours.account, ours.wire)
         assert not caught.value.retry

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from connectors.whatsapp import CONNECTOR, parts
 from hub.config import Account
@@ -194,7 +194,7 @@ async def test_a_text_that_is_no_caption_goes_before_the_file(shop: Shop) -> Non
 
 async def test_what_whatsapp_does_not_take_goes_as_a_link(shop: Shop) -> None:
     odd = shop.files.put("a.zip", "application/zip")
-    huge = replace(shop.files.put("b.jpg", "image/jpeg"), size_bytes=6_000_000)
+    huge = structs.replace(shop.files.put("b.jpg", "image/jpeg"), size_bytes=6_000_000)
     photo = shop.files.put("c.jpg", "image/jpeg")
     await shop.send(message("See", attachments=(odd, photo, huge)))
     (taken,) = shop.sent
@@ -208,7 +208,7 @@ async def test_an_upload_that_fails_leaves_nothing_said(shop: Shop) -> None:
     assert (error.code, error.retry) == (SendCode.RESPONSE_STATUS, True)  # tried again, it does no harm
     shop.graph.fail(131053, at="media")
     assert (await shop.fails(message("See", attachments=files))).code is SendCode.MESSAGE_INVALID
-    gone = replace(files[0], sha256="f" * 64)
+    gone = structs.replace(files[0], sha256="f" * 64)
     assert "is gone" in (await shop.fails(message("See", attachments=(gone,)))).detail
     assert shop.graph.sent == []
 

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from connectors.whatsapp import CONNECTOR
 from hub.config import Account
 from hub.model import DeliveryReported, IdentityLearned, MessageReceived
@@ -28,7 +30,7 @@ async def test_from_the_dashboard_to_the_first_answer(tmp_path: Path, valkey: st
             said = [event for event in g.kept() if isinstance(event, MessageReceived)]
             assert {one.event_key for one in said} == {told.id}
             async with wire() as way:
-                answer = replace(message(), heard_id=said[0].external_id)
+                answer = structs.replace(message(), heard_id=said[0].external_id)
                 sent = await CONNECTOR.send(answer, ours, way)
             await graph.settled()
             assert (await ann.receives(sent.external_ids[0])).ok

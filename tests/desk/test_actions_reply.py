@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from sqlalchemy import func, select, update
 
 from crm_store import consents, views
@@ -136,9 +137,9 @@ def test_what_the_channel_does_not_take_is_refused(office: Office, act: Any, tal
         (" \n", (), "The reply is empty"),
         ("x" * 101, (), "101 characters; Chat takes 100 at most"),
         ("hi", (FILE, FILE), "2 attachments; Chat takes 1 at most"),
-        ("hi", (replace(FILE, size_bytes=1001),), "larger"),
-        ("hi", (replace(FILE, size_bytes=0),), "empty"),
-        ("hi", (replace(FILE, sha256="abc"),), "cannot be sent"),
+        ("hi", (structs.replace(FILE, size_bytes=1001),), "larger"),
+        ("hi", (structs.replace(FILE, size_bytes=0),), "empty"),
+        ("hi", (structs.replace(FILE, sha256="abc"),), "cannot be sent"),
         ("\udc00", (), "half a character"),
     ):
         with pytest.raises(Refused, match=why):

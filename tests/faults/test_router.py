@@ -3,10 +3,10 @@
 import asyncio
 import json
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from hub import clock, codec
 from hub.journal import Journal, New
@@ -106,7 +106,7 @@ async def test_f20_what_cannot_be_handled_is_set_aside_and_stops_nobody(
     entries = [(event, codec.encode(event)) for event in good]
     entries[20:20] = [
         (poison, codec.encode(poison)),
-        (replace(good[0], event_key="later"), _newer(codec.encode(_message("later")))),
+        (structs.replace(good[0], event_key="later"), _newer(codec.encode(_message("later")))),
         (good[0], b"\xc1 no event of any version"),
     ]
     await _journal(hub, entries)

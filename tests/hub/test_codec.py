@@ -1,12 +1,12 @@
 """The journal's and the stream's bytes: read by the next version and by the last."""
 
-import dataclasses
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hub import codec, model
 from hub.clock import from_us
@@ -189,18 +189,18 @@ def test_fields_of_the_same_version_that_we_do_not_know_are_passed_over() -> Non
 
 def test_half_a_surrogate_pair_does_not_stop_a_message() -> None:
     """JSON can carry one (RFC 8259, 8.2), UTF-8 cannot."""
-    event = dataclasses.replace(message(1), text="a\ud83d b", fields=(("x", "\ude00"),))
+    event = structs.replace(message(1), text="a\ud83d b", fields=(("x", "\ude00"),))
     whole = codec.decode(codec.encode(event))[0]
-    assert whole == dataclasses.replace(event, text="a\ufffd b", fields=(("x", "\ufffd"),))
-    pair = dataclasses.replace(message(1), text="\ud83d\ude00", sender_name="\ud83d")
+    assert whole == structs.replace(event, text="a\ufffd b", fields=(("x", "\ufffd"),))
+    pair = structs.replace(message(1), text="\ud83d\ude00", sender_name="\ud83d")
     assert codec.decode(codec.encode(pair))[0].text == "😀"  # type: ignore[union-attr]
 
 
 def test_times_are_moments() -> None:
-    naive = dataclasses.replace(message(1), received_at=datetime(2026, 1, 1))  # noqa: DTZ001
+    naive = structs.replace(message(1), received_at=datetime(2026, 1, 1))  # noqa: DTZ001
     with pytest.raises(ValueError, match="without a zone"):
         codec.encode(naive)
     elsewhere = NOON.astimezone(timezone(timedelta(hours=5)))
-    back = codec.decode(codec.encode(dataclasses.replace(message(1), received_at=elsewhere)))[0]
+    back = codec.decode(codec.encode(structs.replace(message(1), received_at=elsewhere)))[0]
     assert back.received_at == NOON
     assert back.received_at.utcoffset() == timedelta(0)

@@ -7,11 +7,11 @@ import json
 import sqlite3
 import threading
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from sqlalchemy import text
 
 from crm_store import batch, schema
@@ -65,8 +65,12 @@ def test_names_are_known_again_whatever_is_in_them(way: WayIn) -> None:
         'a"b\\c',
     ]
     said = way.ann()
-    first = [way.entry(replace(said, sender=f"webchat:{name}", event_key=f"one {name}")) for name in names]
-    second = [way.entry(replace(said, sender=f"webchat:{name}", event_key=f"two {name}")) for name in names]
+    first = [
+        way.entry(structs.replace(said, sender=f"webchat:{name}", event_key=f"one {name}")) for name in names
+    ]
+    second = [
+        way.entry(structs.replace(said, sender=f"webchat:{name}", event_key=f"two {name}")) for name in names
+    ]
     again = [way.entry(entry.event) for entry in first + second]
     for entries in (first, second, again):
         way.handler.batch(entries)
@@ -80,7 +84,7 @@ def test_the_same_event_again_is_a_duplicate_and_ends_there(way: WayIn, together
     entries = [
         way.entry(said),
         way.entry(said),
-        way.entry(replace(said, sender="webchat:eve"), producer="p2", seq=1),
+        way.entry(structs.replace(said, sender="webchat:eve"), producer="p2", seq=1),
     ]
     for some in [entries] if together else [[entry] for entry in entries]:
         way.handler.batch(some)
@@ -97,7 +101,7 @@ def test_the_same_key_on_another_account_is_another_event(way: WayIn) -> None:
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "two"])
 def test_another_text_under_the_same_key_is_put_on_record(way: WayIn, together: bool) -> None:
     first = way.ann("pay 10")
-    events = [first, replace(first, text="pay 10000", blob="b" * 64)]
+    events = [first, structs.replace(first, text="pay 10000", blob="b" * 64)]
     for some in [events] if together else [[event] for event in events]:
         way.take(*some)
     assert way.one(schema.interactions).text == "pay 10"

@@ -4,11 +4,11 @@ import itertools
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 
 from crm_store import (
     carried,
@@ -239,9 +239,8 @@ def test_a_report_of_another_account_moves_nothing(office: Office) -> None:
     delivery = office.reply()
     [claimed] = begin(office)
     commit(office, claimed)
-    from dataclasses import replace
 
-    stranger = replace(report("failed", "x1", delivery_id=delivery), account="webhook/stranger")
+    stranger = structs.replace(report("failed", "x1", delivery_id=delivery), account="webhook/stranger")
     tell(office, stranger)
     assert office.state(delivery) == "sent"
 
@@ -612,7 +611,7 @@ def test_who_blocks_one_account_is_still_reached_by_others(office: Office) -> No
     office.store.run(lambda tx: outbox.begin(tx, [delivery], owner="w", now=office.now, lease=LEASE))
     commit(office, claimed[0])
     office.later(seconds=1)
-    blocked = replace(
+    blocked = structs.replace(
         report("opted_out", code="63033", detail="they have blocked us", here_alone=True),
         account=here,
         received_at=office.now,

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from connectors.base import Wire
 from connectors.mail import CONNECTOR
@@ -25,7 +26,7 @@ class Copying:
         self.cc = cc
 
     async def send(self, message: Outgoing, account: Account, wire: Wire) -> Sent:
-        return await CONNECTOR.send(replace(message, cc=self.cc), account, wire)
+        return await CONNECTOR.send(structs.replace(message, cc=self.cc), account, wire)
 
     async def find(self, message: Outgoing, account: Account, wire: Wire) -> Sent | None:
         return await CONNECTOR.find(message, account, wire)

@@ -5,7 +5,6 @@ import email.policy
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from email.message import EmailMessage
 from typing import Any
 
@@ -13,6 +12,7 @@ import dkim
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from connectors.mail import refs
 from connectors.mail.compose import Mail, compose
@@ -285,7 +285,10 @@ def test_what_is_no_address_is_refused(to: str) -> None:
         ({"text": "x" * 100_001}, "longer than 100000"),
         ({"text": " \n"}, "neither text"),
         ({"attachments": tuple(file("a", "a") for _ in range(21))}, "at most 20"),
-        ({"attachments": (replace(file("a", "a"), size_bytes=19 * 1024 * 1024),)}, "larger than 18 MB"),
+        (
+            {"attachments": (structs.replace(file("a", "a"), size_bytes=19 * 1024 * 1024),)},
+            "larger than 18 MB",
+        ),
         ({"cc": tuple(f"mailto:a{n}@x.example" for n in range(51))}, "at most 50"),
     ],
 )
