@@ -7,10 +7,13 @@ docs/operations.md says: JSON serializer, one queue per worker process, short re
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import Any
 
 import redis
 from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 QUEUE_DEFAULT = "mainstem"
@@ -21,9 +24,10 @@ FETCH = "workers.fetch.job"  # () has every due file of customers' messages brou
 ALL = (DELIVER, FETCH)
 
 RESULT_TTL_S = 60  # a wake-up's result is of no use to anyone
-# A failed one takes 5.5 kB, and the clock wakes again every second: a job that cannot but fail would fill 20 MB an hour
-# of the Redis that holds the stream (3 GB in a week; rq's default is a year). Why it failed stands in the log.
-FAILURE_TTL_S = 3600
+FAILURE_TTL_S = 7 * 24 * 3600  # rq's default of a year only fills memory
+# A failed one takes 5.5 kB, and the clock wakes again every second: a job that cannot but fail would put 3 GB in a week
+# beside the stream. So the newest stay, which are all alike.
+FAILURES_KEPT = 1_000
 TIMEOUT_S = 120  # far above the half minute that a drain lasts
 
 _LOOK_AT = 100  # a queue of wake-ups holds one of each name, and a few more after a race
@@ -35,7 +39,7 @@ def enqueue(connection: redis.Redis | Any, name: str, *, queue: str = QUEUE_DEFA
     Whether one waits is read from the queue's own list, where a job stands until a worker takes it and begins. One
     that stands there will begin after our commit and so see our rows; one that was taken may have looked already,
     and does not count. (rq's `unique=True` holds an id for as long as the job's hash exists: while it runs, for the
-    result's minute, for a failure's hour. It would swallow the wake-up of everything committed meanwhile.)
+    result's minute, for a failure's week. It would swallow the wake-up of everything committed meanwhile.)
     Two callers in the same millisecond may both see none and wake twice: a spare look at the rows, and harmless.
 
     Returns False where Redis does not answer: the sweeper finds the rows all the same, so callers go on.
@@ -57,3 +61,13 @@ def enqueue(connection: redis.Redis | Any, name: str, *, queue: str = QUEUE_DEFA
     except redis.RedisError:
         return False
     return True
+
+
+def forget_failures(connection: redis.Redis | Any, keep: int = FAILURES_KEPT) -> int:
+    """Remove all failed jobs but the newest `keep`; how many went. Raises RedisError. Twice is harmless."""
+    failed = FailedJobRegistry(QUEUE_DEFAULT, connection=connection, serializer=JSONSerializer)
+    old = failed.get_job_ids(0, -keep - 1)
+    for job_id in old:
+        with suppress(NoSuchJobError):  # its week was over at this moment
+            failed.remove(job_id, delete_job=True)
+    return len(old)

@@ -57,6 +57,7 @@ class Clock:
             _Step("deliveries", TICK_S, self.deliveries),
             _Step("reminders", 5.0, lambda: remind.run(held)),
             _Step("sweep", 15.0, lambda: sweep.run(held)),
+            _Step("failed jobs", 60.0, self.failures),
             _Step("night", 60.0, self.night),
         ]
         self._failing: set[str] = set()
@@ -81,7 +82,7 @@ class Clock:
             step.due = now + step.every_s
             try:
                 step.work()
-            except (MainstemError, OSError) as error:
+            except (MainstemError, redis.RedisError, OSError) as error:
                 if step.name not in self._failing:
                     _log.warning("step failed", step=step.name, error=str(error))
                 self._failing.add(step.name)
@@ -102,6 +103,11 @@ class Clock:
             jobs.enqueue(self._held.redis, jobs.FETCH)
         if any(at is not None and at <= now for at in (due, changes)) and self._held.redis is not None:
             jobs.enqueue(self._held.redis, jobs.DELIVER)
+
+    def failures(self) -> None:
+        """Leave of the jobs that failed only the newest."""
+        if self._held.redis is not None:
+            jobs.forget_failures(self._held.redis)
 
     def night(self) -> None:
         """Forget what is old, once after three in the morning."""

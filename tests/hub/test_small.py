@@ -137,7 +137,12 @@ def test_after_a_failed_run_the_next_is_not_refused(
         Worker([queue], connection=redis, serializer=JSONSerializer).work(
             burst=True, logging_level="CRITICAL"
         )
-    assert len(queue.failed_job_registry) == 2
+    first, newest = queue.failed_job_registry.get_job_ids()
+    assert [jobs.forget_failures(redis, keep=1) for _ in range(2)] == [1, 0]
+    assert queue.failed_job_registry.get_job_ids() == [newest]
+    assert (redis.exists(f"rq:job:{first}"), redis.exists(f"rq:job:{newest}")) == (0, 1)
+    assert jobs.forget_failures(redis) == 0
+    assert jobs.FAILURE_TTL_S - 60 < redis.ttl(f"rq:job:{newest}") <= jobs.FAILURE_TTL_S == 7 * 24 * 3600
 
 
 def fails() -> None:
