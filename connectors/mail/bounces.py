@@ -25,10 +25,8 @@ _IN_FIELD = re.compile(
     r"[^\s<>()@,;:\"]{1,64}@[^\s<>()@,;:\"]{1,255}"
 )  # any address of RFC 5321 and RFC 6531
 _ID_FIELD = re.compile(r"^Message-ID:[ \t]*(?:\r?\n[ \t]+)?<([^<>\s]{1,400})>", re.IGNORECASE | re.MULTILINE)
-_FROM_DAEMON = re.compile(
-    r"(?:mailer-?daemon|mdaemon|postmaster|mail delivery (?:subsystem|system))", re.IGNORECASE
-)
-_MACHINE = re.compile(r"(?:mailer-?daemon|mdaemon)", re.IGNORECASE)
+_MACHINE = re.compile(r"(?:mailer-?daemon|mdaemon|mail delivery (?:sub)?system)", re.IGNORECASE)
+_FROM_DAEMON = re.compile(rf"(?:{_MACHINE.pattern}|postmaster)", re.IGNORECASE)
 _TAG = re.compile(r"^\s*\[[^\]]{1,40}\]")
 _SUBJECT = re.compile(
     r"(?:undeliver(?:able|ed)|undelivered mail|non-? ?delivery|delivery (?:status notification|failure|failed|has failed|error|warning|problem)|"
@@ -108,13 +106,14 @@ class Bounce:
 def read(
     message: Message, sender: str, subject: str, text: str, secrets: Sequence[str] = ()
 ) -> tuple[Bounce, ...]:
-    """One for each recipient that it tells of; empty where the mail is no bounce. secrets: of our reply tokens.
+    """One for each recipient that it tells of; empty where the mail is no bounce. sender: its name and address.
+    secrets: of our reply tokens.
 
     And where it does not say of which mail: then nobody could be told but who reads it, so it stays a mail.
     """
     text = text[:_TEXT_CHARS]
     report, nobody = _is_report(message), null_path(message)
-    machine = bool(_MACHINE.search(sender)) or headers.raw(message, "X-Failed-Recipients") != ""
+    machine = is_machine(sender) or headers.raw(message, "X-Failed-Recipients") != ""
     likely = machine or report or nobody or bool(_FROM_DAEMON.search(sender))
     if likely and (groups := _groups(message)):
         return _standard(message, groups, text)  # none, where it tells that all arrived
@@ -132,6 +131,11 @@ def read(
     ):
         return ()
     return _by_words(message, subject, text, said)
+
+
+def is_machine(sender: str) -> bool:
+    """Is it a mail server's name or address, and never a person's?"""
+    return bool(_MACHINE.search(sender))
 
 
 def _about(subject: str) -> bool:

@@ -93,7 +93,9 @@ def _events(
 ) -> tuple[tuple[Event, ...], tuple[bytes, ...]]:
     subject = texts.clip(headers.words(message, "Subject"), _SUBJECT_CHARS)
     writer = _writer(message)
-    reports = bounces.read(message, writer.address, subject, content.text, account.secrets.get("token", ()))
+    reports = bounces.read(
+        message, f"{writer.name} {writer.address}", subject, content.text, account.secrets.get("token", ())
+    )
     event_key = key(message, raw)
     if reports:
         told = [
@@ -129,7 +131,9 @@ def _message(
         account.secrets.get("token", ()),
     )  # fmt: skip
     references = refs.references(message)
-    why = automatic.why(message, writer.address, subject) or _of_our_own(message, account, sender)
+    why = automatic.why(message, writer.address, subject, writer.name) or _of_our_own(
+        message, account, sender
+    )
     return MessageReceived(
         account=account.key,
         event_key=event_key,

@@ -44,7 +44,8 @@ def test_a_machines_fields(fields: str) -> None:
 @each(
     "fields",
     ["Auto-Submitted: no", "Auto-Submitted: No (a person)", "Precedence: first-class", "Return-Path: <ann@example.net>",
-     "X-Auto-Response-Suppress: None", "X-Mailer: Autopilot", "Subject: x"],
+     "X-Auto-Response-Suppress: None", "X-Mailer: Autopilot", "Subject: x", "X-SES-Outgoing: 2024.03.04-1",
+     "Feedback-ID: 1.eu-west-1.x=:AmazonSES", "X-Mailgun-Sid: Wy="],
 )  # fmt: skip
 def test_a_persons_fields(fields: str) -> None:
     assert _why(fields) == ""
@@ -62,7 +63,16 @@ def test_a_machines_address(sender: str) -> None:
 
 @each(
     "sender",
-    ["ann@example.net", "norman@a.example", "rooty@a.example", "alerta@a.example", "", "reply@a.example"],
+    [
+        "ann@example.net",
+        "norman@a.example",
+        "rooty@a.example",
+        "anna.root@a.example",
+        "root.anna@a.example",
+        "alerta@a.example",
+        "",
+        "reply@a.example",
+    ],
 )
 def test_a_persons_address(sender: str) -> None:
     assert _why("X: y", sender) == ""
@@ -72,13 +82,29 @@ def test_a_persons_address(sender: str) -> None:
     "subject",
     ["Automatic reply: x", "Automatische Antwort: x", "Réponse automatique : x", "Respuesta automática: x",
      "Risposta automatica: x", "Resposta automática: x", "Out of Office: x", "Abwesenheitsnotiz", "Autoreply: x",
-     "自動返信: x", "自动回复: x", "Автоответ: x", "Odpowiedź automatyczna: x"],
+     "自動返信: x", "自动回复: x", "Автоответ: x", "Odpowiedź automatyczna: x",
+     "[Automatyczna odpowiedź] x", "Automatiskt svar: x", "Автоматический ответ: x", "自动答复: x", "자동 회신: x",
+     "Automated response", "Out-of-office", "Out of Office AutoReply: x", "Abwesend: x",
+     "AUTO: Ann Berger is out of the office (returning 05/01/2024)"],
 )  # fmt: skip
 def test_an_absence(subject: str) -> None:
     assert _why("X: y", subject=subject)
 
 
-@each("subject", ["Re: out of the office?", "Our office", "Automatic door", "Kettle", ""])
+@each(
+    "subject",
+    [
+        "Re: out of the office?",
+        "Our office",
+        "Automatic door",
+        "Kettle",
+        "",
+        "Out of office next week, deliver later?",
+        "Abwesend bis Montag, bitte später liefern",
+        "Auto: Versicherung",
+        "Re: Automatic reply: x",
+    ],
+)
 def test_no_absence(subject: str) -> None:
     assert _why("X: y", subject=subject) == ""
 

@@ -181,6 +181,23 @@ def _words(
     return told
 
 
+@each(
+    "sender",
+    [
+        "MAILER-DAEMON <>",
+        '"" (Mail Delivery System)',
+        "Mail Delivery Subsystem <queue@a.example>",
+        "mdaemon@a.example",
+    ],
+)
+def test_the_names_of_servers(sender: str) -> None:
+    text = f"Your mail was not delivered to:\n\n  gone@example.net: no such user\n\nReceived: by a\nMessage-ID: {OUR}\n"
+    assert _words(text, sender, "Mail") == [["mailto:gone@example.net", "dead"]]
+    (event,) = mime.read(f"From: {sender}\nSubject: Mail\n\nGreetings.\n".encode(), ACCOUNT, AT).events
+    assert isinstance(event, MessageReceived)
+    assert event.automatic
+
+
 def test_each_that_the_words_name_has_its_own_reason() -> None:
     text = (
         "Hi. I could not deliver to these; call us at 480-624-2500.\n\n<gone@example.net>:\n"
