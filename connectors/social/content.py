@@ -111,8 +111,9 @@ def _attached(given: Attachment, sticker: str, text: str, account: Account) -> C
     if given.type in _SHARED:
         what, kind = _SHARED[given.type]
         return _told(f"shared {what}", title, url, kind, account)
-    read = _OTHERS.get(given.type)
-    return read(payload, title, url, text, account) if read else _unknown(clean.line(given.type, 40))
+    if (read := _OTHERS.get(given.type)) is not None:
+        return read(payload, title, url, text, account)
+    return _unknown(clean.line(given.type, 40), title, _link(url))
 
 
 def _told(what: str, title: str, url: str, kind: str, account: Account) -> Content:
@@ -194,8 +195,9 @@ def _file(url: str, kind: str, account: Account, *, sure: bool = False) -> tuple
     return (Media(ref=clean.text(url)[:4000], kind=kind),)
 
 
-def _unknown(kind: str) -> Content:
-    return Content(said.unsupported(kind), whole=False)
+def _unknown(kind: str, *known: str) -> Content:
+    """known: what stands in it all the same."""
+    return Content(_lines(said.unsupported(kind), *known), whole=False)
 
 
 def _link(url: str) -> str:
