@@ -82,10 +82,17 @@ def _starts_processes(item: pytest.Item) -> bool:
     return patience_s > 120 or item.get_closest_marker("browser") is not None or "faults" in item.path.parts
 
 
-def pytest_collection_finish() -> None:
-    """What is loaded by now stays: the collector need not walk through it a thousand times."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Any:
+    """What is loaded here stays: the garbage collector need not walk through it, now or a thousand times later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(5_000)  # new objects between two walks; Python's own is 700
+        gc.enable()
 
 
 # ---------------------------------------------------------------------------------------------- loopback only

@@ -34,16 +34,16 @@ YAML = {"hub/yamlfile.py", "hub/yamltree.py"}
 
 
 @cache
-def sources() -> list[tuple[str, ast.Module]]:
-    paths = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
-    return [(str(path.relative_to(ROOT)), ast.parse(path.read_text())) for path in paths]
-
-
-@cache
 def spoken() -> list[tuple[str, ast.Import | ast.ImportFrom | ast.Call]]:
     """Every import and every call of ours, with its file: one walk for all tests."""
     kinds = (ast.Import, ast.ImportFrom, ast.Call)
-    return [(path, node) for path, tree in sources() for node in ast.walk(tree) if isinstance(node, kinds)]
+    paths = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+    return [
+        (str(path.relative_to(ROOT)), node)
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, kinds)
+    ]
 
 
 def name_of(node: ast.expr) -> str:
