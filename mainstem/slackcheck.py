@@ -92,7 +92,8 @@ def backlog(store: Store) -> Iterator[Finding]:
         yield Finding(_PART, Level.YELLOW, f"{said}: does `mainstem slack run` run?")
     if given_up:
         said = f"{given_up:,} things that agents did could never be worked off; they are kept"
-        yield Finding(_PART, Level.YELLOW, said)
+        cure = "mend why (the log says it), then `mainstem slack retry`"
+        yield Finding(_PART, Level.YELLOW, f"{said}: {cure}")
 
 
 def _number(count: int, what: str) -> str:

@@ -81,6 +81,20 @@ def repair(dry_run: bool) -> int:
     return 1 if found.unread else 0
 
 
+@slack.command(short_help="Take up once more what agents did and was given up.")
+def retry() -> None:
+    """Take up once more what agents did in Slack and was given up after many tries; mend the cause first.
+
+    `mainstem doctor` counts it, the log of `mainstem slack run` says why. Twice is harmless.
+    """
+    from crm_store import desk_inbox
+
+    with shared.store() as opened:
+        count = opened.run(lambda tx: desk_inbox.again(tx, "slack"))
+    what = "thing that agents did is" if count == 1 else "things that agents did are"
+    click.echo(f"{count:,} {what} taken up once more." if count else "Nothing was given up.")
+
+
 @slack.command(short_help="How cards, modals and the Home look, on one page.")
 @click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file.")
 @click.option("--dark", is_flag=True, help="In Slack's dark colours.")

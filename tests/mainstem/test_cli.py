@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
-from crm_store import configs
+from crm_store import configs, desk_inbox
 from crm_store.db import Store
 from hub.configfiles import read_folder
 from mainstem import beside, cli, demo_accounts
@@ -60,6 +62,7 @@ BAD_WITHOUT_A_HUB = [
     (["slack", "manifest", "--http", "ftp://hub"], EMPTY, "only https"),
     (["slack", "check"], EMPTY, "there is no database"),
     (["slack", "repair"], EMPTY, "Slack is not set up"),
+    (["slack", "retry"], EMPTY, "there is no database"),
     (["channel", "hook"], EMPTY, "Missing argument 'ACCOUNT'"),
     (["channel", "hook", "telegram/main"], EMPTY, "there is no database"),
     (["mail", "check"], EMPTY, "there is no database"),
@@ -322,6 +325,23 @@ def test_doctor_beside_a_demo_does_not_ask_for_what_would_end_it(
     for name in simulated.environment():
         monkeypatch.delenv(name)
     assert "config apply" in run("doctor")[1], "it has ended"
+
+
+def test_what_slack_gave_up_is_taken_up_once_more(run: Run, hub: dict[str, str]) -> None:
+    store, now = Store.open(hub["DATABASE_URL"]), datetime.now(UTC)
+    told = desk_inbox.Told(key="a", kind="message", body="{}")
+    given_up = f"{desk_inbox.GIVEN_UP} after 8 tries: a bug"
+
+    def claimed(tx: Connection) -> list[desk_inbox.Heard]:
+        return desk_inbox.claim(tx, "slack", "a", now=now, until=now + timedelta(minutes=1), limit=1)
+
+    store.run(lambda tx: desk_inbox.put(tx, store.ids, "slack", [told], now))
+    (row,) = store.run(claimed)
+    store.run(lambda tx: desk_inbox.done(tx, store.ids, "slack", row.id, "a", now=now, trouble=given_up))
+    assert run("slack", "retry", **hub)[:2] == (0, "1 thing that agents did is taken up once more.\n")
+    assert run("slack", "retry")[:2] == (0, "Nothing was given up.\n")
+    assert [one.key for one in store.run(claimed)] == ["a"]
+    store.close()
 
 
 def test_the_ledger_of_a_quiet_day(run: Run, hub: dict[str, str]) -> None:
