@@ -6,13 +6,14 @@ is executed, rendered or unpacked.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from email.message import Message
 from typing import Any
 
 from connectors import media
 from connectors.mail import calendars, charsets, headers, markup, mending, tnef
-from connectors.mail.quotes import BOUNDARY
+from connectors.mail.quotes import BOUNDARY, PART
 
 PARTS = 1_000
 DEPTH = 50
@@ -22,6 +23,11 @@ TEXT_CHARS = 200_000
 _SEALS = frozenset(
     ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
 )
+_REPORTS = frozenset(
+    ("message/delivery-status", "message/global-delivery-status", "message/disposition-notification",
+     "message/global-disposition-notification", "message/feedback-report")
+)  # fmt: skip
+_READ_BY_ALL = ("text/plain", "text/html", "multipart/", "application/")
 _EMPTY_WORDS = (
     "your mail program does not",
     "html only",
@@ -72,6 +78,7 @@ def read(message: Message) -> Content:
 
 def _chosen(texts: _Texts) -> str:
     plain = "\n\n".join(text.strip("\n") for text in texts.plain if text.strip())
+    plain = plain.replace(f"\n\n{PART}\n\n", f"\n\n{PART}\n")
     marked = "\n\n".join(text for text in texts.marked if text.strip())
     if not plain.strip():
         return marked
@@ -94,14 +101,14 @@ class _Reader:
             raise TooMany(f"it has more than {PARTS:,} parts")
         if depth > DEPTH:
             raise TooMany(f"its parts nest deeper than {DEPTH}")
-        kind = part.get_content_type()
+        kind = next(iter(part.get_content_type().split()), "text/plain")  # nothing may be glued to it
         payload = payload_of(part)
         if kind.startswith("multipart/") and isinstance(payload, list):
             inside = [one for one in payload if isinstance(one, Message)]
             return self._several(kind, part, [*inside, *self._below(part)], depth)
         if kind.startswith("multipart/"):
             return self._without_boundary(part, depth)
-        if kind in ("message/rfc822", "message/global") and isinstance(payload, list):
+        if kind.startswith("message/") and kind not in _REPORTS and isinstance(payload, list):
             self._mail_in_mail(part, payload)
             return _Texts()
         return self._leaf(kind, part)
@@ -124,7 +131,9 @@ class _Reader:
         return self._plain(charsets.decode(data, charset_of(part)))
 
     def _plain(self, text: str) -> _Texts:
-        text, frame = mending.unframed(text.replace("\r\n", "\n").replace("\r", "\n").replace(BOUNDARY, ""))
+        text, frame = mending.unframed(
+            text.replace("\r\n", "\n").replace("\r", "\n").replace(BOUNDARY, "").replace(PART, "")
+        )
         if frame:
             self._note(frame)
         text, files = mending.uuencoded(text)
@@ -140,7 +149,11 @@ class _Reader:
             self._note(mending.SIGNED_PGP.replace("OpenPGP", "S/MIME") if smime else mending.SIGNED_PGP)
         read = [(one, self.walk(one, depth + 1)) for one in inside]
         if kind == "multipart/alternative":
-            # Each says the same: the plain one to read, the marked one where there is no other.
+            # Each says the same: the plain one to read, the marked one where there is no other, and what is for
+            # watches and the like where there is neither.
+            common = [(one, t) for one, t in read if one.get_content_type().startswith(_READ_BY_ALL)]
+            if any(x.strip() for _, t in common for x in (*t.plain, *t.marked)):
+                read = common
             plain = next((t.plain for _, t in read if any(x.strip() for x in t.plain)), [])
             marked = next((t.marked for _, t in reversed(read) if any(x.strip() for x in t.marked)), [])
             return _Texts([_chosen(_Texts(plain, marked))], []) if plain else _Texts([], marked)
@@ -148,7 +161,7 @@ class _Reader:
         for _, texts in read:  # the parts of a mixed mail follow one another, whatever each is made of
             chosen = _chosen(texts)
             if chosen.strip():
-                out.plain.append(chosen)
+                out.plain += [PART, chosen] if out.plain else [chosen]
         return out
 
     def _leaf(self, kind: str, part: Message) -> _Texts:
@@ -247,6 +260,13 @@ _ENDINGS = {
 }  # fmt: skip
 
 
+_NO_LETTER = re.compile(r"[^a-z0-9]")
+_ENCODINGS = {
+    "base64": "base64",
+    "quotedprintable": "quoted-printable",
+}  # as they are meant, however they are written
+
+
 def payload_of(part: Message) -> Any:
     """A part's content as the library holds it. A charset parameter that is no name of anything is taken away."""
     try:
@@ -258,26 +278,33 @@ def payload_of(part: Message) -> Any:
 
 def bytes_of(part: Message) -> bytes:
     """A part's content; what its transfer encoding cannot give back is taken as it stands."""
-    if headers.raw(part, "Content-Transfer-Encoding").lower() == "base64":
-        data = _decoded(part, as_it_stands=True)
+    said = headers.raw(part, "Content-Transfer-Encoding")
+    encoding = _ENCODINGS.get(_NO_LETTER.sub("", re.split(r"[;(,]", said[:100])[0].lower()), said)
+    if encoding == "base64":
+        data = _decoded(part, "")
         found = None if data is None else mending.base64_of(data)
         data = data if found is None else found
     else:
-        data = _decoded(part)
+        data = _decoded(part, encoding)
     if data is not None:
         return data
     payload = payload_of(part)
     return payload.encode("utf-8", "surrogateescape") if isinstance(payload, str) else b""
 
 
-def _decoded(part: Message, *, as_it_stands: bool = False) -> bytes | None:
-    said = part.get("Content-Transfer-Encoding") if as_it_stands else None
+def _decoded(part: Message, encoding: str) -> bytes | None:
+    """By that encoding, whatever the part says; by none where it is empty."""
+    said = part.get("Content-Transfer-Encoding")
     if said is not None:
         del part["Content-Transfer-Encoding"]
+    if encoding:
+        part["Content-Transfer-Encoding"] = encoding
     try:
         data = part.get_payload(decode=True)
     except Exception:  # the library's decoders raise what they like
         data = None
+    if encoding:
+        del part["Content-Transfer-Encoding"]
     if said is not None:
         part["Content-Transfer-Encoding"] = said
     return data if isinstance(data, bytes) else None

@@ -280,7 +280,8 @@ def _returned_id(message: Message, text: str = "") -> str | None:
     if found is not None:
         return found
     return next(
-        iter(headers.ids([headers.raw(message, "In-Reply-To"), headers.raw(message, "References")])), None
+        iter(headers.ids([*headers.every(message, "In-Reply-To"), *headers.every(message, "References")])),
+        None,
     )
 
 

@@ -26,7 +26,7 @@ IDS = 100
 
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:\-]{1,40})", re.IGNORECASE)
-_ID = re.compile(r"<\s*([^<>\s]{1,400})\s*>")
+_ID = re.compile(r"<\s*([^<>\s]{1,400}|[^<>@]{1,200}@[^<>@]{1,200}?)\s*>")  # the second: folded within
 _BARE_ID = re.compile(r"[^<>\s,;]{1,400}@[^<>\s,;]{1,400}")
 _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -230,7 +230,7 @@ def ids(values: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for value in values:
         for one in _ID.findall(value) or _BARE_ID.findall(value):
-            found[f"<{one}>"] = None
+            found[f"<{''.join(one.split())}>"] = None
             if len(found) >= IDS:
                 return list(found)
     return list(found)

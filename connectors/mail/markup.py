@@ -10,7 +10,7 @@ import re
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from connectors.mail.quotes import BOUNDARY
+from connectors.mail.quotes import BOUNDARY, PART
 
 HTML_CHARS = 2_000_000
 NODES = 60_000
@@ -153,7 +153,7 @@ def charset(html: bytes) -> str | None:
 def to_text(html: str) -> str:
     """The text of `html`. Quoted blocks stand behind "> ", and a line BOUNDARY stands where all below is quoted."""
     try:
-        tree = LexborHTMLParser(_not_too_deep(html[:HTML_CHARS].replace(BOUNDARY, "")))
+        tree = LexborHTMLParser(_not_too_deep(html[:HTML_CHARS].replace(BOUNDARY, "").replace(PART, "")))
     except (ValueError, RuntimeError):
         return ""
     root = tree.body or tree.root

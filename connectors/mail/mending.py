@@ -20,6 +20,13 @@ _DELIMITER = re.compile(
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=]*")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
 _PADDING = re.compile(rb"=+")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_SPACED = re.compile(
+    rb"^(From|To|Cc|Subject|Date|Message-ID|Reply-To|In-Reply-To|References|MIME-Version|Content-[a-z\-]{1,40})[ \t]+:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_FROM = re.compile(rb"^From[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_FIELD = re.compile(rb"[!-9;-~]+:|[ \t]|>?From ")
 _UU_BEGIN = re.compile(r"begin [0-7]{3,4} (\S[^\n]{0,200})")
 _UU_FILES = 50
 _SIGNED, _SIGNATURE = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"
@@ -27,6 +34,20 @@ _LOCKED = "-----BEGIN PGP MESSAGE-----"
 
 SIGNED_PGP = "Signed with OpenPGP; the signature is kept and was not checked."
 ENCRYPTED_PGP = "This mail is encrypted (OpenPGP); it cannot be read here."
+
+
+def header(raw: bytes) -> bytes:
+    """`raw` with a header that the library reads to its end. It takes no blank before a colon (RFC 5322, 4.5, has it),
+    and a line that is no field for the beginning of the text, though who wrote it stands below."""
+    end = _HEAD_END.search(raw)
+    head = raw[: end.start()] if end else raw
+    mended = _SPACED.sub(rb"\1:", head)
+    sender = _FROM.search(mended)
+    if sender:
+        above = mended[: sender.start()].split(b"\n")
+        fields = [line if not line.strip() or _FIELD.match(line) else b"X-Unread: " + line for line in above]
+        mended = b"\n".join(fields) + mended[sender.start() :]
+    return raw if mended == head else mended + raw[len(head) :]
 
 
 def parts(data: bytes) -> list[Message]:

@@ -11,7 +11,7 @@ from email import message_from_bytes
 from email.message import Message
 
 from connectors.base import Parsed
-from connectors.mail import auth, automatic, body, bounces, headers, quotes, refs
+from connectors.mail import auth, automatic, body, bounces, headers, mending, quotes, refs
 from hub import text as texts
 from hub import urn as urns
 from hub.config import Account
@@ -36,7 +36,7 @@ def read(raw: bytes, account: Account, received_at: datetime) -> Parsed:
     if why:
         return unreadable(why, blob, raw, account, received_at)
     try:
-        message = message_from_bytes(raw.lstrip(b"\r\n"), policy=headers.POLICY)
+        message = message_from_bytes(mending.header(raw.lstrip(b"\r\n")), policy=headers.POLICY)
         if b"\0" in raw and not any(message.get(name) is not None for name in _OF_MAILS):
             return unreadable("these are not the bytes of a mail", blob, raw, account, received_at)
         content = body.read(message)
@@ -127,7 +127,7 @@ def _message(
     )
     named = refs.conversation(
         [*headers.every(message, "To"), *headers.every(message, "Cc"), *headers.every(message, "Delivered-To"),
-         headers.raw(message, "In-Reply-To"), headers.raw(message, "References")],
+         *headers.every(message, "In-Reply-To"), *headers.every(message, "References")],
         account.secrets.get("token", ()),
     )  # fmt: skip
     references = refs.references(message)

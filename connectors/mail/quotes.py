@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 BOUNDARY = "\x02"  # (no blank to str.strip) a line of this alone: markup.py saw that all below is the mail that is answered
+PART = "\x03"  # and a line of this: here another part of the mail begins
 MARKER = "reply above this line"  # what we may put into our own mails (RFC has nothing for it)
 
 _LINE = 400  # a longer line is nobody's attribution
@@ -101,12 +102,18 @@ def is_forward(subject: str) -> bool:
 
 def split(text: str, *, forward: bool = False) -> Split:
     """Part `text`. What is visible is never empty where `text` is not. forward: see is_forward."""
-    lines = text.split("\n", _LINES)
+    lines: list[str] = []
+    starts: list[int] = []  # of the mail's parts
+    for line in text.split("\n", _LINES):
+        if line == PART:
+            starts.append(len(lines))
+        else:
+            lines.append(line)
     end = _cut(lines, forward)
     body, below = lines[:end], lines[end:]
     body, above = _top_quote(body) if not below or _blank(below) else (body, [])
     body, tail = _bottom_quote(body) if _blank(below) else (body, [])
-    body, signature = _signature(body)
+    body, signature = _signature(body, [at - len(above) for at in starts])
     visible = _joined(body)
     if not visible:
         return Split(_joined([line for line in lines if line != BOUNDARY]), "")
@@ -227,10 +234,13 @@ def _bottom_quote(lines: list[str]) -> tuple[list[str], list[str]]:
     return lines[:at], lines[at:]
 
 
-def _signature(lines: list[str]) -> tuple[list[str], list[str]]:
+def _signature(lines: list[str], starts: list[int]) -> tuple[list[str], list[str]]:
+    """(the words, the signature). It ends where another part of the mail begins: there may be more words."""
     for at in range(len(lines) - 1, max(-1, len(lines) - 60), -1):
-        if lines[at].rstrip("\r") in ("-- ", "--", "—") and len(lines) - at <= 2 * _SIGNATURE_LINES:
-            return lines[:at], lines[at:]
+        if lines[at].rstrip("\r") in ("-- ", "--", "—"):
+            end = next((start for start in starts if start > at), len(lines))
+            if end - at <= 2 * _SIGNATURE_LINES:
+                return lines[:at] + lines[end:], lines[at:end]
     at = len(lines)
     while at > 0 and not lines[at - 1].strip():
         at -= 1

@@ -53,8 +53,8 @@ def _mac(conversation_id: int, secret: str) -> str:
 
 def references(message: Message) -> tuple[str, ...]:
     """Message-IDs of what this mail answers, the best first, then the head of Outlook's Thread-Index."""
-    answered = headers.ids([headers.raw(message, "In-Reply-To")])
-    above = headers.ids([headers.raw(message, "References")])
+    answered = headers.ids(headers.every(message, "In-Reply-To"))
+    above = headers.ids(headers.every(message, "References"))
     found = dict.fromkeys([*answered, *reversed(above)])
     out = list(found)[:KEPT]
     if index := thread_index(headers.raw(message, "Thread-Index")):

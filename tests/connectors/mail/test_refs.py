@@ -69,6 +69,11 @@ def test_the_best_first() -> None:
     assert _references("References: <1@a> <2@a>\n <3@a>\nIn-Reply-To: <2@a>") == ("<2@a>", "<3@a>", "<1@a>")
     assert _references("References: <1@a>") == ("<1@a>",)
     assert _references("Subject: Re: x") == ()
+    assert _references("References: <1@a>\nReferences: <2@a>, <3.\n long@a>") == (
+        "<3.long@a>",
+        "<2@a>",
+        "<1@a>",
+    )
 
 
 def test_a_long_thread_keeps_the_newest() -> None:
