@@ -1,5 +1,7 @@
 """A provider's JSON that is not quite of the types that its pages name: numbers as text, text as numbers, nulls where
 nothing should stand. Older versions, resellers in between and their examples differ so; what is meant is clear.
+Nor is all of it always text: a name that is cut at a length ends with half an emoji, and what a person's own program
+sends may hold any byte.
 
 Only where the strict reading has failed is it tried, so that what is right costs nothing more. Pure.
 """
@@ -16,13 +18,32 @@ from msgspec import inspect
 
 _T = TypeVar("_T")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+_ESCAPED = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,30})?")
 _TRUE, _FALSE = ("true", "True", "1"), ("false", "False", "0", "")
 
 
 def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
-    """As `decoder.decode`, and where that finds a wrong type, of what is left when all is made to fit. Raises what it
-    raises."""
+    """As `decoder.decode`, and where that finds a wrong type, of what is left when all is made to fit; where it finds
+    what is no text, with a � in its place. Raises what it raises."""
+    try:
+        return _decode(decoder, body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        if (whole := as_text(bytes(body))) == body:
+            raise
+        return _decode(decoder, whole)
+
+
+def as_text(body: bytes) -> bytes:
+    """The same JSON, with a � for each half of a surrogate pair and for what is no UTF-8."""
+    whole = body.decode(errors="replace").encode()
+    return _ESCAPED.sub(lambda found: rb"\ufffd" if found[1] else found[0], whole)
+
+
+def _decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as first:

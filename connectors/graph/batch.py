@@ -13,7 +13,7 @@ from datetime import datetime
 
 import msgspec
 
-from connectors import clean
+from connectors import clean, fitting
 from connectors.base import Parsed
 from hub.config import Account
 from hub.errors import Malformed
@@ -76,7 +76,7 @@ _decoder = msgspec.json.Decoder(_Body)
 def entries(body: bytes, kind: str) -> list[bytes]:
     """The raw entries of a request about `kind` ("page"). Raises Malformed where it is none."""
     try:
-        found = _decoder.decode(body)
+        found = fitting.decode(_decoder, body)
     except BAD as error:
         raise Malformed(f"it is no notification of Meta's: {clean.line(str(error), 200)}") from None
     if found.object != kind:

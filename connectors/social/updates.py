@@ -76,7 +76,7 @@ def _bodies(body: bytes) -> list[bytes]:
     if body.lstrip()[:1] != b"[":
         return [body]
     try:
-        found = [bytes(one) for one in _list.decode(body)]
+        found = [bytes(one) for one in fitting.decode(_list, body)]
     except BAD:
         found = []
     if not found:

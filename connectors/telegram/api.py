@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 
-from connectors import calling
+from connectors import calling, fitting
 from connectors.base import Wire
 from connectors.telegram.errors import Refusal, error
 from hub.config import Account
@@ -66,7 +66,7 @@ async def call(
     status, said, after_s = await calling.ask(wire, "POST", url, headers, body, answer_bytes=answer_bytes)
     if status == 200:
         try:
-            envelope = _envelope.decode(said)
+            envelope = fitting.decode(_envelope, said)
             if envelope.ok:
                 return msgspec.json.decode(envelope.result, type=result)
         except (msgspec.DecodeError, UnicodeDecodeError):

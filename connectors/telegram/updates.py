@@ -126,7 +126,7 @@ def events(body: bytes, received_at: datetime, account: Account) -> Parsed:
 
 
 def _others(body: bytes) -> Parsed:
-    kinds = [key for key in _loose.decode(body) if key != "update_id"]
+    kinds = [key for key in fitting.decode(_loose, body) if key != "update_id"]
     if SILENT_UPDATES.intersection(kinds):
         return Parsed()
     raise Malformed(
@@ -180,7 +180,7 @@ def _unsupported(message: Message, what: _What) -> Parsed:
     """Nothing where it only tells what happened in the chat; else the raw update is kept and named, below the words
     that stand with it. Words beside nothing that could have them are all there is."""
     for key in ("message", "business_message"):
-        if raw := _loose.decode(what.body).get(key):
+        if raw := fitting.decode(_loose, what.body).get(key):
             found = _looser.decode(raw).items()
             kinds = [kind for kind, value in found if kind not in ENVELOPE and value not in _NOTHING]
             if SERVICE.intersection(kinds):

@@ -48,6 +48,25 @@ def test_what_is_meant_is_read(given: dict[str, Any], read: Outer) -> None:
     assert fitting.decode(DECODER, msgspec.json.encode(given)) == read
 
 
+@each(
+    "given, name",
+    [
+        (rb"a\ud83d", "a�"),
+        (rb"\uDE00b", "�b"),
+        (rb"\ud83d\ud83d\ude00", "�😀"),
+        (rb"\\ud83d \ud83d", "\\ud83d �"),
+        (rb"\ud83d\\ude00", "�\\ude00"),
+        (b"a\xff\xc3\xa4", "a�ä"),
+        (b"\xed\xa0\xbd\\u00e4", "���ä"),
+    ],
+)
+def test_what_is_no_text_costs_nothing_beside_it(given: bytes, name: str) -> None:
+    body = b'{"id":7,"inner":{"name":"' + given + b'"},"raw":["' + given + b'"]}'
+    found = fitting.decode(DECODER, body)
+    assert (found.id, found.inner) == ("7", Inner(name))
+    assert fitting.decode(msgspec.json.Decoder(str), found.raw[0]) == name
+
+
 def test_what_is_kept_raw_is_kept_as_it_came() -> None:
     found = fitting.decode(DECODER, b'{"id":7,"raw":[{"a":null}, null]}')
     assert [bytes(one) for one in found.raw] == [b'{"a":null}', b"null"]

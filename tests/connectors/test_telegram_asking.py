@@ -132,6 +132,13 @@ async def test_one_update_that_cannot_be_read_is_kept_whole_among_the_others(our
     )
 
 
+async def test_half_an_emoji_stops_no_polling(ours: Bot) -> None:
+    ann = ours.telegram.person("Ann")
+    for text in ("Before", "Half \ud83d", "After"):
+        await ann.says(text)
+    assert words((await look(ours)).events) == ["Before", "Half \ufffd", "After"]
+
+
 async def test_a_webhook_that_is_set_is_said_in_words_and_hook_removes_it(ours: Bot) -> None:
     await CONNECTOR.hook(replace(ours.account, settings={"api": ours.telegram.url}), ours.wire)
     with pytest.raises(SendError) as caught:
