@@ -239,6 +239,18 @@ def _yaml() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _servers_close() -> Iterator[None]:
+    """Ours and the providers' stand-ins, wherever a test runs them in this process."""
+    from aiohttp import web
+
+    from tests.servers.closing import cleanup
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(web.BaseRunner, "cleanup", cleanup)
+        yield
+
+
 @pytest.fixture
 def safe_sqlite(_engines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite as people have it."""

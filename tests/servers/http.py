@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from tests.servers.closing import closed
 from tests.servers.threaded import Threaded
 
 
@@ -103,4 +102,4 @@ class Provider(Threaded):
         self._up.set()
         await self._stop.wait()
         self._released.set()
-        await closed(runner)
+        await runner.cleanup()

@@ -18,8 +18,6 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from tests.servers.closing import closed
-
 T = TypeVar("T")
 BEFORE: Final = ("error", "html", "deaf", "cut")  # nothing is done
 AFTER: Final = ("hang", "lost", "truncated", "slow")  # it is done, and the answer suffers
@@ -116,7 +114,7 @@ class Local:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for runner in self._runners:
-            await closed(runner)
+            await runner.cleanup()
         await self._session.close()
 
     def __enter__(self) -> Self:

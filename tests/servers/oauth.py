@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from tests.servers.closing import closed
 from tests.servers.threaded import Threaded
 
 CLIENT, SECRET = "hub.apps.example", "hush, it is a secret"
@@ -77,7 +76,7 @@ class OAuth(Threaded):
         self.port = runner.addresses[0][1]
         self._up.set()
         await self._stop.wait()
-        await closed(runner)
+        await runner.cleanup()
 
     async def _token(self, request: web.Request) -> web.Response:
         form = {key: str(value) for key, value in (await request.post()).items()}

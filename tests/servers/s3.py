@@ -16,7 +16,6 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from tests.servers.closing import closed
 from tests.servers.threaded import Threaded
 
 ACCESS, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -148,7 +147,7 @@ class S3(Threaded):
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         self._up.set()
         await self._stop.wait()
-        await closed(runner)
+        await runner.cleanup()
 
 
 def _error(status: int, code: str) -> web.Response:

@@ -240,6 +240,7 @@ def test_a_difference_that_is_hard_to_find_takes_no_time(before: str, after: str
     assert was == before
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab! ", max_size=40), st.text(alphabet="ab! ", max_size=40))
 def test_a_difference_holds_both_texts(before: str, after: str) -> None:
     leaves = changes.difference(before, after)

@@ -11,7 +11,6 @@ from typing import Self
 
 from aiohttp import web
 
-from tests.servers.closing import closed
 from tests.servers.graph.errors import Json
 
 
@@ -60,4 +59,4 @@ class Hook:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await closed(self._runner)
+        await self._runner.cleanup()

@@ -19,7 +19,6 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from tests.servers.closing import closed
 from tests.servers.graph import cdn
 from tests.servers.graph.account import Account, Call
 from tests.servers.graph.door import Door
@@ -207,7 +206,7 @@ class Graph:
     ) -> None:
         self.release()
         await self.door.close()
-        await closed(self._runner)
+        await self._runner.cleanup()
 
     def __enter__(self) -> Self:
         up, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()

@@ -13,7 +13,6 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from tests.servers.closing import closed
 from tests.servers.slack.server import Slack
 
 
@@ -59,4 +58,4 @@ async def over_http(slack: Slack, app: AsyncApp) -> AsyncIterator[AsyncApp]:
         yield app
     finally:
         slack.http_to(None)
-        await closed(runner)
+        await runner.cleanup()

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from tests.servers.closing import closed
 from tests.servers.slack import chat, conversations, files, people, views
 from tests.servers.slack.api import METHODS, ApiError, Call, Called, Method, read_args
 from tests.servers.slack.clock import Clock
@@ -160,7 +159,7 @@ class Slack(Outside):
     async def _close(self) -> None:
         self._closing.set()
         await self.door.close()
-        await closed(self._runner)
+        await self._runner.cleanup()
 
     # ------------------------------------------------------------------------------------------------ people, places
 
