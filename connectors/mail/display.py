@@ -22,7 +22,7 @@ from email.message import Message
 from html import escape
 from typing import Any
 
-from connectors.mail import body, charsets, headers, markup, mime, sanitise, tnef
+from connectors.mail import body, charsets, headers, markup, mending, mime, sanitise, tnef
 from hub import log
 
 CPU_S = 6  # a person waits; the largest mails of the corpus take 0.1 s
@@ -118,7 +118,7 @@ def html_of(raw: bytes, *, pictures: bool = False) -> Display:
     """Pure. Raises nothing but what limits do (MemoryError, RecursionError)."""
     if mime.too_much(raw):
         return Display(why=NO_HTML)
-    message = message_from_bytes(raw, policy=headers.POLICY)
+    message = message_from_bytes(mending.header(raw), policy=headers.POLICY)
     try:
         found = _Reader().read(message)
         if not found.marked:

@@ -117,7 +117,9 @@ def _message(
     received_at: datetime,
 ) -> MessageReceived:
     sender = _urn(writer.address)
-    split = quotes.split(content.text, forward=quotes.is_forward(subject))
+    references = refs.references(message)
+    answers = quotes.is_answer(subject) or any(one.startswith("<") for one in references)
+    split = quotes.split(content.text, forward=quotes.is_forward(subject), answers=answers)
     visible = "\n\n".join([*(f"[{note}]" for note in content.notes), texts.storable(split.visible)]).strip()
     proof = auth.proof(
         message,
@@ -130,7 +132,6 @@ def _message(
          *headers.every(message, "In-Reply-To"), *headers.every(message, "References")],
         account.secrets.get("token", ()),
     )  # fmt: skip
-    references = refs.references(message)
     why = automatic.why(message, writer.address, subject, writer.name) or _of_our_own(
         message, account, sender
     )

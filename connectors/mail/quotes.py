@@ -39,6 +39,7 @@ _WROTE = re.compile(
             r".{6,200}님이 작성\s?:",
             r"(?:בתאריך|ב).{6,300}(?:כתב|כתבה|כתב/ה)\s?.{0,80}:",
             r".{0,160}\d.{0,200}<[^<>\s@]{1,80}@[^<>\s]{1,120}>.{0,60}:",
+            r"[^<>]{0,160}<[^<>\s@]{1,80}@[^<>\s]{1,120}>.{2,60}\b\d{1,4}\b.{0,80}:",
         )
     )
 )
@@ -59,29 +60,39 @@ _FORWARDED = re.compile(
     r"\s?:?\s?[-_=* ]{0,40}",
     re.IGNORECASE,
 )
+_ANSWERS = re.compile(r"\s*[^\s:：]{1,8}\s?(?:\[\d{1,3}\]|\(\d{1,3}\))?\s?[:：]")
 _SENT_ON = re.compile(
     r"\s*(?:fwd?|wg|tr|rv|enc|i|doorst|vb|vl|vs|pd|转发|轉寄|転送|전달|пересл)\s?[:：]", re.IGNORECASE
 )
-_FROM = "From|Von|De|Da|Van|Från|Fra|Lähettäjä|Od|От|Отправитель|Kimden|差出人|发件人|寄件者|보낸 사람|Expéditeur|Mittente"
+_FROM = "From|Von|De|Da|Van|Från|Fra|Lähettäjä|Od|От|Отправитель|Kimden|差出人|发件人|寄件者|보낸 사람|Expéditeur|Mittente|Feladó|De la|Από|Від|Dari|מאת|من"
 _SENT = (
     "Sent|Gesendet|Envoyé|Enviado|Enviado el|Inviato|Verzonden|Skickat|Sendt|Lähetetty|Wysłano|Odesláno|Отправлено|"
-    "Gönderildi|送信日時|发送时间|寄件日期|보낸 날짜"
+    "Gönderildi|送信日時|发送时间|寄件日期|보낸 날짜|Elküldve|Trimis|Στάλθηκε|Odoslané|"
+    "Poslano|Изпратено|Надіслано|Terkirim|נשלח|تم الإرسال"
 )
 _WHEN = f"{_SENT}|Date|Datum|Fecha|Data|Dato|Päivämäärä|Дата|日期|日付"
-_TO = "To|An|À|A|Para|Aan|Till|Til|Vastaanottaja|Do|Komu|Кому|Kime|宛先|收件人|收件者|받는 사람|Cc|Kopie|Copie|Destinataire"
-_ABOUT = "Subject|Betreff|Objet|Asunto|Oggetto|Assunto|Onderwerp|Ämne|Emne|Aihe|Temat|Předmět|Тема|Konu|件名|主题|主旨|제목"
+_TO = "To|An|À|A|Para|Aan|Till|Til|Vastaanottaja|Do|Komu|Кому|Kime|宛先|收件人|收件者|받는 사람|Cc|Kopie|Copie|Destinataire|Címzett|Către|Προς|Za|До|Kepada|אל|إلى"
+_ABOUT = "Subject|Betreff|Objet|Asunto|Oggetto|Assunto|Onderwerp|Ämne|Emne|Aihe|Temat|Předmět|Тема|Konu|件名|主题|主旨|제목|Tárgy|Subiect|Θέμα|Predmet|Относно|Perihal|נושא|الموضوع"
 _COLON = r"\s?\*?\s?[:：]"
 _HEAD_FROM = re.compile(rf"\*{{0,2}}(?:{_FROM}){_COLON}", re.IGNORECASE)
 _HEAD_ANY = re.compile(rf"\*{{0,2}}(?:{_WHEN}|{_TO}|{_ABOUT}){_COLON}", re.IGNORECASE)
 _HEAD_OF_MAIL = re.compile(rf"\*{{0,2}}(?:{_SENT}|{_ABOUT}){_COLON}", re.IGNORECASE)
 _RULE = re.compile(r"[_\-=]{10,}")
 _ANNOUNCED = re.compile(r"[-_=]{3,}\s?[^\s\-_=].{2,60}?[-_=]{3,}")  # "original message", in whatever language
+# Parcels are sent too, and from many places: so a device or a program must be named.
+_DEVICES = (
+    r"(?:iPhone|iPad|iPod|Galaxy|Samsung|Android|Huawei|Xiaomi|Pixel|BlackBerry|Nokia|Xperia|Motorola|OnePlus|Handy|"
+    r"Smartphone|Mobiltelefon|Mobilgerät|Tablet|telefoon|téléphone|(?:tele)?phone|telefon|telefono|teléfono|móvil|celular|"
+    r"cellulare|mobil|mobile|matkapuhelin|telefonu|Outlook|Yahoo|Gmail|AOL|Proton(?:mail)?|GMX|WEB\.DE|T-Online|Telekom|"
+    r"Superhuman|Spark|Mail for|Mail App|Mailbox|courriel|Mail pour|Mail für)"
+)
 _DEVICE = re.compile(
-    r"(?:Sent from (?:my|Yahoo|Mail|Outlook|Proton|Samsung|AOL|Gmail)\b|Sent with Proton|Get Outlook for |Sent via |Von meinem |Gesendet von |"
-    r"Gesendet mit |Holen Sie sich Outlook|Envoyé (?:de|depuis|à partir) |Obtenir Outlook|Enviado desde |Enviado do |"
-    r"Obtener Outlook|Inviato da |Verzonden (?:vanaf|via|met) |Skickat från |Sendt fra |Lähetetty |Wysłane z |Odesláno z |"
-    r"Отправлено (?:с|из) |iPhoneから送信|发自我的|從我的 iPhone 傳送|Télécharger Outlook |"
-    r"[^.!?]{0,40}\bOutlook\b[^.!?]{0,30}[<(\[]https://aka\.ms/).{0,80}",
+    r"(?:(?:Sent (?:from|with|via|using)|Gesendet (?:von|mit|aus|via)|Envoyé (?:de|depuis|à partir|avec)|Enviado (?:desde|do|"
+    r"de|con|com|a partir)|Inviato (?:da|con|dal)|Verzonden (?:vanaf|via|met|vanuit)|Skickat från|Sendt fra|Lähetetty|"
+    rf"Wysłan[eoy] z|Odesláno z|Отправлено (?:с|из)) .{{0,60}}?{_DEVICES}.{{0,80}}|"
+    rf"(?:Von|Diese Nachricht wurde von) mein\S{{1,12}} .{{0,60}}?{_DEVICES}.{{0,40}}\bgesendet.{{0,40}}|"
+    r"(?:Get Outlook for |Holen Sie sich Outlook|Obtenir Outlook|Obtener Outlook|Télécharger Outlook |iPhoneから送信|发自我的|"
+    r"從我的 iPhone 傳送|[^.!?]{0,40}\bOutlook\b[^.!?]{0,30}[<(\[]https://aka\.ms/).{0,80})",
     re.IGNORECASE,
 )
 _SIGNATURE_LINES = 15
@@ -100,8 +111,14 @@ def is_forward(subject: str) -> bool:
     return bool(_SENT_ON.match(subject))
 
 
-def split(text: str, *, forward: bool = False) -> Split:
-    """Part `text`. What is visible is never empty where `text` is not. forward: see is_forward."""
+def is_answer(subject: str) -> bool:
+    """Does a subject begin as answers do ("Re:", in whatever language)?"""
+    return bool(_ANSWERS.match(subject))
+
+
+def split(text: str, *, forward: bool = False, answers: bool = True) -> Split:
+    """Part `text`. What is visible is never empty where `text` is not. forward: see is_forward. answers: it is
+    an answer, so that rows of header fields in it are a mail's; a form on a page writes such rows too."""
     lines: list[str] = []
     starts: list[int] = []  # of the mail's parts
     for line in text.split("\n", _LINES):
@@ -109,7 +126,7 @@ def split(text: str, *, forward: bool = False) -> Split:
             starts.append(len(lines))
         else:
             lines.append(line)
-    end = _cut(lines, forward)
+    end = _cut(lines, forward, answers)
     body, below = lines[:end], lines[end:]
     body, above = _top_quote(body) if not below or _blank(below) else (body, [])
     body, tail = _bottom_quote(body) if _blank(below) else (body, [])
@@ -133,7 +150,7 @@ def _quoted(line: str) -> bool:
     return line.lstrip().startswith((">", "|> "))
 
 
-def _cut(lines: list[str], forward: bool) -> int:
+def _cut(lines: list[str], forward: bool, answers: bool) -> int:
     """The line from which on all is the mail that is answered; the number of lines where there is no such place.
 
     Something must stand above: a mail that begins with a header block is a forwarded one, and all of it is its text.
@@ -152,7 +169,7 @@ def _cut(lines: list[str], forward: bool) -> int:
             return len(lines)
         if something and (bare == BOUNDARY or _ORIGINAL.fullmatch(bare) or MARKER in bare.lower()):
             return at
-        if something and _block(lines, at):
+        if something and answers and _block(lines, at):
             return at
         if something and (taken := _attribution(lines, at)) and _quotes_to_the_end(lines, at + taken):
             return at
@@ -235,9 +252,14 @@ def _bottom_quote(lines: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _signature(lines: list[str], starts: list[int]) -> tuple[list[str], list[str]]:
-    """(the words, the signature). It ends where another part of the mail begins: there may be more words."""
+    """(the words, the signature). It ends where another part of the mail begins: there may be more words.
+
+    Who draws several rules parts a text by them.
+    """
+    rules = ("--", "—")
+    ruled = sum(1 for line in lines if line.strip() in rules) > 1
     for at in range(len(lines) - 1, max(-1, len(lines) - 60), -1):
-        if lines[at].rstrip("\r") in ("-- ", "--", "—"):
+        if lines[at].rstrip("\r") == "-- " or (lines[at].strip() in rules and not ruled):
             end = next((start for start in starts if start > at), len(lines))
             if end - at <= 2 * _SIGNATURE_LINES:
                 return lines[:at] + lines[end:], lines[at:end]

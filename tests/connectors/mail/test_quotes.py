@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.mail import body, markup, quotes
+from connectors.mail import body, markup, mime, quotes
 from connectors.mail.quotes import Split
+from hub.model import MessageReceived
+from tests.connectors.mail.corpus import ACCOUNT, AT
 from tests.each import each
 
 OLD = "> Is it broken?\n> Bo"
@@ -29,6 +31,8 @@ ATTRIBUTIONS = [
     "пт, 1 мар. 2024 г. в 09:12, Bo <bo@example.com>:",
     "1 марта 2024 г., 9:12, Bo написал(а):",
     "2024年3月1日(金) 9:12 Bo <bo@example.com>:",
+    "Bo <bo@example.com> schrieb am Fr., 1. März 2024, 09:12:",
+    "Bo <bo@example.com> ezt írta (időpont: 2024. márc. 1., P, 9:12):",
     "2024-03-01 9:12 GMT+03:00 Bo <\nbo@example.com>:",
     "2024-03-01 09:12:00, Bo <bo@example.com> 写道：",
     "2024년 3월 1일 (금) 오전 9:12, Bo <bo@example.com>님이 작성:",
@@ -68,6 +72,10 @@ def test_an_answer_below_what_it_answers(words: str) -> None:
         "Date: Fri, 1 Mar 2024 09:12:00 -0600\nTo: ann@example.net\nFrom: bo@example.com\nSubject: Kettle",
         "From: Bo <bo@example.com>\nTo: Ann\nDate: Friday",
         "От: Бо\nОтправлено: пятница\nКому: Анна",
+        "Feladó: Bo\nElküldve: péntek\nCímzett: Ann\nTárgy: Kanna",
+        "De la: Bo\nTrimis: vineri\nCătre: Ann\nSubiect: Ceainic",
+        "Από: Bo\nΣτάλθηκε: Παρασκευή\nΠρος: Ann\nΘέμα: Βραστήρας",
+        "מאת: Bo\nנשלח: יום שישי\nאל: Ann\nנושא: קומקום",
         "-------- Oprindelig besked --------\nFra: Bo <bo@example.com>\nDato: 01.03.2024  09.12\nTil: Ann\nEmne: Kedel",
         "**From:** Bo\n**Sent:** Friday\n**To:** Ann\n**Subject:** Kettle",
         "From: Bo of a long name\n<bo@example.com>\nSent: Friday\nTo: Ann\nSubject: Kettle",
@@ -94,6 +102,13 @@ def test_subjects_of_mails_sent_on(subject: str) -> None:
         "> only a quotation",
         "On Fri, Mar 1, 2024 Bo wrote:\n> a\n\nmine\n\n> b\n\nmine too",
         "-- \nonly a signature",
+        "Where is it?\n\nSent via DHL on Friday",
+        "Von meinem Konto wurden 50 Euro abgebucht.",
+        "Bitte prüfen.\n\nVon meinem Konto wurden 50 Euro abgebucht.",
+        "Où est-il ?\n\nEnvoyé de Paris le 3 mai",
+        "Hallo.\n\nGesendet von DHL am Freitag",
+        "Missä se on?\n\nLähetetty perjantaina",
+        "Mine:\n--\nthe first\n--\nthe second",
         "A ticket, please.\n\nFrom: Berlin\nTo: Paris\nDate: 5 March\n\nTwo of us.",
         "Date: 5 March\nTo: Paris\nSubject: to change\nthank you",
         "Look:\n> a\nmine",
@@ -107,7 +122,11 @@ def test_where_it_is_in_doubt_all_stays_visible(text: str) -> None:
 @each(
     "signature",
     ["-- \nAnn\n+44 20 7946 0000", "--\nAnn", "Sent from my iPhone", "Von meinem iPhone gesendet",
-     "Get Outlook for iOS", "Laden Sie Outlook für iOS herunter<https://aka.ms/o0ukef>", "iPhoneから送信"],
+     "Get Outlook for iOS", "Laden Sie Outlook für iOS herunter<https://aka.ms/o0ukef>",
+     "Von meinem/meiner Galaxy gesendet", "Sent via Superhuman",
+     "Diese Nachricht wurde von meinem Android Mobiltelefon mit GMX Mail gesendet.", "Sent from Mail for Windows",
+     "Envoyé depuis mon téléphone", "Enviado desde mi iPhone", "Wysłane z telefonu",
+     "Отправлено с iPhone", "iPhoneから送信"],
 )  # fmt: skip
 def test_signatures_are_folded(signature: str) -> None:
     assert quotes.split(f"Hello.\n\n{signature}") == Split("Hello.", signature)
@@ -136,6 +155,7 @@ _LINES = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(_LINES, st.booleans())
 def test_no_line_is_lost_whatever_stands_where(lines: list[str], forward: bool) -> None:
     split = quotes.split("\n".join(lines), forward=forward)
@@ -160,3 +180,27 @@ def test_what_looks_like_an_attribution_takes_no_time(line: str) -> None:
     before = time.process_time()
     quotes.split(f"{line}\n" * (body.TEXT_CHARS // len(line)))
     assert time.process_time() - before < 1
+
+
+@each("subject", ["Re: x", "AW: x", "Re[2]: x", "SV : x", "Antw: x", "回复：x", "Vá: x"])
+def test_subjects_of_answers(subject: str) -> None:
+    assert quotes.is_answer(subject)
+
+
+@each("subject", ["Kettle", "My order: late", "", ":"])
+def test_subjects_of_first_mails(subject: str) -> None:
+    assert not quotes.is_answer(subject)
+
+
+def test_a_form_on_a_page_writes_header_rows_too() -> None:
+    form = "Somebody wrote by your page:\n\nFrom: Ann\nDate: today\nSubject: Kettle\n\nIt drips."
+    assert quotes.split(form, answers=False) == Split(form, "")
+    assert quotes.split(form).visible == "Somebody wrote by your page:"
+    for fields, seen in (
+        ("Subject: Your page", True),
+        ("Subject: Re: x", False),
+        ("In-Reply-To: <1@a>", False),
+    ):
+        (event,) = mime.read(f"From: ann@example.net\n{fields}\n\n{form}\n".encode(), ACCOUNT, AT).events
+        assert isinstance(event, MessageReceived)
+        assert ("It drips." in event.text) is seen
