@@ -7,6 +7,7 @@ Mail programs name charsets that do not exist, or name one and use another. What
 from __future__ import annotations
 
 import codecs
+import re
 
 # What is said -> what is meant: the superset that real programs write under that name.
 _MEANT = {
@@ -30,6 +31,7 @@ _MEANT = {
     "ks_c_5601-1987": "cp949",
     "ks_c_5601": "cp949",
     "euc-kr": "cp949",
+    "windows-31j": "cp932",
     "shift_jis": "cp932",
     "shift-jis": "cp932",
     "x-sjis": "cp932",
@@ -60,6 +62,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _NAME_CHARS = 40
+_PAGE = re.compile(r"(?:windows|win|cp|ms|ibm)[-_ ]?(\d{3,5})")
+_SHIFTED = re.compile(rb"\x1b(\$[@B]|\([BIJ])")  # ISO 2022's words between Japanese and the rest (RFC 1468)
 
 
 def decode(data: bytes, declared: str | None) -> str:
@@ -74,6 +78,9 @@ def decode(data: bytes, declared: str | None) -> str:
     if data.isascii() and b"\x1b" not in data and b"+" not in data and b"~" not in data:
         return data.decode("ascii")
     meant = _codec(declared)
+    if b"\x1b$" in data and data.isascii() and (meant is None or meant.startswith("iso2022_jp")):
+        text = _strictly(data, "iso2022_jp_ext")
+        return _japanese(data) if text is None else text
     order = [meant, "utf-8"] if meant is not None and meant != "cp1252" else ["utf-8", "cp1252"]
     for name in order:
         text = _strictly(data, name)
@@ -81,7 +88,9 @@ def decode(data: bytes, declared: str | None) -> str:
             return text
     if meant is not None and meant != "cp1252":
         loose = data.decode(meant, "replace")
-        if loose.count("\N{REPLACEMENT CHARACTER}") <= len(loose) // 20:
+        broken = loose.count("\N{REPLACEMENT CHARACTER}")
+        whole = sum(not c.isascii() for c in loose) - broken
+        if broken <= len(loose) // 20 or (meant == "utf-8" and broken <= whole):
             return loose
     western = _strictly(data, "cp1252")
     return data.decode("latin-1") if western is None else western
@@ -89,7 +98,10 @@ def decode(data: bytes, declared: str | None) -> str:
 
 def _codec(declared: str | None) -> str | None:
     """Python's name of what is meant; None where nothing is said, or nothing that exists as a charset of text."""
-    name = (declared or "").strip().strip("\"'").lower()[:_NAME_CHARS]
+    name = (declared or "").strip().strip("\"'").lower()[:_NAME_CHARS].strip()
+    if name not in _MEANT:  # other words around it, an "x-", or a page of Windows under one of its names
+        name = next(iter(name.split()), "").rpartition("=")[2].removeprefix("x-")
+        name = f"cp{page[1]}" if (page := _PAGE.fullmatch(name)) else name
     name = _MEANT.get(name, name)
     if not name or not name.isascii():
         return None
@@ -110,3 +122,25 @@ def _strictly(data: bytes, codec: str) -> str | None:
         return data.decode(codec)
     except (UnicodeError, LookupError, ValueError):
         return None
+
+
+def _japanese(data: bytes) -> str:
+    """ISO-2022-JP with what Windows adds to it (encircled numbers and the like), by way of Windows' own encoding."""
+    out = bytearray()
+    how = b"(B"
+    for at, piece in enumerate(_SHIFTED.split(data)):
+        if at % 2:
+            how = piece
+        elif how.startswith(b"$"):
+            for first, second in zip(piece[::2], piece[1::2], strict=False):
+                out += _shift_jis(first, second) if min(first, second) > 32 else bytes((first, second))
+        else:
+            out += bytes(c | 0x80 for c in piece) if how == b"(I" else piece
+    return out.decode("cp932", "replace")
+
+
+def _shift_jis(first: int, second: int) -> bytes:
+    """The place of a character in JIS X 0208 -> Shift JIS (JIS X 0208:1997, annex 1)."""
+    odd = first & 1
+    lead = (first + 1 >> 1) + (0x70 if first < 0x5F else 0xB0)
+    return bytes((lead, second + (0x1F + (second > 0x5F) if odd else 0x7E)))
