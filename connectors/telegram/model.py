@@ -174,3 +174,10 @@ class Message(msgspec.Struct, gc=False):
     web_app_data: WebApp | None = None
     game: Titled | None = None
     story: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """A chat of two has the id and the names of the person in it, who is meant where nobody is named."""
+        chat = self.chat
+        if self.sender is None and chat.type == "private" and chat.id > 0 and not self.business_connection_id:
+            names = (chat.first_name, chat.last_name, chat.username)
+            self.sender = User(chat.id, False, *names)
