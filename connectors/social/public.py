@@ -25,6 +25,15 @@ _comment = msgspec.json.Decoder(Comment, strict=False)
 _mention = msgspec.json.Decoder(Mention, strict=False)
 
 _ITEMS = frozenset({"comment", "post", "status", "photo", "video", "link", "note"})
+# The rest of what the page names as `item` and `verb`: nobody's words to us.
+_NO_WORDS = frozenset(
+    {
+        "album", "address", "connection", "coupon", "event", "experience", "group", "group_message", "interest", "like",
+        "mention", "milestone", "page", "picture", "platform-story", "photo-album", "profile", "question", "rating",
+        "reaction", "relationship-status", "share", "story", "tag", "timeline cover",
+    }
+)  # fmt: skip
+_NO_DEED = frozenset({"block", "follow", "hide", "mute", "unblock", "unhide", "update"})
 _NEW, _EDITED, _GONE = frozenset({"add"}), frozenset({"edited", "edit"}), frozenset({"remove", "delete"})
 
 
@@ -32,8 +41,8 @@ def on_page(raw: msgspec.Raw, what: What, field: str) -> None:
     """A comment below a post of ours, a visitor's post, or a mention. Likes, shares and what we hide say nothing."""
     feed = fitting.decode(_feed, raw)
     if feed.item not in _ITEMS or feed.verb not in _NEW | _EDITED | _GONE:
-        if not feed.item or not feed.verb:
-            raise ValueError("it does not say what happened to what")
+        if feed.item not in _ITEMS | _NO_WORDS or feed.verb not in _NEW | _EDITED | _GONE | _NO_DEED:
+            raise ValueError(f"nothing that is known to happen: {feed.item[:40]!r}, {feed.verb[:40]!r}")
         _log.debug("nothing that is said to us", account=what.key, kind=f"{feed.item[:20]} {feed.verb[:20]}")
         return
     author = (feed.author.id if feed.author else None) or feed.sender_id
