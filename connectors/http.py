@@ -82,6 +82,11 @@ async def read_capped(response: aiohttp.ClientResponse, limit_bytes: int) -> byt
     """The body, streamed. Raises TooLarge as soon as it is longer than `limit_bytes`; time is the session's matter."""
     if response.content_length is not None and response.content_length > limit_bytes:
         raise TooLarge
+    if response.content.is_eof():  # a short one comes with its head: no need to wait for it
+        whole = response.content.read_nowait()
+        if len(whole) > limit_bytes:
+            raise TooLarge
+        return whole
     parts: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():

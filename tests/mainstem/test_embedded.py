@@ -59,6 +59,8 @@ async def test_it_keeps_what_it_was_told_and_forgets_nothing_when_killed(data: P
         assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
         for number in range(500):
             client.xadd("s", {"n": number})
+        # Where the disk is slow, it writes up to two seconds late; the journal is there for those.
+        await eventually(lambda: not client.info("persistence")["aof_buffer_length"])
         (child,) = supervisor.children
         old = child.pid
         child.signal(signal.SIGKILL)
