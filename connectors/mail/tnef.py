@@ -16,10 +16,11 @@ _FILES = 50
 _BODY, _TITLE, _DATA, _RENDERED, _ATTACHMENT = 0x800C, 0x8010, 0x800F, 0x9002, 0x9005
 _MESSAGE_PROPERTIES, _CODEPAGE = 0x9003, 0x9007
 # properties ([MS-OXPROPS])
-_BODY_HTML, _LONG_NAME, _LONG_NAME_OLD, _BODY_TEXT = 0x1013, 0x3707, 0x3704, 0x1000
+_BODY_HTML, _LONG_NAME, _LONG_NAME_OLD, _BODY_TEXT, _CONTENT = 0x1013, 0x3707, 0x3704, 0x1000, 0x3701
+_OBJECT, _INTERFACE_BYTES = 0x000D, 16  # an object's bytes stand below the name of its interface
 _FIXED = {0x0002: 4, 0x0003: 4, 0x0004: 4, 0x000A: 4, 0x000B: 4, 0x0005: 8, 0x0006: 8, 0x0007: 8, 0x0014: 8, 0x0040: 8,
           0x0048: 16}  # fmt: skip
-_VARIABLE = (0x001E, 0x001F, 0x0102, 0x000D)
+_VARIABLE = (0x001E, 0x001F, 0x0102, _OBJECT)
 
 
 @dataclass(slots=True)
@@ -69,6 +70,8 @@ def read(data: bytes) -> Opened | None:
             properties = _properties(value, codec)
             long_name = properties.get(_LONG_NAME) or properties.get(_LONG_NAME_OLD)
             title = long_name if isinstance(long_name, str) and long_name else title
+            held = properties.get(_CONTENT)
+            content = held if isinstance(held, bytes) and len(held) > len(content) else content
         elif name == _MESSAGE_PROPERTIES:
             _bodies(found, _properties(value, codec), codec)
     keep()
@@ -126,7 +129,7 @@ def _properties(data: bytes, codec: str) -> dict[int, str | bytes]:
                 elif base == 0x001E:
                     out.setdefault(name, value.rstrip(b"\0").decode(codec, "replace"))
                 else:
-                    out.setdefault(name, value)
+                    out.setdefault(name, value[_INTERFACE_BYTES:] if base == _OBJECT else value)
     except struct.error:
         return out
     return out

@@ -19,22 +19,31 @@ _BODY, _CODEPAGE, _RENDER, _TITLE, _DATA, _PROPERTIES = (
     0x0006800F,
     0x00069005,
 )
-_LONG_NAME, _UNICODE = 0x3707, 0x001F
+_LONG_NAME, _UNICODE, _CONTENT, _OBJECT = 0x3707, 0x001F, 0x3701, 0x000D
 
 
-def build(text: str, files: Sequence[tuple[str, bytes]], codepage: int = 1252) -> bytes:
-    """`text` in `codepage`; each file has a short name as old programs wrote it, and its own as a property."""
+def build(
+    text: str, files: Sequence[tuple[str, bytes]], codepage: int = 1252, *, objects: bool = False
+) -> bytes:
+    """`text` in `codepage`; each file has a short name as old programs wrote it, and its own as a property.
+
+    objects: its content is a property too, as Outlook writes what another program put into a mail.
+    """
     out = [struct.pack("<IH", _SIGNATURE, _KEY)]
     out.append(_attribute(_MESSAGE, _CODEPAGE, struct.pack("<II", codepage, 0)))
     if text:
         out.append(_attribute(_MESSAGE, _BODY, text.encode(f"cp{codepage}") + b"\0"))
     for name, data in files:
         long_name = name.encode("utf-16-le") + b"\0\0"
-        held = struct.pack("<IHHII", 1, _UNICODE, _LONG_NAME, 1, len(long_name))
+        held = struct.pack("<IHHII", 1 + objects, _UNICODE, _LONG_NAME, 1, len(long_name))
         held += long_name + b"\0" * (-len(long_name) % 4)
+        if objects:
+            held += struct.pack("<HHII", _OBJECT, _CONTENT, 1, 16 + len(data))
+            held += bytes(range(16)) + data + b"\0" * (-len(data) % 4)
         out.append(_attribute(_ATTACHMENT, _RENDER, struct.pack("<HIHHI", 1, 0xFFFFFFFF, 0, 0, 0)))
         out.append(_attribute(_ATTACHMENT, _TITLE, b"SHORT~1.TXT\0"))
-        out.append(_attribute(_ATTACHMENT, _DATA, data))
+        if not objects:
+            out.append(_attribute(_ATTACHMENT, _DATA, data))
         out.append(_attribute(_ATTACHMENT, _PROPERTIES, held))
     return b"".join(out)
 
