@@ -1,5 +1,6 @@
 """The guarded session: nothing of ours is reached through it, whatever an address looks like (security.md S3)."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -181,6 +182,23 @@ async def test_a_large_answer_is_not_read_to_its_end() -> None:
                     await http.read_capped(response, 50_000)
             async with session.get(provider.url) as response:
                 assert len(await http.read_capped(response, 100_000)) == 100_000
+
+
+async def test_a_short_answer_of_unsaid_length_is_held_to_its_limit_too() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with http.guarded_session(allow_private=True) as session:
+            async with session.get(url) as response:
+                assert await http.read_capped(response, 5) == b"hello"
+            async with session.get(url) as response:
+                with pytest.raises(http.TooLarge):
+                    await http.read_capped(response, 4)
 
 
 async def test_a_slow_answer_ends_with_the_session_s_patience() -> None:
