@@ -28,6 +28,8 @@ _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:\-]{1,40})", re.IGNORECASE)
 _ID = re.compile(r"<\s*([^<>\s]{1,400}|[^<>@]{1,200}@[^<>@]{1,200}?)\s*>")  # the second: folded within
 _BARE_ID = re.compile(r"[^<>\s,;]{1,400}@[^<>\s,;]{1,400}")
+_SYNTAX = re.compile(r"[,;:()<>\"\\]")
+_AROUND_DOT = re.compile(r"[ \t]*([@.])[ \t]*")
 _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -154,11 +156,27 @@ def mailboxes(values: Iterable[str]) -> list[Mailbox]:
     """
     found: list[Mailbox] = []
     for value in values:
-        for text, angle, comment in _split(value):
-            found.append(_mailbox(text, angle, comment))
+        family = ""  # "Berger, Ann <…>" without quotes: what stands before the comma is no address
+        for text, angle, comment in _split(_WORD.sub(_without_syntax, value)):
+            one = _mailbox(text, angle, comment)
+            if angle is None and one.name and not one.address and not comment:
+                family = one.name
+                continue
+            name = f"{family}, {one.name}" if family and one.name and angle is not None else one.name
+            found.append(Mailbox(name, one.address))
+            family = ""
             if len(found) >= ADDRESSES:
                 return found
+        if family:
+            found.append(Mailbox(family, ""))
     return [one for one in found if one.address or one.name]
+
+
+def _without_syntax(word: re.Match[str]) -> str:
+    """An encoded word whose letters are not taken for commas and quotes of the field (RFC 2047, 5, forbids them)."""
+    if word[2] not in "qQ":
+        return word[0]
+    return f"=?{word[1]}?{word[2]}?{_SYNTAX.sub(lambda c: f'={ord(c[0]):02X}', word[3])}?="
 
 
 def _split(value: str) -> list[tuple[str, str | None, str]]:
@@ -215,11 +233,14 @@ def _split(value: str) -> list[tuple[str, str | None, str]]:
 
 
 def _mailbox(around: str, angle: str | None, comment: str) -> Mailbox:
-    around = around.strip()
+    around = around.strip(" \t<>")
     if angle is None and "@" in around:
+        before, _, last = around.rpartition(" ")  # "Ann Berger ann@example.net"
+        if "@" in last and "@" not in before:
+            return Mailbox(decoded(before.replace('"', "")) or decoded(comment), last)
         return Mailbox(decoded(comment), around.replace('"', "") if '" ' in around else around)
     name = decoded(around.replace('"', "").strip().strip("'")) or decoded(comment)
-    return Mailbox(name, "" if angle is None else angle.strip().strip("'\""))
+    return Mailbox(name, "" if angle is None else _AROUND_DOT.sub(r"\1", angle).strip(" \t<>'\""))
 
 
 # ----------------------------------------------------------------------------------------------------- ids and the time
