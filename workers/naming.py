@@ -22,9 +22,7 @@ ASK_S = 20.0
 AT_ONCE = 50  # of an account in one look, one after the other: at Meta's pace some ten a second
 _LATER = timedelta(minutes=1)
 _REFUSED = timedelta(hours=1)  # until an account that may not ask is tried again
-_ASKED_FOR = timedelta(
-    hours=6
-)  # after they came: those who came later do not wait for one who never succeeds
+_ASKED_FOR = timedelta(hours=6)  # after they came: later ones do not wait for one who never succeeds
 
 
 class Naming:
