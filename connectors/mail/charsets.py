@@ -62,6 +62,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _NAME_CHARS = 40
+_EAST = frozenset(("gb18030", "big5hkscs", "cp932", "cp949", "euc_jp"))
+_ONE_BYTE = ("cp12", "cp86", "iso8859", "koi8", "mac")  # not Thai's: its letters are the bytes of UTF-8 too
 _PAGE = re.compile(r"(?:windows|win|cp|ms|ibm)[-_ ]?(\d{3,5})")
 _SHIFTED = re.compile(rb"\x1b(\$[@B]|\([BIJ])")  # ISO 2022's words between Japanese and the rest (RFC 1468)
 
@@ -69,7 +71,7 @@ _SHIFTED = re.compile(rb"\x1b(\$[@B]|\([BIJ])")  # ISO 2022's words between Japa
 def decode(data: bytes, declared: str | None) -> str:
     """`data` as text: its byte order mark first, then as declared, then UTF-8, then Windows-1252.
 
-    What is declared as Western and is UTF-8 throughout is UTF-8: the other reading makes no words in any language. A
+    What is declared otherwise and is UTF-8 throughout is UTF-8: the other reading makes no words in any language. A
     text with a few broken bytes is read as declared with those replaced, not as another charset throughout.
     """
     for mark, codec in _MARKS:
@@ -81,6 +83,10 @@ def decode(data: bytes, declared: str | None) -> str:
     if b"\x1b$" in data and data.isascii() and (meant is None or meant.startswith("iso2022_jp")):
         text = _strictly(data, "iso2022_jp_ext")
         return _japanese(data) if text is None else text
+    if meant in _EAST or (meant and meant.startswith(_ONE_BYTE)):
+        text = _strictly(data, "utf-8")
+        if text is not None and _speaks(text, meant in _EAST):
+            return text
     order = [meant, "utf-8"] if meant is not None and meant != "cp1252" else ["utf-8", "cp1252"]
     for name in order:
         text = _strictly(data, name)
@@ -94,6 +100,12 @@ def decode(data: bytes, declared: str | None) -> str:
             return loose
     western = _strictly(data, "cp1252")
     return data.decode("latin-1") if western is None else western
+
+
+def _speaks(text: str, east: bool) -> bool:
+    """Is this no chance? Few bytes of an eastern text may be UTF-8 by accident, but make no such characters."""
+    wide = [c for c in text if not c.isascii()]
+    return len(wide) >= 3 and all(c >= "\u0800" for c in wide) if east else len(wide) >= 2
 
 
 def _codec(declared: str | None) -> str | None:
