@@ -32,13 +32,13 @@ _SUBJECT = re.compile(
     r"(?:undeliver(?:able|ed)|undelivered mail|non-? ?delivery|delivery (?:status notification|failure|failed|has failed|error|warning|problem)|"
     r"mail delivery (?:failed|failure|system|error|problem|warning)|(?:mail|message) (?:failed|not delivered|could not be delivered|delayed)|"
     r"delayed mail|returned mail|failure (?:notice|delivery)|could not be delivered|unzustellbar|nicht zustellbar|"
-    r"non remis|no se (?:ha podido|pudo) entregar|mancata consegna|onbestelbaar|warning: message|"
+    r"non remis|no se (?:ha podido|pudo) entregar|mancata consegna|onbestelbaar|warning: (?:message|could not send)|"
     r"退信|投递失败|投遞失敗|传输失败|配信不能|配信エラー|не доставлено|недоставлен)",
     re.IGNORECASE,
 )
 _FAILED = re.compile(
     r"(?:(?:could not|couldn.t|cannot|can.t|was not|wasn.t|not|unable to|failed to) (?:be |been |able to )?(?:deliver|reach)|"
-    r"undeliverable|delivery (?:\w+ ){0,6}failed|(?:did not|didn.t) (?:reach|receive)|failed recipient|failed address|"
+    r"undeliverable|still undelivered|delivery (?:\w+ ){0,6}failed|(?:did not|didn.t) (?:reach|receive)|failed recipient|failed address|"
     r"has been (?:returned|postponed))",
     re.IGNORECASE,
 )
@@ -64,7 +64,7 @@ _REFUSES_RECIPIENT = re.compile(
 )
 _LATER = re.compile(
     r"(?:\bdelay(?:ed)?\b|will (?:continue|be retried|retry|keep trying|try again)|postponed|warning only|"
-    r"attempts will|noch nicht zugestellt)",
+    r"attempts will|still undelivered|warning: (?:message|could not send)|noch nicht zugestellt)",
     re.IGNORECASE,
 )
 _RECIPIENT_LINE = re.compile(r"^\s*Final-Recipient:[^;\n]*;(.{1,500})", re.IGNORECASE | re.MULTILINE)

@@ -208,6 +208,28 @@ def test_each_that_the_words_name_has_its_own_reason() -> None:
     assert _words(text) == [["mailto:gone@example.net", "dead"], ["mailto:full@example.net", "full"]]
 
 
+def test_a_warning_in_words_is_no_failure() -> None:
+    for subject, text in (
+        (
+            "Warning: could not send message for past 4 hours",
+            "<slow@example.net>... Deferred\nstill undelivered",
+        ),
+        (
+            "Delayed Mail (still being retried)",
+            "It could not be delivered. It will be retried.\n\n<slow@example.net>: x",
+        ),
+        ("Status (Delay)", "The mail to slow@example.net was not delivered. We will retry for 47 hours."),
+    ):
+        told = mime.read(
+            f"From: MAILER-DAEMON@a.example\nSubject: {subject}\n\n{text}\n\nMessage-ID: {OUR}\n".encode(),
+            ACCOUNT,
+            AT,
+        )
+        (event,) = told.events
+        assert isinstance(event, DeliveryReported)
+        assert (event.status, event.recipient) == (DeliveryStatus.SENT, "mailto:slow@example.net")
+
+
 @each(
     "text",
     [
