@@ -77,6 +77,7 @@ _COLON = r"\s?\*?\s?[:：]"
 _HEAD_FROM = re.compile(rf"\*{{0,2}}(?:{_FROM}){_COLON}", re.IGNORECASE)
 _HEAD_ANY = re.compile(rf"\*{{0,2}}(?:{_WHEN}|{_TO}|{_ABOUT}){_COLON}", re.IGNORECASE)
 _HEAD_OF_MAIL = re.compile(rf"\*{{0,2}}(?:{_SENT}|{_ABOUT}){_COLON}", re.IGNORECASE)
+_TIME = re.compile(r"(?<![\d.])\d{1,2}[:.h]\d{2}(?![\d.])")
 _RULE = re.compile(r"[_\-=]{10,}")
 _ANNOUNCED = re.compile(r"[-_=]{3,}\s?[^\s\-_=].{2,60}?[-_=]{3,}")  # "original message", in whatever language
 # Parcels are sent too, and from many places: so a device or a program must be named.
@@ -171,7 +172,7 @@ def _cut(lines: list[str], forward: bool, answers: bool) -> int:
             return at
         if something and answers and _block(lines, at):
             return at
-        if something and (taken := _attribution(lines, at)) and _quotes_to_the_end(lines, at + taken):
+        if something and (taken := _attribution(lines, at)) and _quotes_to_the_end(lines, at, taken):
             return at
         if bare != BOUNDARY:
             something = True
@@ -210,12 +211,13 @@ def _attribution(lines: list[str], at: int) -> int:
     return 0
 
 
-def _quotes_to_the_end(lines: list[str], at: int) -> bool:
-    """Below an attribution: quoted lines to the end; or none at all, by programs that do not mark what they quote."""
-    rest = [line for line in lines[at:] if line.strip()]
+def _quotes_to_the_end(lines: list[str], at: int, taken: int) -> bool:
+    """Below an attribution: quoted lines to the end; or none at all, by programs that do not mark what they quote. They
+    say the time of day; people who tell what somebody wrote seldom do."""
+    rest = [line for line in lines[at + taken :] if line.strip()]
     marked = [_quoted(line) for line in rest]
     if not any(marked):
-        return True
+        return bool(_TIME.search(" ".join(lines[at : at + taken])))
     last = len(marked) - 1 - marked[::-1].index(True)
     return all(marked[: last + 1]) and _is_signature(rest[last + 1 :])
 
@@ -248,6 +250,9 @@ def _bottom_quote(lines: list[str]) -> tuple[list[str], list[str]]:
     for back in range(3, 0, -1):
         if at >= back and _attribution(lines, at - back) == back:
             return lines[: at - back], lines[at - back :]
+    above = next((line.strip() for line in reversed(lines[:at]) if line.strip()), "")
+    if above.endswith((":", "：")) and not _TIME.search(above[-_LINE:]):
+        return lines, []  # they quote something to show it
     return lines[:at], lines[at:]
 
 
