@@ -251,7 +251,7 @@ def _bottom_quote(lines: list[str]) -> tuple[list[str], list[str]]:
         if at >= back and _attribution(lines, at - back) == back:
             return lines[: at - back], lines[at - back :]
     above = next((line.strip() for line in reversed(lines[:at]) if line.strip()), "")
-    if above.endswith((":", "：")) and not _TIME.search(above[-_LINE:]):
+    if above.endswith((":", "：")) and "@" not in above and not _TIME.search(above[-_LINE:]):
         return lines, []  # they quote something to show it
     return lines[:at], lines[at:]
 

@@ -137,6 +137,11 @@ def test_signatures_are_folded(signature: str) -> None:
     assert quotes.split(f"Hello.\n\n{signature}\n\n{ATTRIBUTIONS[0]}\n{OLD}").visible == "Hello."
 
 
+def test_a_quotation_that_is_announced_in_another_way_is_folded() -> None:
+    text = f"Yes.\n\nBo <bo@example.com> has written:\n{OLD}"
+    assert quotes.split(text) == Split("Yes.\n\nBo <bo@example.com> has written:", OLD)
+
+
 def test_what_somebody_quotes_above_the_mail_that_is_answered_is_theirs() -> None:
     text = f"It says:\n\n> Error 7\n\n{ATTRIBUTIONS[0]}\n{OLD}"
     assert quotes.split(text) == Split("It says:\n\n> Error 7", f"{ATTRIBUTIONS[0]}\n{OLD}")
