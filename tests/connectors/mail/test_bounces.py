@@ -29,20 +29,20 @@ OUR = "<501.c2f-aaaabbbbccccdddd@example.com>"
         ("554", "blocked", "refused"),
         ("", "", "refused"),
         ("5.2.3", "message length exceeds the limit", "refused"),
-        ("5.3.4", "message size 18876259 exceeds size limit 10485760", "refused"),
+        ("5.3.4", "a size of 20000000 exceeds the limit of 10000000", "refused"),
         ("5.7.1", "Sender address rejected: not owned by user", "refused"),
         ("5.7.1", "Recipient address rejected: blocked by policy", "refused"),
         ("5.7.1", "No mailbox found", "dead"),
         ("450", "Requested mail action not taken: mailbox unavailable", "delayed"),
         ("550", "Requested action not taken: mailbox unavailable", "dead"),
-        ("550", "ann@example.net is not a known user on this system", "dead"),
+        ("550", "ann@example.net is not a known user of ours", "dead"),
         ("551", "ann@example.net is a deactivated mailbox", "dead"),
         ("550", "BAD_RECIPIENT", "dead"),
-        ("550", "No such domain at this location", "dead"),
+        ("550", "we have no such domain", "dead"),
         ("5.4.4", "Host or domain name not found", "dead"),
         ("4.4.3", "Host or domain name not found, try again", "delayed"),
         ("452", "Mailbox size limit exceeded", "full"),
-        ("5.7.0", "The mailbox has exceeded its disk space limit.", "full"),
+        ("5.7.0", "It has exceeded its quota of space", "full"),
         ("552", "Message would exceed mailbox quota", "full"),
         ("5.0.0", "the user's mailfolder is full", "full"),
     ],
@@ -200,7 +200,7 @@ def test_the_names_of_servers(sender: str) -> None:
 
 def test_each_that_the_words_name_has_its_own_reason() -> None:
     text = (
-        "Hi. I could not deliver to these; call us at 480-624-2500.\n\n<gone@example.net>:\n"
+        "Hi. I could not deliver to these; call us at 555-421-2600.\n\n<gone@example.net>:\n"
         "550 no such user (gone@example.net)\n\n<full@example.net>:\nover quota\n\n"
         f"--- Below this line is a copy of the message.\n\nReturn-Path: <>\nMessage-ID: {OUR}\n"
         "X-Mailer: Post 4.2.2\n\n<other@example.net>: hello\n"
