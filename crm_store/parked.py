@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -135,7 +135,7 @@ def _encode(report: DeliveryReported) -> str:
 
 def _decode(row: Any) -> DeliveryReported:
     kept = json.loads(row.event)
-    report = DeliveryReported(
+    return DeliveryReported(
         account=row.account,
         event_key=kept["event_key"],
         received_at=from_us(kept["received_at"]),
@@ -149,7 +149,5 @@ def _decode(row: Any) -> DeliveryReported:
         again_s=kept.get("again_s", 60.0),
         rest_s=kept.get("rest_s", 0.0),
         here_alone=kept.get("here_alone", False),
-    )
-    return (
-        report if kept["reported_at"] is None else replace(report, reported_at=from_us(kept["reported_at"]))
+        reported_at=None if kept["reported_at"] is None else from_us(kept["reported_at"]),
     )

@@ -23,7 +23,7 @@ from crm_store import (
 )
 from crm_store.db import Store
 from crm_store.delivery_states import Moved
-from crm_store.parked import forget, lock, name_of
+from crm_store.parked import Name, forget, lock, name_of, put, take
 from crm_store.schema import consent_changes, identities, parked_reports
 from hub.errors import NotFound
 from hub.model import ConsentChanged, DeliveryReported, DeliveryStatus, Template
@@ -251,6 +251,20 @@ def test_a_report_of_what_never_comes_is_forgotten_in_time(office: Office) -> No
     office.store.run(lambda tx: receipts.take_late(tx, office.store.ids, office.now))
     assert parked(office) == 1
     assert office.store.run(lambda tx: forget(tx, office.now + timedelta(days=8))) == 1
+
+
+def test_a_parked_report_comes_back_as_it_was(office: Office) -> None:
+    said = report(
+        "failed", delivery_id=7, code="30008", detail="gone", recipient="tel:+15550001", again=2, again_s=5.0,
+        rest_s=1.0, reported_at=START - timedelta(seconds=3), here_alone=True,
+    )  # fmt: skip
+    plain = report("sent")
+    unset = {name for name in said.__struct_fields__ if getattr(said, name) == getattr(plain, name)}
+    assert unset == {"account", "received_at", "external_id", "blob", "until"}, "a new field is parked, too"
+    wanted = [name_of(ACCOUNT, 7), Name(account=ACCOUNT, external_id="x1")]
+    office.store.run(lambda tx: put(tx, office.store.ids, [said, plain]))
+    assert office.store.run(lambda tx: take(tx, wanted)) == [said, plain]
+    assert office.store.run(lambda tx: take(tx, wanted)) == []
 
 
 def test_the_sweeper_applies_what_was_parked_too_late(office: Office) -> None:
