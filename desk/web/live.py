@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
@@ -41,6 +42,8 @@ NOTICED_S = 30.0
 LISTENERS = 1000  # a process; beyond them pages ask by themselves every ten seconds
 LISTENERS_EACH = 12  # an agent's open pages
 _MERGED_AT = 50
+_REMEMBERED = 500  # what was told last
+_DRAWING = timedelta(seconds=5)  # a page is read, and then says when it was drawn
 _ROWS = 500
 _WINDOW = (
     10_000 << 22
@@ -75,10 +78,20 @@ class Live:
         self._closing = False
         self._noticed_at = -NOTICED_S
         self._followed = Followed()
+        self._told: deque[tuple[datetime, set[str]]] = deque(maxlen=_REMEMBERED)
 
     def tell(self, *topics: str) -> None:
+        told = {EVERYTHING} if len(topics) > _MERGED_AT else set(topics)
+        self._told.append((self._desk.now(), told))
         for listener in self.listeners:
-            listener.tell(set(topics))
+            listener.tell(told)
+
+    def _missed(self, drawn: datetime) -> set[str]:
+        """What was told after a page was drawn and before it listened."""
+        since = drawn - _DRAWING
+        if len(self._told) == _REMEMBERED and self._told[0][0] > since:
+            return {EVERYTHING}
+        return set().union(*(topics for at, topics in self._told if at >= since))
 
     def close(self) -> None:
         self._closing = True
@@ -89,8 +102,8 @@ class Live:
     def closing(self) -> bool:
         return self._closing
 
-    def join(self, agent: str, gone: Callable[[], bool]) -> Listener | None:
-        """A new page; None where there are too many. `gone`: has its browser hung up?
+    def join(self, agent: str, gone: Callable[[], bool], drawn: datetime | None = None) -> Listener | None:
+        """A new page; None where there are too many. `gone`: has its browser hung up? `drawn`: when it was.
 
         Who clicks through pages leaves a trail of streams that nothing was written to yet; those make room first.
         """
@@ -100,6 +113,8 @@ class Live:
         if self._closing or len(self.listeners) >= LISTENERS or self._each[agent] >= LISTENERS_EACH:
             return None
         listener = Listener(agent, gone)
+        if drawn is not None and (missed := self._missed(drawn)):
+            listener.tell(missed)
         self.listeners.add(listener)
         self._each[agent] += 1
         return listener
@@ -203,10 +218,11 @@ def _since(table: Table, owner: Any, after: int) -> Any:
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """GET /live. Ends when the session does, when the process does, and when the browser goes."""
+    """GET /live, with `drawn`: when the page was. Ends when the session does, the process, or the browser goes."""
     desk, live = request.app[DESK], request.app[LIVE]
     transport = request.transport
-    listener = live.join(request[AGENT].key, lambda: transport is None or transport.is_closing())
+    drawn = _when(request.query.get("drawn", ""))
+    listener = live.join(request[AGENT].key, lambda: transport is None or transport.is_closing(), drawn)
     if listener is None:
         raise web.HTTPServiceUnavailable(text="Too many open pages.", headers={"Retry-After": "30"})
     response = web.StreamResponse(
@@ -231,6 +247,14 @@ async def stream(request: web.Request) -> web.StreamResponse:
     finally:
         live.leave(listener)
     return response
+
+
+def _when(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None
 
 
 async def _still(desk: WebDesk, token: str, agent: str) -> bool:

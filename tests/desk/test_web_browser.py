@@ -110,7 +110,7 @@ def enter(page: Any, room: Room, address: str, agent: str) -> None:
 
 def told(page: Any, room: Room, go: Callable[[], object]) -> None:
     """The page where `go` leads is told of whatever happens from now on."""
-    with page.expect_response("**/live"):
+    with page.expect_response("**/live?drawn=*"):
         go()
     while room.live._followed._seen is None:  # type: ignore[attr-defined]
         page.wait_for_timeout(20)

@@ -28,9 +28,9 @@ def room(store: Store, tmp_path: Path) -> Room:
 
 
 @asynccontextmanager
-async def listening(browser: Browser) -> AsyncIterator[Any]:
+async def listening(browser: Browser, drawn: str = "") -> AsyncIterator[Any]:
     """An async function that gives the next topics."""
-    answer = await browser.client.get("/live")
+    answer = await browser.client.get("/live", params={"drawn": drawn} if drawn else {})
     assert answer.status == 200
     assert answer.content_type == "text/event-stream"
 
@@ -67,6 +67,25 @@ async def test_a_page_hears_of_a_message_without_redis(room: Room) -> None:
             while "presence" not in told:
                 told += await following()
             assert sent.new
+
+
+async def test_what_was_told_after_a_page_was_drawn_is_told_again_when_it_listens(room: Room) -> None:
+    number = room.writes("webchat:ann", "broken")
+    topic = f"conversation:{room.id_of(number)}"
+    async with room.browsers() as browse:
+        bo, cleo = await browse("bo"), await browse("cleo")
+        async with listening(bo) as following:
+            assert topic in await following()
+            drawn = room.now.isoformat()
+            room.later(seconds=30)
+            room.writes("webchat:ann", "hello?")
+            assert topic in await following()  # told, and cleo's page, drawn before it, listens only now
+            async with listening(cleo, drawn) as late:
+                assert topic in await late()
+            room.later(seconds=30)
+            async with listening(cleo, room.now.isoformat()) as later, listening(cleo, "yesterday") as odd:
+                other = room.id_of(room.writes("webchat:eve", "Are you open?"))
+                assert await later() == await odd() == [f"conversation:{other}"]
 
 
 async def test_a_notice_through_redis_comes_at_once(

@@ -155,7 +155,7 @@
   const connect = () => {
     if (source) return;
     let first = true;
-    const mine = source = new EventSource("/live");
+    const mine = source = new EventSource("/live?drawn=" + encodeURIComponent(body.dataset.now || ""));
     mine.onmessage = (event) => {
       $("#offline").hidden = true; clearInterval(timer); timer = 0;
       const said = JSON.parse(event.data);
