@@ -115,15 +115,17 @@ def settings_of_a_wrong_kind_are_complained_about(connector: Connector, sample: 
 
 def secrets_stay_inside(connector: Connector, sample: Sample) -> None:
     """Neither reprs nor the log nor an error's words carry a secret, and the log carries no customer's words."""
+    import structlog
     from structlog.testing import capture_logs
 
     said = [("its repr", repr(connector)), ("the account's repr", repr(sample.account))]
     words: list[str] = []
     lines = _Lines()
     root = logging.getLogger()
-    level = root.level
+    level, filtering = root.level, structlog.get_config()["wrapper_class"]
     root.addHandler(lines)
     root.setLevel(logging.DEBUG)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
     try:
         with capture_logs() as entries:
             for name, raw in sample.captures.items():
@@ -144,6 +146,7 @@ def secrets_stay_inside(connector: Connector, sample: Sample) -> None:
     finally:
         root.removeHandler(lines)
         root.setLevel(level)
+        structlog.configure(wrapper_class=filtering)
     logged = "\n".join(lines.lines)
     loud = "\n".join(repr(entry) for entry in entries if entry.get("log_level") != "debug")
     said += [("the log", logged), ("the log", repr(entries))]

@@ -22,6 +22,7 @@ from connectors.kit.captures import BadSample, Sample, proof_of, read_http, with
 from connectors.kit.files import Expected, expected, load
 from connectors.kit.sign import Sign
 from crm_store import schema
+from hub import log
 from hub.model import MessageReceived
 from mainstem.cli import cli
 from tests.connectors import page
@@ -58,6 +59,14 @@ def test_what_is_spoilt_is_seen(how: str, tmp_path: Path, monkeypatch: pytest.Mo
         result = run.one(checks[name], connector, sample)
         assert result.outcome == "failed", name
         assert words in result.detail
+
+
+def test_it_is_seen_however_little_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.configure("critical")
+    try:
+        test_what_is_spoilt_is_seen("the log has what was said", tmp_path, monkeypatch)
+    finally:
+        log.configure("info")
 
 
 # ------------------------------------------------------------------------------------ a channel that batches
