@@ -1,4 +1,5 @@
-"""`make bench`: every benchmark in turn, each in a process of its own. `--write` renews docs/performance.md.
+"""`make bench`: every benchmark in turn, each in a process of its own. `--write` renews docs/performance.md and
+leaves what people wrote there.
 
 ARGS="accept route" names some of them; the others' figures in the page stay as they were.
 """
@@ -9,6 +10,7 @@ import argparse
 import datetime as dt
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +43,7 @@ def main() -> int:
         results[name] = json.loads(done.stdout) | {"day": dt.datetime.now(dt.UTC).date().isoformat()}
         print(table(name, results[name]), flush=True)
     if options.write:
-        PAGE.write_text(page(results))
+        PAGE.write_text(page(results, remarks(PAGE.read_text())))
     if failed:
         print(f"No figures from: {', '.join(failed)}.", file=sys.stderr)
     return 1 if failed else 0
@@ -56,6 +58,12 @@ def kept() -> dict[str, Any]:
     return found
 
 
+def remarks(said: str) -> str:
+    """What people wrote into the page, between the line on the machine and the first table: it stays."""
+    found = re.search(r"^Machine: .*?\n\n(.*?)\n\n## ", said, re.DOTALL | re.MULTILINE)
+    return found[1] if found else ""
+
+
 def table(name: str, result: dict[str, Any]) -> str:
     bench: Bench = importlib.import_module(f"benchmarks.{name}").BENCH
     rows = [f"## {name}", "", f"{bench.about[0].upper()}{bench.about[1:]}.", ""]
@@ -68,7 +76,7 @@ def table(name: str, result: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def page(results: dict[str, Any]) -> str:
+def page(results: dict[str, Any], remarks: str) -> str:
     ordered = {name: results[name] for name in NAMES if name in results}
     last = list(ordered.values())[-1]
     machine = last["machine"]
@@ -86,21 +94,7 @@ def page(results: dict[str, Any]) -> str:
             f"Machine: {where}. Load generators, databases and Redis run on the same cores; PostgreSQL has fsync on"
             f" and 512 MB of buffers. {versions}.",
             "",
-            "Three aims are missed. `accept`: the three runs of the table gave 2.08, 2.13 and 2.22 on Debian's Python"
-            " 3.11.2; seven on 3.11.7, with others on the machine, 1.87 to 2.15. `deliver`: 0.61, 0.68 and 0.71; the"
-            " version of the day before gave 0.56 and 0.73 within the same half hour."
-            " `route`: beside its interaction a message has a row of intake, a decision, its conversation and their"
-            " look-ups. On SQLite 0.25 allows about 43 µs for all of it, and Python and SQLite take 50, though they"
-            " overlap. On PostgreSQL it allows 40 to 46 µs, and a message costs about 70 of CPU, on a core of its own:"
-            " 33 the server, 29 the router, 8 Redis (docs/decisions/0008). The table of route is older"
-            " than what came since, which was measured in turn with the version before: a request at the edge takes"
-            " 0.93 to 0.97 of its CPU; a message on PostgreSQL 42 µs of the router's where it was 65, and 31 of the"
-            " server's where it was 51.",
-            "",
-            "Verified and read alone, an SMS costs 23 µs where our webhook's JSON costs 12 and an"
-            " update 13: its form has 19 fields, which are read and sorted (9 µs) for an HMAC over all of them (2 µs)."
-            " In a WhatsApp batch 13 of a message's microseconds are the reading; each also says which phone and which"
-            " business-scoped id belong together, which is an event of its own.",
+            remarks,
             "",
             *(table(name, result) for name, result in ordered.items()),
             f"{_KEPT}{json.dumps(ordered)} -->",

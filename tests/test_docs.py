@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from benchmarks import __main__ as bench
 from connectors import CONNECTORS
 from hub.settings import Settings, variable
 from mainstem import cli
@@ -75,3 +76,9 @@ def test_no_link_between_the_pages_is_broken() -> None:
             if not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(DOCS)} -> {target}")
     assert broken == []
+
+
+def test_the_page_of_figures_is_what_the_benchmarks_would_write() -> None:
+    said = bench.PAGE.read_text()
+    assert bench.page(bench.kept(), bench.remarks(said)) == said
+    assert bench.remarks(said)
