@@ -33,6 +33,7 @@ from crm_store.migrate import migrate
 from crm_store.schema import conversations, deliveries, identities, interactions
 from hub import clock
 from hub.config import Account
+from hub.ids import Ids
 from mainstem.processes import settle
 from tests.servers.valkey import Valkey
 from workers.context import session
@@ -131,63 +132,68 @@ def accounts(url: str, names: Mapping[str, tuple[float, int]]) -> dict[str, Acco
     }
 
 
+def _reply(
+    ids: Ids, account: str, due_at: datetime, now: datetime
+) -> tuple[int, dict[sa.Table, dict[str, Any]]]:
+    """A queued reply with its conversation: (its delivery, a row a table)."""
+    identity, conversation, interaction, delivery = ids.take(4)
+    number = next(_numbers)
+    urn = f"webhook:customer-{identity}"
+    seen = {"brand_id": "acme", "first_seen_at": now, "last_seen_at": now}
+    return delivery, {
+        identities: {"id": identity, "urn": urn, "customer_id": identity, **seen},
+        conversations: {
+            "id": conversation,
+            "number": number,
+            "brand_id": "acme",
+            "customer_id": identity,
+            "account": account,
+            "identity_id": identity,
+            "state": "open",
+            "slot": f"c:{identity}",
+            "queue": "general",
+            "priority": "normal",
+            "head_start_s": 0.0,
+            "opened_at": now,
+            "last_at": now,
+        },
+        interactions: {
+            "id": interaction,
+            "conversation_id": conversation,
+            "identity_id": identity,
+            "account": account,
+            "direction": "out",
+            "form": "message",
+            "text": TEXT,
+            "by": "agent:bo",
+            "at": now,
+            "received_at": now,
+        },
+        deliveries: {
+            "id": delivery,
+            "interaction_id": interaction,
+            "conversation_id": conversation,
+            "account": account,
+            "to_urn": urn,
+            "idem_key": f"k{delivery}",
+            "state": "queued",
+            "due_at": due_at,
+            "created_at": now,
+            "updated_at": now,
+            "by": "agent:bo",
+        },
+    }
+
+
 def fill(store: Store, replies: list[tuple[str, datetime]]) -> dict[int, tuple[str, datetime]]:
     """One conversation and one queued reply for each (account, due); delivery -> these."""
     ids, now = store.ids, clock.system()
     rows: dict[sa.Table, list[dict[str, Any]]] = defaultdict(list)
     made: dict[int, tuple[str, datetime]] = {}
     for account, due_at in replies:
-        identity, conversation, interaction, delivery = ids.take(4)
-        number = next(_numbers)
-        urn = f"webhook:customer-{identity}"
-        seen = {"brand_id": "acme", "first_seen_at": now, "last_seen_at": now}
-        rows[identities].append({"id": identity, "urn": urn, "customer_id": identity, **seen})
-        rows[conversations].append(
-            {
-                "id": conversation,
-                "number": number,
-                "brand_id": "acme",
-                "customer_id": identity,
-                "account": account,
-                "identity_id": identity,
-                "state": "open",
-                "slot": f"c:{identity}",
-                "queue": "general",
-                "priority": "normal",
-                "head_start_s": 0.0,
-                "opened_at": now,
-                "last_at": now,
-            }
-        )
-        rows[interactions].append(
-            {
-                "id": interaction,
-                "conversation_id": conversation,
-                "identity_id": identity,
-                "account": account,
-                "direction": "out",
-                "form": "message",
-                "text": TEXT,
-                "by": "agent:bo",
-                "at": now,
-                "received_at": now,
-            }
-        )
-        rows[deliveries].append(
-            {
-                "id": delivery,
-                "interaction_id": interaction,
-                "conversation_id": conversation,
-                "account": account,
-                "to_urn": urn,
-                "idem_key": f"k{delivery}",
-                "state": "queued",
-                "due_at": due_at,
-                "created_at": now,
-                "updated_at": now,
-                "by": "agent:bo",
-            }
-        )
+        delivery, row_of = _reply(ids, account, due_at, now)
+        for table, row in row_of.items():
+            rows[table].append(row)
         made[delivery] = (account, due_at)
 
     def work(tx: sa.Connection) -> None:

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
-    case,
     cast,
     func,
     or_,
@@ -308,29 +307,6 @@ def reopen(
     if agent:
         assign(tx, ids, conversation_id, agent, "claim", now)
     log(tx, ids, conversation_id, "reopened", by, now, why)
-
-
-def prioritise(
-    tx: Connection,
-    ids: Ids,
-    conversation_id: int,
-    priority: str,
-    *,
-    head_start_s: float,
-    by: str,
-    now: datetime,
-    why: str = "",
-    name: Name = key,
-) -> None:
-    """Another priority, and with it another place if it has one. Raises Conflict when it is closed."""
-    before = get(tx, conversation_id, lock=True)
-    placed = case(
-        (_c.rank_at.is_not(None), rank(now, head_start_s)), else_=type_coerce(_c.rank_at, BigInteger)
-    )
-    values = {"priority": priority, "head_start_s": head_start_s, "rank_at": placed}
-    if not set_if(tx, conversation_id, _c.state.in_(LIVE), **values):
-        raise _lost(tx, conversation_id, name)
-    log(tx, ids, conversation_id, "priority", by, now, why, {"from": before.priority, "to": priority})
 
 
 def tag(

@@ -1,7 +1,6 @@
 """The core types: what connectors may say and what the hub asks of them. Imports nothing of ours.
 
-None is ever changed: `msgspec.structs.replace` makes another. They are structs because one is made of every message at
-the edge and again in the router: as a dataclass it costs ten times as much to make and twice to read.
+None is ever changed: `msgspec.structs.replace` makes another (docs/decisions/0012).
 
 An address is a URN (see hub/urn.py): `tel:+15551234567`, `mailto:ann@example.com`, `webchat:v7f3…`.
 An account is named `connector/name`, for example `webchat/main`; it is one address of ours at a provider.

@@ -224,15 +224,6 @@ def test_no_reopening_beside_another_open_conversation(office: Office, talk: int
     assert office.row(talk).state == "closed"
 
 
-def test_another_priority_moves_the_place(office: Office, talk: int) -> None:
-    office.do(conversations.prioritise, talk, "high", head_start_s=600.0, by="agent:lea")
-    row = office.row(talk)
-    assert (row.priority, row.rank_at) == ("high", START - timedelta(seconds=600))
-    office.do(conversations.claim, talk, "bo")
-    office.do(conversations.prioritise, talk, "normal", head_start_s=0.0, by="agent:lea")
-    assert office.row(talk).rank_at is None, "what nobody waits for has no place"
-
-
 def test_links_show_both_and_tags_are_sets(office: Office, talk: int) -> None:
     office.customer("Bea", "webchat:bea")
     other, _ = office.writes("webchat:bea", "hi")
