@@ -17,11 +17,14 @@ from sqlalchemy import Connection, delete, insert, select, text, tuple_
 
 from crm_store.schema import parked_reports
 from crm_store.statements import run
+from hub import log
 from hub.clock import from_us, to_us
 from hub.ids import Ids
 from hub.model import DeliveryReported, DeliveryStatus
 
 T = TypeVar("T")
+
+_log = log.get("reports")
 
 _KIND = "report"  # the table also holds edits and reactions that came too early
 _LOCK_CLASS = 0x6D73  # advisory locks of ours: "ms"
@@ -96,10 +99,10 @@ def take(tx: Connection, wanted: Iterable[Name]) -> list[DeliveryReported]:
             .where(tuple_(p.account, p.external_id).in_([(n.account, n.external_id) for n in chunk]))
             .order_by(p.id)
         ).all()
-    rows = [row for row in rows if json.loads(row.event).get("kind") == _KIND]
-    if rows:
-        tx.execute(delete(parked_reports).where(p.id.in_([row.id for row in rows])))
-    return [_decode(row) for row in rows]
+    found = {row.id: report for row in rows if (report := _read(row)) is not None}
+    if found:
+        tx.execute(delete(parked_reports).where(p.id.in_(list(found))))
+    return list(found.values())
 
 
 def forget(tx: Connection, before: datetime) -> int:
@@ -133,10 +136,19 @@ def _encode(report: DeliveryReported) -> str:
     )
 
 
-def _decode(row: Any) -> DeliveryReported:
-    kept = json.loads(row.event)
+def _read(row: Any) -> DeliveryReported | None:
+    """None for another kind's; and for what cannot be read, which stays where it is and holds no sending up."""
+    try:
+        kept = json.loads(row.event)
+        return _decode(row.account, kept) if kept.get("kind") == _KIND else None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        _log.exception("a parked report cannot be read", id=row.id, account=row.account)
+        return None
+
+
+def _decode(account: str, kept: Any) -> DeliveryReported:
     return DeliveryReported(
-        account=row.account,
+        account=account,
         event_key=kept["event_key"],
         received_at=from_us(kept["received_at"]),
         status=DeliveryStatus(kept["status"]),

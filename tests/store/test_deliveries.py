@@ -267,6 +267,19 @@ def test_a_parked_report_comes_back_as_it_was(office: Office) -> None:
     assert office.store.run(lambda tx: take(tx, wanted)) == []
 
 
+def test_what_was_parked_and_cannot_be_read_holds_nothing_up(office: Office) -> None:
+    good, wanted = report("sent"), [Name(account=ACCOUNT, external_id="x1")]
+    office.store.run(lambda tx: put(tx, office.store.ids, [report("failed"), report("read"), good]))
+    with office.store.begin() as tx:
+        broken = (
+            tx.execute(sa.select(parked_reports.c.id).order_by(parked_reports.c.id).limit(2)).scalars().all()
+        )
+        for row_id, event in zip(broken, ("{", '{"kind": "report"}'), strict=True):
+            tx.execute(sa.update(parked_reports).where(parked_reports.c.id == row_id).values(event=event))
+    assert office.store.run(lambda tx: take(tx, wanted)) == [good]
+    assert parked(office) == 2, "they stay to be looked at, for as long as all that is parked"
+
+
 def test_the_sweeper_applies_what_was_parked_too_late(office: Office) -> None:
     delivery = office.reply()
     [claimed] = begin(office)
