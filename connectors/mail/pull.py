@@ -164,7 +164,12 @@ class Mailbox:
             return Session.open(self._place, None, token)
 
     def _stay(self, session: Session) -> None:
-        """Read, mark and wait, until told to stop. Raises what the connection raises."""
+        """Read, mark and wait, until told to stop. Raises what the connection raises.
+
+        Some servers tell an IDLE only of what comes after it began. What came just before it is looked for: the pauses
+        begin short and double, so that such a mail waits no longer than the folder was quiet before it.
+        """
+        pause = SETTLE_S
         while not self._stop.is_set():
             before = self.read
             folder = session.select()
@@ -174,10 +179,9 @@ class Mailbox:
             self._catch_up(session, folder)
             self._mark(session, folder)
             self._note("")
+            pause = min(pause * 2, self._place.poll_s) if self.read == before else SETTLE_S
             if not session.stirred():
-                # Some servers tell an IDLE only of what comes after it began: what came just before it is looked for.
-                calm = self.read == before
-                session.wait(self._place.poll_s if calm else SETTLE_S, self._enough, self._woken.fileno())
+                session.wait(pause, self._enough, self._woken.fileno())
 
     def _enough(self) -> bool:
         """Is there something better to do than to wait?"""

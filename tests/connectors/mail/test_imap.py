@@ -1,12 +1,12 @@
 """A mailbox is read whole, in order and once, from real servers: pymap, and Dovecot where it is installed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from connectors.mail import imap
-from connectors.mail.imap import KEYWORD
+from connectors.mail.imap import KEYWORD, Session
 from hub.model import MessageReceived
 from tests.conftest import absent
 from tests.connectors.mail.reading import Hub, Reading, mail
@@ -67,6 +67,27 @@ async def test_mails_come_in_order_with_a_cursor_and_new_ones_at_once(server: Im
     with server.client() as client:
         assert client.select_folder(box)[b"UIDVALIDITY"] == int(validity)
         assert max(client.search()) == int(uid)
+
+
+async def test_what_comes_between_the_last_look_and_the_wait_is_not_left_to_the_poll(
+    server: Imap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pymap tells an IDLE nothing of what came before it; the poll is two minutes away."""
+    hub, box, calm = Hub(), server.box(), 0
+    waiting = Session.wait
+
+    def late(session: Session, seconds: float, enough: Callable[[], bool], wake: int) -> None:
+        nonlocal calm
+        if hub.subjects() == ["mail 1"]:
+            calm += 1
+            if calm == 2:  # the look after the first mail, and the one that found nothing more
+                server.put(box, mail(2))
+        waiting(session, seconds, enough, wake)
+
+    monkeypatch.setattr(Session, "wait", late)
+    server.put(box, mail(1))
+    async with Reading(hub, account(server, box)) as reading:
+        await reading.until(lambda: len(hub.subjects()) == 2, seconds=20)
 
 
 async def test_fetching_leaves_flags_alone(server: Imap) -> None:
