@@ -66,6 +66,7 @@ FOUND = (
 )  # fmt: skip
 
 NEVER_US = 0  # `last_seen_at` of an address that somebody only claimed: nobody has written from it yet
+CURED = ("dead", "full")  # by whoever writes from the address: their mailbox works
 
 Row = tuple[Any, ...]
 
@@ -85,7 +86,8 @@ class Keys:
 
 @dataclass(slots=True)
 class Identity:
-    """An address with what the rules may ask of its owner. `customer_created`, `last_seen`: microseconds.
+    """An address with what the rules may ask of its owner. `customer_created`: microseconds; so is `last_seen`, which
+    tells only whether they ever wrote (NEVER_US): kept up, it would cost an UPDATE of a row far away for each message.
 
     only_claimed: somebody said that it is theirs, and neither was it ever written from nor does a provider vouch.
     """
@@ -94,6 +96,7 @@ class Identity:
     customer_id: int
     verified: bool
     last_seen: int
+    trouble: str | None
     name: str
     kind: str
     stage: str

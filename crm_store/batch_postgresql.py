@@ -40,10 +40,10 @@ _EVENTS = """
         SELECT conversation_id, text FROM interactions WHERE id = i.interaction_id LIMIT 1) t ON true
 """
 _IDENTITIES = """
-    SELECT k.brand_id, k.urn, i.id, i.customer_id, i.verified, i.last_seen_at, c.name, c.kind, c.stage, c.tier, c.tags,
-    c.language, c.preferred_channel, c.created_at
+    SELECT k.brand_id, k.urn, i.id, i.customer_id, i.verified, i.last_seen_at, i.trouble, c.name, c.kind, c.stage,
+    c.tier, c.tags, c.language, c.preferred_channel, c.created_at
     FROM unnest(%s::text[], %s::text[]) k(brand_id, urn) CROSS JOIN LATERAL (
-        SELECT id, customer_id, verified, last_seen_at FROM identities
+        SELECT id, customer_id, verified, last_seen_at, trouble FROM identities
         WHERE brand_id = k.brand_id AND urn = k.urn LIMIT 1) i
     CROSS JOIN LATERAL (
         SELECT name, kind, stage, tier, tags, language, preferred_channel, created_at FROM customers

@@ -33,8 +33,8 @@ _EVENTS = """
     LEFT JOIN interactions t ON t.id = i.interaction_id
 """
 _IDENTITIES = """
-    SELECT i.brand_id, i.urn, i.id, i.customer_id, i.verified, i.last_seen_at, c.name, c.kind, c.stage, c.tier, c.tags,
-    c.language, c.preferred_channel, c.created_at
+    SELECT i.brand_id, i.urn, i.id, i.customer_id, i.verified, i.last_seen_at, i.trouble, c.name, c.kind, c.stage,
+    c.tier, c.tags, c.language, c.preferred_channel, c.created_at
     FROM json_each(?2) k CROSS JOIN identities i ON i.brand_id = ?1 AND i.urn = k.value
     CROSS JOIN customers c ON c.id = i.customer_id
 """

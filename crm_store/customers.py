@@ -67,7 +67,6 @@ class Identity:
     trouble: str | None
     opted_out: tuple[str, ...]
     first_seen_at: datetime
-    last_seen_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,10 +134,12 @@ def person(row: Row[Any]) -> Customer:
 
 def identities_of(tx: Connection, customer_id: int, limit: int = 100) -> tuple[Identity, ...]:
     """The customer's addresses, last used first, each with what its owner opted out of."""
+    n = interactions.c
+    last = select(func.max(n.id)).where(n.identity_id == _i.id).scalar_subquery()
     rows = tx.execute(
         select(identities)
         .where(_i.customer_id == customer_id)
-        .order_by(_i.last_seen_at.desc(), _i.id)
+        .order_by(last.desc().nulls_last(), _i.id)
         .limit(limit)
     ).all()
     withheld: dict[tuple[str, str], list[str]] = {}
@@ -166,7 +167,6 @@ def identities_of(tx: Connection, customer_id: int, limit: int = 100) -> tuple[I
             trouble=row.trouble,
             opted_out=tuple(sorted(withheld.get((row.brand_id, urns.bare(row.urn)), ()))),
             first_seen_at=row.first_seen_at,
-            last_seen_at=row.last_seen_at,
         )
         for row in rows
     )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 
-from crm_store.batch_plan import NEVER_US, Identity, Known, Plan
+from crm_store.batch_plan import CURED, NEVER_US, Identity, Known, Plan
 from hub import urn as urns
 from hub.clock import to_us
 from hub.model import CallEvent, MessageReceived
 from router.setting import Setting, clean
-from router.turns import SECOND
 
-SEEN_EVERY = 3600 * SECOND  # last_seen_at is good to an hour; exact, it would cost every message an UPDATE
 CLAIM_SCORE = 0.5  # a claimed address alone: worth a person's look, never more
 
 
@@ -49,11 +47,12 @@ class People:
             return found
         if found.only_claimed:
             self.take_over(found, event, brand, name, verified)
-        if at - found.last_seen > SEEN_EVERY or (verified and not found.verified):
-            if verified and not found.verified:
+        proves = verified and not found.verified
+        if proves or found.trouble in CURED:
+            if proves:
                 self.known.threads.proved.add(found.customer_id)
             found.last_seen = max(found.last_seen, at)
-            found.verified = found.verified or verified
+            found.verified, found.trouble = found.verified or verified, None
             self.plan.seen[found.id] = (found.last_seen, found.verified)
         if name and not found.name:
             found.name = self.plan.named[found.customer_id] = name
@@ -74,7 +73,7 @@ class People:
         self.rows["customers"].append((customer, brand, name, language, now, now, "customer"))
         self.rows["identities"].append((identity, brand, urn, customer, verified, name, now, now))
         made = Identity(
-            identity, customer, verified, now, name, "person", "lead", None, "[]", language, None, now
+            identity, customer, verified, now, None, name, "person", "lead", None, "[]", language, None, now
         )
         self.known.identities[brand, urn] = made
         self.plan.nameless = self.plan.nameless or (not name and urns.scheme(urn) in urns.NAMELESS)
@@ -108,8 +107,8 @@ class People:
                     (identity, brand, urn, sender.customer_id, False, "", self.now, NEVER_US)
                 )
                 self.known.identities[brand, urn] = Identity(
-                    identity, sender.customer_id, False, NEVER_US, sender.name, sender.kind, sender.stage, sender.tier,
-                    sender.tags, sender.language, sender.preferred_channel, sender.customer_created,
+                    identity, sender.customer_id, False, NEVER_US, None, sender.name, sender.kind, sender.stage,
+                    sender.tier, sender.tags, sender.language, sender.preferred_channel, sender.customer_created,
                 )  # fmt: skip
             elif owner is not None and owner.customer_id != sender.customer_id:
                 self.propose(owner.customer_id, sender.customer_id, urn, event.event_key)

@@ -37,7 +37,7 @@ identities = Table(
     words("name", default=""),
     Column("trouble", String(40)),  # dead, full, blocked: why it should not be written to
     at("first_seen_at"),
-    at("last_seen_at"),  # 1970: only claimed so far, never written from
+    at("last_seen_at"),  # 1970: only claimed so far; else a time by which it was written from, not the last
     UniqueConstraint("brand_id", "urn"),
 )
 Index("ix_identities_customer_id", identities.c.customer_id)

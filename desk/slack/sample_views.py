@@ -110,7 +110,6 @@ def history() -> ConversationView:
             trouble=None,
             opted_out=(),
             first_seen_at=_at(days=90),
-            last_seen_at=_at(days=1),
         )
 
     told = tuple(replace(one, number=1017) for one in ELSEWHERE)

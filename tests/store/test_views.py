@@ -198,6 +198,16 @@ def test_what_is_typed_stands_for_itself(office: Office) -> None:
             assert views.search(tx, text) == views.Hits(conversations=(), customers=()), text
 
 
+def test_addresses_stand_with_the_last_used_first(office: Office) -> None:
+    ann = office.customer("Ann", "webchat:a", "mailto:a@example.com", "tel:+447700900123", "telegram:1")
+    for urn in ("tel:+447700900123", "webchat:a", "mailto:a@example.com", "webchat:a"):
+        office.later(seconds=1)
+        office.writes(urn, "hello")
+    with office.store.read() as tx:
+        found = [one.urn for one in customers.identities_of(tx, ann)]
+    assert found == ["webchat:a", "mailto:a@example.com", "tel:+447700900123", "telegram:1"]
+
+
 def test_people_and_words_are_found(office: Office) -> None:
     ann = office.customer("Ann 100% Lee_x", "mailto:ann@example.com", "tel:+15551234567")
     office.customer("Bea", "webchat:bea")
