@@ -103,7 +103,7 @@ def look_up(driver: Driver, keys: Keys) -> dict[str, list[Row]]:
     """Rows for batch.look_up, by what they were looked up by; all questions in one round trip."""
     asked: tuple[tuple[str, str, Sequence[Row]], ...] = (
         ("events", _EVENTS, keys.events),
-        ("identities", _IDENTITIES, keys.urns),
+        ("identities", _IDENTITIES, sorted(set(keys.urns))),
         ("calls", _CALLS, keys.calls),
     )
     with driver.pipeline():

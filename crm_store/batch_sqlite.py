@@ -79,7 +79,7 @@ def look_up(driver: sqlite3.Connection, keys: Keys) -> dict[str, list[Row]]:
     """Rows for batch.look_up, by what they were looked up by."""
     return {
         "events": _ask(driver, _EVENTS, keys.events),
-        "identities": _ask(driver, _IDENTITIES, keys.urns),
+        "identities": _ask(driver, _IDENTITIES, sorted(set(keys.urns))),
         "calls": _ask(driver, _CALLS, keys.calls),
     }
 
