@@ -1,16 +1,19 @@
 """growth: what a routed message costs with 1,000,000 customers known, against 10,000.
 
-Both stores are loaded in bulk once; then, in turns, each routes the same number of messages of people drawn at random
-from those it knows, each the first of a conversation or the next.
+In turns, each of the two stores routes the same number of messages, of people drawn at random from those it knows, and
+each opens a conversation: so both do the same, and only what is known differs. (Drawn again and again, ten thousand
+soon all have one, and their store only continues.) As many that the same process routed before are not counted. The
+large store is loaded for every repetition, the small one for every turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import atexit
+import itertools
 import random
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import lru_cache
@@ -89,9 +92,12 @@ def _insert(store: Store, driver: Any, table: str, rows: Sequence[tuple[Any, ...
 
 
 def messages(count: int, known: int, turn: int) -> list[Entry]:
+    """Of people who wrote in no turn before, while there are such."""
     pick = random.Random(turn)
+    drawn = _drawn(known)
     entries = []
-    for seq, number in enumerate((pick.randrange(known) for _ in range(count)), turn * count + 1):
+    for seq in range(turn * count + 1, (turn + 1) * count + 1):
+        number = drawn[seq % known]
         at = workload.START + seq * workload.EVERY
         event = MessageReceived(
             account="webchat/main",
@@ -108,17 +114,29 @@ def messages(count: int, known: int, turn: int) -> list[Entry]:
 
 
 @lru_cache
-def stores(database: str, small: int, large: int) -> tuple[str, str]:
-    """The two stores, loaded once for all repetitions."""
+def _drawn(known: int) -> list[int]:
+    numbers = list(range(known))
+    random.Random(known).shuffle(numbers)
+    return numbers
+
+
+_numbers = itertools.count()
+
+
+@lru_cache
+def _places(database: str) -> Callable[[str], str]:
+    """Name -> the URL of a new store there."""
     if database == "sqlite":
         path = _open.enter_context(folder("growth"))
-        urls = (f"sqlite:///{path / 'small.db'}", f"sqlite:///{path / 'large.db'}")
-    else:
-        server = _open.enter_context(postgresql())
-        urls = (server.create("small"), server.create("large"))
-    load(urls[0], small)
-    load(urls[1], large)
-    return urls
+        return lambda name: f"sqlite:///{path / name}.db"
+    server = _open.enter_context(postgresql())
+    return lambda name: str(server.create(name))
+
+
+def new_store(database: str, known: int) -> str:
+    url = _places(database)(f"store{next(_numbers)}")
+    load(url, known)
+    return url
 
 
 @lru_cache
@@ -126,38 +144,36 @@ def valkey() -> Valkey:
     return _open.enter_context(Valkey())
 
 
-_turns: dict[str, int] = {}
-
-
-def cost(url: str, count: int, known: int) -> float:
+def cost(url: str, count: int, known: int, turn: int) -> float:
     """Seconds a message."""
-    turn = _turns[url] = _turns.get(url, 0) + 1
-    entries = messages(count, known, turn)
-    seconds = route(url, valkey().url, entries)
+    first, entries = (messages(count, known, number) for number in (2 * turn, 2 * turn + 1))
+    seconds = route(url, valkey().url, entries, first=first)
     store = Store.open(url)
     with store.read() as tx:
         stored = tx.execute(
-            select(func.count()).where(intake.c.seq >= entries[0].seq, intake.c.outcome == "stored")
+            select(func.count()).where(intake.c.seq >= first[0].seq, intake.c.outcome == "stored")
         ).scalar_one()
     store.close()
-    if stored != count:
-        raise LedgerBroken(f"{count} were journalled, and {stored} are in the store")
+    if stored != 2 * count:
+        raise LedgerBroken(f"{2 * count} were journalled, and {stored} are in the store")
     return seconds / count
 
 
 def run(options: argparse.Namespace) -> Figures:
     """In turns, a few thousand messages each, so that the machine's mood is in both."""
+    count, few, many = options.messages, options.small, options.large
+    if 2 * count > few:
+        raise SystemExit(f"growth: twice --messages {count} is more than --small {few} customers")
     figures: Figures = {}
     for database in ("sqlite", "postgresql") if options.database == "both" else (options.database,):
-        small, large = stores(database, options.small, options.large)
-        turns = [
-            (cost(small, options.messages, options.small), cost(large, options.messages, options.large))
-            for _ in range(options.turns)
-        ]
+        large, turns = new_store(database, many), []
+        for turn in range(options.turns):
+            small = new_store(database, few)
+            turns.append((cost(small, count, few, 0), cost(large, count, many, turn)))
         figures |= {
-            f"ratio_{database}": statistics.median(many / few for few, many in turns),
-            f"us_small_{database}": statistics.median(few for few, _ in turns) * 1e6,
-            f"us_large_{database}": statistics.median(many for _, many in turns) * 1e6,
+            f"ratio_{database}": statistics.median(there / here for here, there in turns),
+            f"us_small_{database}": statistics.median(here for here, _ in turns) * 1e6,
+            f"us_large_{database}": statistics.median(there for _, there in turns) * 1e6,
         }
     return figures
 
