@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from crm_store.batch_plan import FOUND, Conversation, Keys, Row
+from crm_store.batch_plan import CURED, FOUND, Conversation, Keys, Row
 
 Driver = psycopg.Connection[Any]
 
@@ -174,8 +174,8 @@ def change(driver: Driver, conversations: Sequence[Conversation], columns: Mappi
 
 def seen(driver: Driver, rows: Sequence[Row]) -> None:
     driver.execute(
-        "UPDATE identities i SET last_seen_at = greatest(i.last_seen_at, v.at), verified = i.verified OR v.verified,"
-        " trouble = CASE WHEN i.trouble IN ('dead', 'full') THEN NULL ELSE i.trouble END"
+        "UPDATE identities i SET last_seen_at = greatest(i.last_seen_at, v.at), verified = i.verified OR v.verified,"  # noqa: S608 - our own words
+        f" trouble = CASE WHEN i.trouble IN {CURED} THEN NULL ELSE i.trouble END"
         " FROM unnest(%s::bigint[], %s::boolean[], %s::bigint[]) v(at, verified, id) WHERE i.id = v.id",
         _columns(rows, 3),
     )

@@ -47,12 +47,14 @@ class People:
             return found
         if found.only_claimed:
             self.take_over(found, event, brand, name, verified)
-        proves = verified and not found.verified
-        if proves or found.trouble in CURED:
-            if proves:
-                self.known.threads.proved.add(found.customer_id)
+        proves, cured = verified and not found.verified, found.trouble in CURED
+        if proves:
+            found.verified = True
+            self.known.threads.proved.add(found.customer_id)
+        if cured:
+            found.trouble = None
+        if proves or cured:
             found.last_seen = max(found.last_seen, at)
-            found.verified, found.trouble = found.verified or verified, None
             self.plan.seen[found.id] = (found.last_seen, found.verified)
         if name and not found.name:
             found.name = self.plan.named[found.customer_id] = name

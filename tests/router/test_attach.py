@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crm_store import schema
+from crm_store import batch_sqlite, schema
 from crm_store.db import Store
 from hub.model import Attachment, CallState, IdentityLearned
 from router.attach import timeline
@@ -325,6 +325,29 @@ def test_the_timeline_believes_a_provider_within_the_day_before(sent: datetime |
     from hub.clock import from_us, to_us
 
     assert from_us(timeline(sent, to_us(NOON))) == at
+
+
+def test_who_is_known_and_writes_again_costs_no_write_to_their_address(way: WayIn) -> None:
+    way.take(way.ann())
+    before = way.one(schema.identities)
+    way.pass_(days=3)
+    way.take(way.ann("it is me again"))
+    assert way.one(schema.identities) == before
+
+
+@on_sqlite
+def test_an_address_is_looked_up_once_a_batch(way: WayIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    ask = batch_sqlite._ask
+
+    def spy(driver: Any, question: str, pairs: Any) -> Any:
+        if question == batch_sqlite._IDENTITIES:
+            asked.extend(pairs)
+        return ask(driver, question, pairs)
+
+    monkeypatch.setattr(batch_sqlite, "_ask", spy)
+    way.take(way.ann("one"), way.ann("two"), way.ann("three", sender="webchat:eve"))
+    assert len(asked) == len(set(asked)) == 2
 
 
 @on_sqlite
