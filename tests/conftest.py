@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 import redis.asyncio
+from hypothesis import settings
 
 from tests.servers import NotAvailable
 from tests.servers.emptied import Emptied
@@ -26,6 +27,10 @@ from tests.servers.postgres import Postgres
 from tests.servers.valkey import Valkey
 
 pytest_plugins = ["pytester"]
+
+# How long one example takes is the machine's affair; what must be quick is in benchmarks/.
+settings.register_profile("mainstem", parent=settings.default, deadline=None)
+settings.load_profile("mainstem")
 
 NO_SKIP = os.environ.get("MAINSTEM_NO_SKIP", "") not in ("", "0")
 

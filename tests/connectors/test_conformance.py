@@ -35,7 +35,7 @@ def test_conformance(name: str, check: Check) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=300), proof=st.text(max_size=120))
 def test_whatever_comes_is_forged_or_malformed(name: str, body: bytes, proof: str) -> None:
     conformance.nothing_but_forged_and_malformed(CONNECTORS[name], SAMPLES[name], body, proof)

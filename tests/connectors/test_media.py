@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors import media
@@ -90,7 +90,6 @@ def test_a_long_name_keeps_its_ending() -> None:
     assert len(name.encode()) <= media.NAME_BYTES
 
 
-@settings(deadline=None)
 @given(name=st.text(max_size=400), data=st.binary(max_size=64))
 def test_any_name_becomes_safe(name: str, data: bytes) -> None:
     safe = media.inspect(name, data).name

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -71,7 +71,6 @@ events = st.one_of(
 cursors = st.none() | st.builds(model.Cursor, account=words, name=words, value=words)
 
 
-@settings(deadline=None)
 @given(events, cursors)
 def test_what_goes_in_comes_out(event: model.Event, cursor: model.Cursor | None) -> None:
     assert codec.decode(codec.encode(event, cursor)) == (event, cursor)
@@ -173,7 +172,6 @@ def test_rubbish(data: bytes) -> None:
         codec.decode(data)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_an_event_or_one_of_two_errors(data: bytes) -> None:
     try:

@@ -1,7 +1,7 @@
 """One address, one spelling."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub import urn
@@ -91,7 +91,6 @@ def test_what_is_no_urn(bad: str) -> None:
         urn.normalise(bad)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_normalising_twice_is_normalising_once(text: str) -> None:
     for head in ("tel:", "mailto:", "webchat:", ""):
@@ -119,7 +118,6 @@ def test_masks(given_: str, shown: str) -> None:
     assert urn.mask(given_) == shown
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_a_mask_never_fails_and_never_shows_a_long_id(text: str) -> None:
     urn.mask(text)

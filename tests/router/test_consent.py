@@ -227,7 +227,7 @@ def test_quick_whatever_is_sent() -> None:
         assert time.perf_counter() - started < 0.5
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(ASKS).flatmap(
         lambda asks: st.from_regex(asks, alphabet=st.characters(max_codepoint=127))

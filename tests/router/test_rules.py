@@ -162,7 +162,7 @@ def naive(compiled: RuleSet, facts: dict[str, Any], text: str) -> str:
 BASE = config("default: {queue: c}")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(WHENS, st.booleans()), max_size=6), SEEN, TEXTS)
 def test_the_index_decides_as_the_rules_do(
     whens: list[tuple[Any, bool]], facts: dict[str, Any], text: str

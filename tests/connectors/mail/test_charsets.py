@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.mail import charsets
@@ -104,7 +104,6 @@ def test_what_is_said_and_what_is(data: bytes, said: str | None, text: str) -> N
     assert charsets.decode(data, said) == text
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=300),
     st.one_of(

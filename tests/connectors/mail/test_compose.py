@@ -310,7 +310,7 @@ _PIECES = st.sampled_from(["\r\n", "\n", "\r", "\x00", "\u2028", "\u2029", "\x85
 _EVIL = st.lists(_PIECES | st.text(max_size=8), max_size=8).map("".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(subject=_EVIL, agent=_EVIL, answered=_EVIL, text=_EVIL, name=_EVIL, signature=_EVIL)
 def test_nothing_leaves_its_field(
     subject: str, agent: str, answered: str, text: str, name: str, signature: str

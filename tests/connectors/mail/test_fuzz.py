@@ -29,19 +29,19 @@ def _read(raw: bytes) -> None:
     assert mime.read(raw, ACCOUNT, AT) == parsed
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=2_000))
 def test_any_bytes(raw: bytes) -> None:
     _read(raw)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(st.sampled_from(TOKENS), st.binary(max_size=20)), max_size=60))
 def test_any_pieces_of_mails(pieces: list[bytes]) -> None:
     _read(b"".join(pieces))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(MAILS), st.data())
 def test_any_mail_with_any_damage(raw: bytes, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
@@ -52,7 +52,7 @@ def test_any_mail_with_any_damage(raw: bytes, data: st.DataObject) -> None:
     _read(raw)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 200), st.binary(max_size=8))
 def test_any_damage_to_a_winmail(at: int, put: bytes) -> None:
     inside = build("Words.", [("a.txt", b"abc")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email import message_from_bytes
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.mail import headers
@@ -115,7 +115,6 @@ def test_dates(value: str, at: datetime | None) -> None:
     assert headers.date(value) == at
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_nothing_breaks_them(value: str) -> None:
     headers.decoded(value)

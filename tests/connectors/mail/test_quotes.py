@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.mail import body, markup, mime, quotes
@@ -164,7 +164,6 @@ _LINES = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(_LINES, st.booleans())
 def test_no_line_is_lost_whatever_stands_where(lines: list[str], forward: bool) -> None:
     split = quotes.split("\n".join(lines), forward=forward)

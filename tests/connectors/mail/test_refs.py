@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from email import message_from_string
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.mail import headers, mime, refs
@@ -16,7 +16,6 @@ SECRET = "a-secret"
 TOKEN = refs.token(4711, SECRET)
 
 
-@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=(1 << 63) - 1))
 def test_a_token_names_its_conversation(number: int) -> None:
     token = refs.token(number, SECRET)

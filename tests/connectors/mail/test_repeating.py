@@ -107,7 +107,7 @@ def test_a_strangers_words_are_words_and_their_links_are_no_links() -> None:
     assert "E evil@example" in html
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(max_size=400), name=st.text(max_size=60))
 def test_whatever_was_said_the_mail_is_sound_and_the_answer_is_what_is_read(text: str, name: str) -> None:
     mail = answer(said(text, name=name))

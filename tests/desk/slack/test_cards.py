@@ -240,7 +240,6 @@ def test_a_difference_that_is_hard_to_find_takes_no_time(before: str, after: str
     assert was == before
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab! ", max_size=40), st.text(alphabet="ab! ", max_size=40))
 def test_a_difference_holds_both_texts(before: str, after: str) -> None:
     leaves = changes.difference(before, after)
@@ -338,7 +337,7 @@ def strangers_card(
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     entries,
     entries,
@@ -360,7 +359,7 @@ def test_a_card_with_ten_thousand_tags_is_taken() -> None:
     harmless(cards.card(strangers_card(sample.FIRST, sample.FIRST, "Ann", None, many, "open"), NOW))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(entries, any_text, any_text)
 def test_whatever_hangs_in_a_thread_is_taken_and_harmless(said: Any, before: str, after: str) -> None:
     harmless(thread.message(said, CONFIG, url="https://desk.example.com/conversations/1"))
@@ -374,7 +373,7 @@ def test_whatever_hangs_in_a_thread_is_taken_and_harmless(said: Any, before: str
     harmless(thread.ask_correction(1, after, "SMS"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(any_text, any_text)
 def test_whatever_leads_are_told_is_taken_and_harmless(one: str, other: str) -> None:
     harmless(

@@ -96,7 +96,7 @@ def test_a_crowded_home_fits_and_says_how_much_more_there_is() -> None:
     assert "<https://desk.example.com|Open the web desk>" in told
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(any_text, a_line)
 def test_any_home_is_taken_and_harmless(text: str, name: str) -> None:
     cleo = crowded(sample_views.CLEO)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from desk.slack import text
@@ -139,14 +139,12 @@ def test_a_lock_typed_as_an_emoji_is_noticed_too() -> None:
     assert to_plain(rich(section(lock, leaf(" he is rude")))).locked
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_reading_never_fails_and_escaping_comes_back(typed: str) -> None:
     to_plain({"text": typed})
     assert text.unescape(text.escape(typed)) == typed
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="abc <>&;*_~`:|@#!\n^", max_size=200))
 def test_what_slack_escaped_is_read_back_without_a_mention(typed: str) -> None:
     assert not to_plain({"text": text.escape(typed)}).mentions
@@ -165,7 +163,6 @@ NONSENSE = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(NONSENSE)
 def test_nonsense_for_blocks_breaks_nothing(blocks: Any) -> None:
     to_plain({"text": "x", "blocks": [{"type": "rich_text", "elements": blocks}]})
